@@ -1,0 +1,1 @@
+//! Benchmarks against peers, load and fault runs.

@@ -1,0 +1,1 @@
+//! A circuit breaker with sliding windows, leased half-open probes and permits.

@@ -1,0 +1,1 @@
+//! PostgreSQL and embedded SQLite behind circuit breakers, with cached reads and read-only mode.

@@ -1,0 +1,1 @@
+//! Health, degradation level and feature gating as pure functions of state, time and input.

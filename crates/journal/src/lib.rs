@@ -1,0 +1,1 @@
+//! A durable queue of accepted work: fsync before acknowledging, ordered drain, quarantine.

@@ -1,0 +1,1 @@
+//! OpenAI-compatible model providers behind circuit breakers, in order of preference.

@@ -1,0 +1,1 @@
+//! Redis behind a circuit breaker, with an in-memory store as fallback.

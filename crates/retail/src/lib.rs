@@ -1,0 +1,1 @@
+//! inventario, the retail back office: AI tasks with rule-based versions.

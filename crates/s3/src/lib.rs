@@ -1,0 +1,1 @@
+//! Objects behind a circuit breaker, with a durable journal for writes.

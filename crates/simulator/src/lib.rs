@@ -1,0 +1,1 @@
+//! A seeded virtual world that drives the real controller and breakers.
