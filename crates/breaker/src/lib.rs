@@ -1,1 +1,65 @@
 //! A circuit breaker with sliding windows, leased half-open probes and permits.
+//!
+//! The breaker never reads a clock: time is a [`Moment`] that the caller passes in. Asking to call is
+//! [`Breaker::try_admit`] (closed: one atomic load, no lock) or [`Breaker::admit`]; both hand out a
+//! [`Permit`], and the verdict on the call goes back through [`Permit::settle`]. What changes the
+//! state is returned as a [`Transition`] value, never told through a callback.
+//!
+//! ```
+//! use core::time::Duration;
+//! use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, Settings, State};
+//!
+//! # fn main() -> Result<(), mainstay_breaker::SettingsError> {
+//! let breaker = Breaker::new(Settings { jitter: 0.0, ..Settings::default() }, 42)?;
+//! let start = Moment::default();
+//! for _ in 0..5 {
+//!     let admission = breaker.admit(start);
+//!     if let Ok(permit) = admission.result {
+//!         permit.settle(Outcome::Failure(FailureKind::Connect), false, start);
+//!     }
+//! }
+//! assert_eq!(breaker.state(), State::Open);
+//! assert!(breaker.admit(start).result.is_err());
+//!
+//! // The open time is over: the next two calls are probes, and their success closes the breaker.
+//! let later = start + Duration::from_secs(30);
+//! for _ in 0..2 {
+//!     if let Ok(probe) = breaker.admit(later).result {
+//!         probe.settle(Outcome::Success, false, later);
+//!     }
+//! }
+//! assert_eq!(breaker.state(), State::Closed);
+//! # Ok(())
+//! # }
+//! ```
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod breaker;
+mod cells;
+mod half_open;
+mod ledger;
+mod moment;
+mod open_time;
+mod outcome;
+mod permit;
+mod random;
+mod settings;
+mod settle;
+mod snapshot;
+mod state;
+mod stored;
+mod transition;
+mod window;
+mod word;
+
+pub use breaker::Breaker;
+pub use moment::Moment;
+pub use outcome::{FailureKind, Outcome};
+pub use permit::{Admission, Permit, Rejected, RejectedWhy, Ticket};
+pub use settings::{HalfOpen, RateRule, Settings, SettingsError, SlowRule, Window};
+pub use snapshot::{LastFailure, Snapshot, Totals, WindowView};
+pub use state::{Mode, ModeParseError, Rule, State};
+pub use transition::Transition;

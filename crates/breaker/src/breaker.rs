@@ -1,0 +1,336 @@
+//! The breaker: admission, operators' commands, views.
+
+use crate::cells::{Guarded, Held, Maybe};
+use crate::ledger::Ledger;
+use crate::permit::Kind;
+use crate::stored::StoredSettings;
+use crate::window::{Sums, Window};
+use crate::word::{AtomicWord, Word};
+use crate::{
+    Admission, FailureKind, Mode, Moment, Permit, Rejected, RejectedWhy, Rule, Settings,
+    SettingsError, Snapshot, State, Ticket, Totals, Transition, WindowView,
+};
+use core::time::Duration;
+
+/// A circuit breaker, shared by reference between any number of threads.
+#[derive(Debug)]
+pub struct Breaker {
+    pub(crate) word: AtomicWord,
+    pub(crate) settings: StoredSettings,
+    /// End of the open time. Outside the ledger, so that rejecting takes no lock.
+    pub(crate) retry_at: Maybe,
+    pub(crate) ramp_from: Maybe,
+    pub(crate) window: Window,
+    pub(crate) ledger: Guarded<Ledger>,
+}
+
+impl Breaker {
+    /// A closed breaker. `seed` determines its jitter.
+    ///
+    /// # Errors
+    /// Names the setting that makes no sense, and what is allowed.
+    pub fn new(settings: Settings, seed: u64) -> Result<Self, SettingsError> {
+        settings.validate()?;
+        Ok(Self {
+            word: AtomicWord::new(settings.counts_window()),
+            settings: StoredSettings::new(&settings),
+            retry_at: Maybe::none(),
+            ramp_from: Maybe::none(),
+            window: Window::new(settings.window),
+            ledger: Guarded::new(Ledger::new(seed)),
+        })
+    }
+
+    /// A permit if the breaker is closed or disabled: one atomic load. `None`: ask [`Breaker::admit`].
+    #[must_use]
+    pub fn try_admit(&self) -> Option<Permit<'_>> {
+        let word = self.word.load();
+        let kind = match (word.mode(), word.state()) {
+            (Mode::Disabled, _) => Kind::Uncounted,
+            (Mode::Auto | Mode::Shadow, State::Closed) => Kind::Counted,
+            _ => return None,
+        };
+        Some(self.permit(word, kind))
+    }
+
+    /// A permit or a rejection. An open breaker whose open time is over becomes half-open here.
+    #[must_use]
+    pub fn admit(&self, now: Moment) -> Admission<'_> {
+        if let Some(permit) = self.try_admit() {
+            return Admission {
+                result: Ok(permit),
+                transition: None,
+            };
+        }
+        if let Some(rejected) = self.reject_at_once(now) {
+            return Admission {
+                result: Err(rejected),
+                transition: None,
+            };
+        }
+        let ledger = self.ledger.lock();
+        let entered = self.enter_half_open_if_due(&ledger, now);
+        Admission {
+            result: self.admit_locked(&ledger, now),
+            transition: entered,
+        }
+    }
+
+    /// Rejects without the lock while nothing can change by asking.
+    fn reject_at_once(&self, now: Moment) -> Option<Rejected> {
+        let word = self.word.load();
+        let (retry_at, why) = match (word.mode(), word.state()) {
+            (Mode::ForcedOpen, _) => (None, RejectedWhy::ForcedOpen),
+            (Mode::Auto, State::Open) => (self.retry_at.moment(), RejectedWhy::Open),
+            _ => return None,
+        };
+        let waiting = why == RejectedWhy::ForcedOpen || retry_at.is_some_and(|at| now < at);
+        // The same word before and after: the moment read between belongs to this opening.
+        if !waiting || self.word.load() != word {
+            return None;
+        }
+        Some(self.reject(word, retry_at, why))
+    }
+
+    fn enter_half_open_if_due(&self, ledger: &Held<'_, Ledger>, now: Moment) -> Option<Transition> {
+        let word = self.word.load();
+        let due = self.retry_at.moment().is_none_or(|at| now >= at);
+        (word.mode().decides() && word.state() == State::Open && due)
+            .then(|| self.enter_half_open(ledger, now))
+    }
+
+    fn admit_locked(&self, ledger: &Held<'_, Ledger>, now: Moment) -> Result<Permit<'_>, Rejected> {
+        let word = self.word.load();
+        let refuse = |retry_at, why| {
+            if word.mode() == Mode::Shadow {
+                self.window.tally().would_reject.count();
+                return Ok(self.permit(word, Kind::Shadowed));
+            }
+            Err(self.reject(word, retry_at, why))
+        };
+        match (word.mode(), word.state()) {
+            (Mode::Disabled, _) => Ok(self.permit(word, Kind::Uncounted)),
+            (Mode::ForcedOpen, _) => Err(self.reject(word, None, RejectedWhy::ForcedOpen)),
+            (_, State::Closed) => Ok(self.permit(word, Kind::Counted)),
+            (_, State::Open) => refuse(self.retry_at.moment(), RejectedWhy::Open),
+            (_, State::HalfOpen) => match ledger.probes.take(self.settings.load().half_open, now) {
+                Some(place) => Ok(self.permit(word, Kind::Probe(place))),
+                None => refuse(None, RejectedWhy::HalfOpenFull),
+            },
+        }
+    }
+
+    fn permit(&self, word: Word, kind: Kind) -> Permit<'_> {
+        Permit::new(self, Ticket::new(word.generation(), kind))
+    }
+
+    fn reject(&self, word: Word, retry_at: Option<Moment>, why: RejectedWhy) -> Rejected {
+        self.window.tally().rejected.count();
+        Rejected {
+            state: word.exported(),
+            retry_at,
+            why,
+        }
+    }
+
+    /// Opens it for a reason that its own calls don't show: failed probes, an operator. Does nothing when it is
+    /// open, forced open or disabled.
+    pub fn trip(&self, rule: Rule, kind: FailureKind, now: Moment) -> Option<Transition> {
+        let ledger = self.ledger.lock();
+        let word = self.word.load();
+        if !word.mode().decides() || word.state() == State::Open {
+            return None;
+        }
+        ledger.failed(&self.settings.load(), kind, None, now);
+        Some(self.open(&ledger, Some(rule), Some(kind), now))
+    }
+
+    /// Half-open before the open time is over, but never before a server's hint. Does nothing unless it is open
+    /// by a rule.
+    pub fn half_open_early(&self, now: Moment) -> Option<Transition> {
+        let ledger = self.ledger.lock();
+        let word = self.word.load();
+        let hinted = ledger.hint_until.moment().is_some_and(|until| now < until);
+        (word.mode().decides() && word.state() == State::Open && !hinted)
+            .then(|| self.enter_half_open(&ledger, now))
+    }
+
+    /// Puts the operator's mask on, or takes it off. Gives a transition if the exported state changes.
+    /// Calls in flight across forced open or disabled change nothing any more.
+    pub fn set_mode(&self, mode: Mode, now: Moment) -> Option<Transition> {
+        let ledger = self.ledger.lock();
+        let before = self.word.load();
+        if before.mode() == mode {
+            return None;
+        }
+        ledger
+            .forced_at
+            .set_moment((mode == Mode::ForcedOpen).then_some(now));
+        if before.mode().decides() && mode.decides() {
+            self.word.update(|word| word.with_mode(mode));
+            return None;
+        }
+        ledger.probes.clear();
+        if mode.decides() && before.exported() == State::Open && before.state() == State::Closed {
+            self.ramp_from.set_moment(Some(now));
+        }
+        let after = self
+            .word
+            .update(|word| word.with_mode(mode).next_generation());
+        let rule = (mode == Mode::ForcedOpen).then_some(Rule::Operator);
+        self.transition(before, after, rule, None, now)
+    }
+
+    /// Closes it and forgets failures, window, hint and re-openings. Totals, last failure and mode stay.
+    pub fn reset(&self, now: Moment) -> Option<Transition> {
+        let ledger = self.ledger.lock();
+        let before = self.word.load();
+        ledger.reset();
+        self.window.clear();
+        self.retry_at.set(None);
+        let reopened = before.state() != State::Closed;
+        self.ramp_from.set_moment(reopened.then_some(now));
+        let after = self
+            .word
+            .update(|word| word.with_state(State::Closed).with_row(0).next_generation());
+        self.transition(before, after, None, None, now)
+    }
+
+    /// Takes new settings. State, counters, running open times and running leases stay as they are.
+    ///
+    /// # Errors
+    /// Names the setting that makes no sense, and what is allowed; nothing has changed then.
+    pub fn reconfigure(&self, settings: Settings, _now: Moment) -> Result<(), SettingsError> {
+        settings.validate()?;
+        let _ledger = self.ledger.lock();
+        self.settings.store(&settings);
+        self.window.reshape(settings.window);
+        self.word
+            .update(|word| word.with_windows(settings.counts_window()));
+        Ok(())
+    }
+
+    /// Share of the in-flight limit to use, in percent: 25, 50, then 100 over the `ramp` after closing; 100 at
+    /// any other time.
+    #[must_use]
+    pub fn ramp_percent(&self, now: Moment) -> u32 {
+        let word = self.word.load();
+        let (Some(from), Some(ramp)) = (self.ramp_from.moment(), self.settings.ramp()) else {
+            return 100;
+        };
+        if word.mode() != Mode::Auto || word.state() != State::Closed {
+            return 100;
+        }
+        match now.saturating_since(from) {
+            elapsed if elapsed >= ramp => 100,
+            elapsed if elapsed >= ramp / 2 => 50,
+            _ => 25,
+        }
+    }
+
+    /// The exported state.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.word.load().exported()
+    }
+
+    /// The operator's mode.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.word.load().mode()
+    }
+
+    /// The current generation: counts transitions.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.word.load().generation()
+    }
+
+    /// Past this a running call is slow; `None` when the slow rule is off.
+    #[must_use]
+    pub fn slow_after(&self) -> Option<Duration> {
+        self.settings.slow_after()
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> Settings {
+        let _ledger = self.ledger.lock();
+        self.settings.load()
+    }
+
+    /// One consistent view.
+    #[must_use]
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        let ledger = self.ledger.lock();
+        let (word, settings) = (self.word.load(), self.settings.load());
+        let forced = word.mode() == Mode::ForcedOpen;
+        let by_rule = word.mode().decides() && word.state() == State::Open;
+        let retry_at = self.retry_at.moment().filter(|_| by_rule);
+        let exponent = match word.state() {
+            State::Closed => ledger.reopenings_if_closed(&settings, now, 0),
+            State::Open | State::HalfOpen => ledger.reopenings(),
+        };
+        let opened_at = if forced {
+            &ledger.forced_at
+        } else {
+            &ledger.opened_at
+        };
+        let shown = word.exported() != State::Closed;
+        let opened_by = if forced {
+            Some(Rule::Operator)
+        } else {
+            ledger.rule()
+        };
+        Snapshot {
+            state: word.exported(),
+            mode: word.mode(),
+            generation: word.generation(),
+            failures_in_row: word.row(),
+            fail_max: settings.consecutive.map(core::num::NonZeroU32::get),
+            window: view(self.window.sums(now)),
+            opened_at: opened_at.moment().filter(|_| shown),
+            opened_by: opened_by.filter(|_| shown),
+            retry_at,
+            ready_for_half_open: retry_at.is_some_and(|at| now >= at),
+            hint_until: ledger.hint_until.moment().filter(|until| now < *until),
+            reopenings: u32::try_from(exponent).unwrap_or(u32::MAX),
+            probes_in_flight: ledger.probes.in_flight(now),
+            last_failure: ledger.last_failure(),
+            totals: self.totals(word),
+        }
+    }
+
+    fn totals(&self, word: Word) -> Totals {
+        Totals {
+            successes: word
+                .windows()
+                .then(|| self.window.total(|tally| &tally.successes)),
+            failures: self.window.total(|tally| &tally.failures),
+            slow: self.window.total(|tally| &tally.slow),
+            rejected: self.window.total(|tally| &tally.rejected),
+            would_reject: self.window.total(|tally| &tally.would_reject),
+            neutral: self.window.total(|tally| &tally.neutral),
+        }
+    }
+}
+
+fn view(sums: Sums) -> WindowView {
+    WindowView {
+        calls: sums.calls,
+        failures: sums.failures,
+        slow: sums.slow,
+        failure_rate: share(sums.failures, sums.calls),
+        slow_rate: share(sums.slow, sums.calls),
+    }
+}
+
+/// `part / whole`, at most 1: a call that was counted slow may fail after its own bucket has gone.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        (part as f64 / whole as f64).min(1.0)
+    }
+}

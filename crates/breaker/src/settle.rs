@@ -1,0 +1,286 @@
+//! What a verdict does: the closed path without a lock, everything else under it.
+
+use core::num::NonZeroU32;
+
+use crate::breaker::share;
+use crate::cells::Held;
+use crate::half_open::Place;
+use crate::ledger::Ledger;
+use crate::permit::Kind;
+use crate::window::Entry;
+use crate::word::Word;
+use crate::{Breaker, FailureKind, Moment, Outcome, Rule, Settings, State, Ticket, Transition};
+
+/// A verdict with what it newly says about slowness.
+#[derive(Clone, Copy)]
+struct Verdict {
+    outcome: Outcome,
+    /// Slow, and not counted as such before.
+    newly_slow: bool,
+    /// Already in the window as a slow call.
+    counted: bool,
+}
+
+impl Breaker {
+    pub(crate) fn settle(
+        &self,
+        ticket: &Ticket,
+        outcome: Outcome,
+        slow: bool,
+        now: Moment,
+    ) -> Option<Transition> {
+        let verdict = Verdict {
+            outcome,
+            newly_slow: slow && !ticket.slow,
+            counted: ticket.slow,
+        };
+        match ticket.kind {
+            Kind::Uncounted => None,
+            Kind::Shadowed => {
+                self.tally(verdict, self.word.load());
+                None
+            }
+            Kind::Probe(place) => self.settle_probe(ticket.generation, place, verdict, now),
+            Kind::Counted => self.settle_counted(ticket.generation, verdict, now),
+        }
+    }
+
+    /// Counts a running call as slow, once.
+    pub(crate) fn mark_slow(&self, ticket: &mut Ticket, now: Moment) -> Option<Transition> {
+        if ticket.slow || ticket.kind == Kind::Uncounted {
+            return None;
+        }
+        ticket.slow = true;
+        self.window.tally().slow.count();
+        if ticket.kind != Kind::Counted {
+            return None;
+        }
+        let ledger = self.ledger.lock();
+        let word = self.word.load();
+        if !word.is(State::Closed, ticket.generation) {
+            return None;
+        }
+        self.record(
+            word,
+            Entry {
+                call: true,
+                slow: true,
+                failure: false,
+            },
+            now,
+        );
+        let rule = self.rule_met(word, &self.settings.load(), false, now)?;
+        Some(self.open(&ledger, Some(rule), None, now))
+    }
+
+    /// Gives a permit back without a verdict, and without a moment: a place is free whenever that is.
+    pub(crate) fn release(&self, ticket: &Ticket) {
+        if ticket.kind == Kind::Uncounted {
+            return;
+        }
+        self.window.tally().neutral.count();
+        if let Kind::Probe(place) = ticket.kind {
+            let ledger = self.ledger.lock();
+            ledger.probes.give_back(place, Moment::default());
+        }
+    }
+
+    fn settle_counted(&self, generation: u64, verdict: Verdict, now: Moment) -> Option<Transition> {
+        let word = self.word.load();
+        self.tally(verdict, word);
+        if !word.is(State::Closed, generation) {
+            return None;
+        }
+        match verdict.outcome {
+            Outcome::Neutral if !verdict.newly_slow => None,
+            Outcome::Success if !verdict.newly_slow => {
+                let entry = Entry {
+                    call: !verdict.counted,
+                    ..Entry::default()
+                };
+                self.record(word, entry, now);
+                self.word.clear_row(word);
+                None
+            }
+            _ => self.settle_locked(generation, verdict, now),
+        }
+    }
+
+    /// Failures and slow calls, one at a time: so the very call that meets a threshold trips, and only that one.
+    fn settle_locked(&self, generation: u64, verdict: Verdict, now: Moment) -> Option<Transition> {
+        let ledger = self.ledger.lock();
+        let word = self.word.load();
+        if !word.is(State::Closed, generation) {
+            return None;
+        }
+        let failure = verdict.outcome.failure();
+        let entry = Entry {
+            call: !verdict.counted,
+            failure: failure.is_some(),
+            slow: verdict.newly_slow,
+        };
+        self.record(word, entry, now);
+        let settings = self.settings.load();
+        let word = match (failure, verdict.outcome) {
+            (Some(kind), outcome) => {
+                ledger.failed(&settings, kind, outcome.hint(), now);
+                self.word.update(|word| word.with_row(word.row() + 1))
+            }
+            (None, Outcome::Success) => self.word.update(|word| word.with_row(0)),
+            (None, _) => word,
+        };
+        let rule = self.rule_met(word, &settings, failure.is_some(), now)?;
+        Some(self.open(&ledger, Some(rule), failure, now))
+    }
+
+    fn settle_probe(
+        &self,
+        generation: u64,
+        place: Place,
+        verdict: Verdict,
+        now: Moment,
+    ) -> Option<Transition> {
+        let ledger = self.ledger.lock();
+        let word = self.word.load();
+        self.tally(verdict, word);
+        let in_time = ledger.probes.give_back(place, now);
+        if !in_time || !word.is(State::HalfOpen, generation) {
+            return None;
+        }
+        let settings = self.settings.load();
+        if let Some(kind) = verdict.outcome.failure() {
+            ledger.failed(&settings, kind, verdict.outcome.hint(), now);
+            self.word.update(|word| word.with_row(word.row() + 1));
+            return Some(self.open(&ledger, None, Some(kind), now));
+        }
+        if verdict.outcome == Outcome::Neutral {
+            return None;
+        }
+        self.word.update(|word| word.with_row(0));
+        ledger
+            .probes
+            .succeeded(settings.half_open)
+            .then(|| self.close(&ledger, now))
+    }
+
+    fn rule_met(&self, word: Word, settings: &Settings, failed: bool, now: Moment) -> Option<Rule> {
+        if failed
+            && settings
+                .consecutive
+                .map(NonZeroU32::get)
+                .is_some_and(|max| word.row() >= max)
+        {
+            return Some(Rule::Consecutive);
+        }
+        if !word.windows() {
+            return None;
+        }
+        let sums = self.window.sums(now);
+        let met = |part, threshold, min_calls: u32| {
+            sums.calls >= u64::from(min_calls) && share(part, sums.calls) >= threshold
+        };
+        if failed
+            && settings
+                .rate
+                .is_some_and(|rate| met(sums.failures, rate.threshold, rate.min_calls))
+        {
+            return Some(Rule::Rate);
+        }
+        let slow = settings
+            .slow
+            .is_some_and(|slow| met(sums.slow, slow.threshold, slow.min_calls));
+        slow.then_some(Rule::Slow)
+    }
+
+    fn record(&self, word: Word, entry: Entry, now: Moment) {
+        if word.windows() {
+            self.window.record(entry, now);
+        }
+    }
+
+    /// Totals count whatever the verdict's generation. A success writes only where windows count anyway.
+    fn tally(&self, verdict: Verdict, word: Word) {
+        let tally = self.window.tally();
+        match verdict.outcome {
+            Outcome::Success if word.windows() => tally.successes.count(),
+            Outcome::Success => {}
+            Outcome::Failure(_) | Outcome::Overload { .. } => tally.failures.count(),
+            Outcome::Neutral => tally.neutral.count(),
+        }
+        if verdict.newly_slow {
+            tally.slow.count();
+        }
+    }
+
+    /// From closed or half-open to open. The end of the open time is written before the state: who reads the
+    /// state reads its own end.
+    pub(crate) fn open(
+        &self,
+        ledger: &Held<'_, Ledger>,
+        rule: Option<Rule>,
+        kind: Option<FailureKind>,
+        now: Moment,
+    ) -> Transition {
+        let before = self.word.load();
+        let reopened = before.state() == State::HalfOpen;
+        let retry_at = ledger.open(&self.settings.load(), reopened, rule, now);
+        self.retry_at.set_moment(Some(retry_at));
+        let after = self
+            .word
+            .update(|word| word.with_state(State::Open).next_generation());
+        self.moved(before, after, rule, kind, now)
+    }
+
+    pub(crate) fn enter_half_open(&self, ledger: &Held<'_, Ledger>, now: Moment) -> Transition {
+        let before = self.word.load();
+        ledger.probes.clear();
+        let after = self
+            .word
+            .update(|word| word.with_state(State::HalfOpen).next_generation());
+        self.moved(before, after, None, None, now)
+    }
+
+    fn close(&self, ledger: &Held<'_, Ledger>, now: Moment) -> Transition {
+        let before = self.word.load();
+        ledger.close(now);
+        self.window.clear();
+        self.retry_at.set(None);
+        self.ramp_from.set_moment(Some(now));
+        let after = self
+            .word
+            .update(|word| word.with_state(State::Closed).with_row(0).next_generation());
+        self.moved(before, after, None, None, now)
+    }
+
+    /// The transition between two words, if the exported state differs.
+    pub(crate) fn transition(
+        &self,
+        before: Word,
+        after: Word,
+        rule: Option<Rule>,
+        kind: Option<FailureKind>,
+        now: Moment,
+    ) -> Option<Transition> {
+        (before.exported() != after.exported()).then(|| self.moved(before, after, rule, kind, now))
+    }
+
+    fn moved(
+        &self,
+        before: Word,
+        after: Word,
+        rule: Option<Rule>,
+        kind: Option<FailureKind>,
+        now: Moment,
+    ) -> Transition {
+        let open = after.exported() == State::Open && after.mode().decides();
+        Transition {
+            from: before.exported(),
+            to: after.exported(),
+            at: now,
+            generation: after.generation(),
+            rule,
+            kind,
+            retry_at: self.retry_at.moment().filter(|_| open),
+        }
+    }
+}

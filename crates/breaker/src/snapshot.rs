@@ -1,0 +1,79 @@
+//! What a breaker looks like at one moment. Looking changes nothing.
+
+use crate::{FailureKind, Mode, Moment, Rule, State};
+
+/// The last failure that counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastFailure {
+    /// What kind.
+    pub kind: FailureKind,
+    /// When its verdict came.
+    pub at: Moment,
+}
+
+/// The sliding window's counts. All zero while neither the rate nor the slow rule is set.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct WindowView {
+    /// Calls that counted.
+    pub calls: u64,
+    /// Of these, failures.
+    pub failures: u64,
+    /// Of these, slow ones.
+    pub slow: u64,
+    /// `failures / calls`, `0.0..=1.0`; 0 without calls.
+    pub failure_rate: f64,
+    /// `slow / calls`, `0.0..=1.0`; 0 without calls.
+    pub slow_rate: f64,
+}
+
+/// Counts since the breaker was made, late verdicts included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Totals {
+    /// Successes. `None` with the consecutive rule alone: then a success writes nothing, and isn't counted.
+    pub successes: Option<u64>,
+    /// Failures, overload included.
+    pub failures: u64,
+    /// Slow calls, whatever became of them.
+    pub slow: u64,
+    /// Calls rejected.
+    pub rejected: u64,
+    /// Calls that shadow mode let pass and that would have been rejected.
+    pub would_reject: u64,
+    /// Calls without a verdict: cancelled, panicked, refused by us.
+    pub neutral: u64,
+}
+
+/// One consistent view of a breaker.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Snapshot {
+    /// The state as exported: forced open shows open, disabled shows closed.
+    pub state: State,
+    /// The operator's mode.
+    pub mode: Mode,
+    /// Counts transitions; permits of an earlier one change nothing.
+    pub generation: u64,
+    /// Failures since the last success, at most 65,535.
+    pub failures_in_row: u32,
+    /// Failures in a row that open it; `None` when that rule is off.
+    pub fail_max: Option<u32>,
+    /// The sliding window.
+    pub window: WindowView,
+    /// Since when it is open, half-open included until a probe fails; `None` while closed.
+    pub opened_at: Option<Moment>,
+    /// The rule that opened it first in this outage.
+    pub opened_by: Option<Rule>,
+    /// End of the open time; `None` unless open by a rule.
+    pub retry_at: Option<Moment>,
+    /// Open, with its open time over: the next call is a probe.
+    pub ready_for_half_open: bool,
+    /// Until when the server asked us to stay away.
+    pub hint_until: Option<Moment>,
+    /// Re-openings in a row: the exponent of the open time.
+    pub reopenings: u32,
+    /// Probes in flight with a running lease.
+    pub probes_in_flight: u32,
+    /// The last failure that counted.
+    pub last_failure: Option<LastFailure>,
+    /// Counts since the start.
+    pub totals: Totals,
+}
