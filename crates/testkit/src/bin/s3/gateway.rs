@@ -1,0 +1,179 @@
+//! What stands in front of the file-system S3: faults on demand, whole bodies, one writer at a time.
+//!
+//! s3s-fs checks a condition and writes in two steps, stores a body before it knows its checksum, and
+//! leaves a refused body unread in the connection. Reading the whole body first, checking it, and
+//! letting one writer in at a time mends all three.
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Request, State};
+use axum::http::{Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use futures_util::{StreamExt, stream};
+use mainstay_testkit::{S3Mode, pause};
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s_fs::FileSystem;
+use serde_json::{Value, json};
+use tokio::sync::RwLock;
+
+use crate::integrity;
+
+const LARGEST_BODY: usize = 256 * 1024 * 1024;
+
+struct Gateway {
+    service: S3Service,
+    folder: PathBuf,
+    access_key: String,
+    /// Readers share, a writer is alone: a condition and the write that it allows are one step.
+    writer: RwLock<()>,
+    control: Mutex<Control>,
+}
+
+#[derive(Default)]
+struct Control {
+    mode: S3Mode,
+    requests: u64,
+}
+
+pub(crate) fn app(
+    folder: &str,
+    access_key: &str,
+    secret_key: &str,
+) -> Result<Router, Box<dyn Error>> {
+    let files = FileSystem::new(folder).map_err(|error| format!("{folder}: {error:?}"))?;
+    let mut builder = S3ServiceBuilder::new(files);
+    builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
+    let gateway = Gateway {
+        service: builder.build(),
+        folder: folder.into(),
+        access_key: access_key.to_owned(),
+        writer: RwLock::default(),
+        control: Mutex::default(),
+    };
+    let router = Router::new()
+        .route("/_control", get(show).post(set))
+        .fallback(serve);
+    Ok(router.with_state(Arc::new(gateway)))
+}
+
+async fn show(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
+    let control = gateway.control();
+    Json(json!({ "mode": control.mode, "requests": control.requests }))
+}
+
+async fn set(State(gateway): State<Arc<Gateway>>, Json(mode): Json<S3Mode>) -> StatusCode {
+    gateway.control().mode = mode;
+    StatusCode::NO_CONTENT
+}
+
+async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    let mode = gateway.count();
+    let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY).await else {
+        return error(StatusCode::BAD_REQUEST, "IncompleteBody");
+    };
+    match mode {
+        S3Mode::SlowDown { retry_after } => slow_down(retry_after),
+        S3Mode::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
+        S3Mode::Internal => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
+        S3Mode::Hang => std::future::pending().await,
+        S3Mode::Ok => gateway.carry_out(Request::from_parts(head, body)).await,
+        S3Mode::Slow { ms } => {
+            let response = gateway.carry_out(Request::from_parts(head, body)).await;
+            pause(Duration::from_millis(ms)).await;
+            response
+        }
+        S3Mode::CutMidway => cut(gateway.carry_out(Request::from_parts(head, body)).await).await,
+    }
+}
+
+impl Gateway {
+    fn control(&self) -> std::sync::MutexGuard<'_, Control> {
+        self.control.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> S3Mode {
+        let mut control = self.control();
+        control.requests += 1;
+        control.mode.clone()
+    }
+
+    async fn carry_out(&self, request: Request<Bytes>) -> Response {
+        if self.is_known(&request) && !self.has_bucket(&request) {
+            return error(StatusCode::NOT_FOUND, "NoSuchBucket");
+        }
+        if !integrity::holds(request.headers(), request.body()) {
+            return error(StatusCode::BAD_REQUEST, "BadDigest");
+        }
+        let (_reader, _writer) = match *request.method() {
+            Method::GET | Method::HEAD => (Some(self.writer.read().await), None),
+            _ => (None, Some(self.writer.write().await)),
+        };
+        match self.service.call(request.map(s3s::Body::from)).await {
+            Ok(response) => response.map(Body::new),
+            Err(error) => panic!("the S3 service failed: {error:?}"),
+        }
+    }
+
+    /// Whether the request names our access key; one that doesn't is refused by the service.
+    fn is_known(&self, request: &Request<Bytes>) -> bool {
+        let credential = format!("Credential={}/", self.access_key);
+        let signed = request.headers().get(header::AUTHORIZATION);
+        signed
+            .and_then(|value| value.to_str().ok())
+            .is_some_and(|value| value.contains(&credential))
+    }
+
+    /// s3s-fs answers `NoSuchKey` for a bucket that isn't there, which clients tell apart.
+    fn has_bucket(&self, request: &Request<Bytes>) -> bool {
+        let mut segments = request.uri().path().trim_start_matches('/').splitn(2, '/');
+        let bucket = segments.next().unwrap_or_default();
+        let creates =
+            segments.next().unwrap_or_default().is_empty() && request.method() == Method::PUT;
+        creates || Path::new(&self.folder).join(bucket).is_dir()
+    }
+}
+
+/// An error as S3 words it.
+fn error(status: StatusCode, code: &str) -> Response {
+    let xml = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <Error><Code>{code}</Code><Message>as the test asked</Message><RequestId>test</RequestId></Error>"
+    );
+    (status, [(header::CONTENT_TYPE, "application/xml")], xml).into_response()
+}
+
+fn slow_down(retry_after: Option<u64>) -> Response {
+    let mut response = error(StatusCode::SERVICE_UNAVAILABLE, "SlowDown");
+    if let Some(seconds) = retry_after {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// The same answer with the first half of its body, after which the connection breaks.
+async fn cut(response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, LARGEST_BODY)
+        .await
+        .unwrap_or_default();
+    let half = body.slice(..body.len() / 2);
+    // A moment later, so that the first half reaches the client.
+    let broken = async {
+        pause(Duration::from_millis(20)).await;
+        Err(std::io::Error::other("cut midway"))
+    };
+    Response::from_parts(
+        head,
+        Body::from_stream(stream::iter([Ok(half)]).chain(stream::once(broken))),
+    )
+}

@@ -1,0 +1,147 @@
+//! A private S3 server: `mainstay-test-s3`, a program of this package.
+
+use std::fs;
+use std::process::Command;
+
+use rustix::process::Signal;
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+use crate::server::Server;
+use crate::{binaries, control, scratch};
+
+const BUCKET: &str = "mainstay-test";
+const CONTROL: &str = "/_control";
+
+/// How an [`S3`] server answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "snake_case", deny_unknown_fields)]
+pub enum S3Mode {
+    /// As it should.
+    #[default]
+    Ok,
+    /// 503 `SlowDown`, with `Retry-After` in seconds when one is given.
+    SlowDown {
+        /// Seconds.
+        retry_after: Option<u64>,
+    },
+    /// 403 `AccessDenied`.
+    Forbidden,
+    /// 500 `InternalError`.
+    Internal,
+    /// Reads the request and never answers.
+    Hang,
+    /// Answers this much later, after carrying the request out.
+    Slow {
+        /// Milliseconds.
+        ms: u64,
+    },
+    /// Carries the request out and closes the connection in the middle of the answer's body, or before
+    /// any of it when the body is empty.
+    CutMidway,
+}
+
+/// A real S3-protocol server of this test's own, which checks signatures and keeps objects in a folder.
+///
+/// Conditional writes are atomic, and a body is checked against its checksum headers before anything is stored.
+pub struct S3 {
+    server: Server,
+    _folder: TempDir,
+}
+
+impl S3 {
+    /// Starts one on a free port of 127.0.0.1, with one empty bucket.
+    ///
+    /// # Panics
+    /// When it can't be built or doesn't start.
+    pub async fn start() -> Self {
+        let folder = scratch::folder(None);
+        let root = folder.path().to_owned();
+        fs::create_dir(root.join(BUCKET)).expect("our folder is writable");
+        let binary = binaries::own("mainstay-test-s3");
+        let recipe = Box::new(move |port: u16| {
+            let mut command = Command::new(&binary);
+            command
+                .arg(port.to_string())
+                .arg(&root)
+                .args([Self::ACCESS_KEY, Self::SECRET_KEY]);
+            command
+        });
+        let server = Server::start("listening", recipe).await;
+        Self {
+            server,
+            _folder: folder,
+        }
+    }
+
+    const ACCESS_KEY: &str = "test";
+    const SECRET_KEY: &str = "testsecret0123456789";
+
+    /// `http://127.0.0.1:<port>`, for path-style requests.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port())
+    }
+
+    /// Its port, the same over restarts.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    /// The name of its bucket.
+    pub fn bucket(&self) -> &'static str {
+        BUCKET
+    }
+
+    /// The region to sign for; any is accepted.
+    pub fn region(&self) -> &'static str {
+        "us-east-1"
+    }
+
+    /// The one access key that it knows.
+    pub fn access_key(&self) -> &'static str {
+        Self::ACCESS_KEY
+    }
+
+    /// The secret of that access key.
+    pub fn secret_key(&self) -> &'static str {
+        Self::SECRET_KEY
+    }
+
+    /// Switches how it answers; back to [`S3Mode::Ok`] after a restart.
+    pub async fn set(&self, mode: S3Mode) {
+        let mode = serde_json::to_value(mode).expect("a mode is plain data");
+        control::set(self.port(), CONTROL, &mode).await;
+    }
+
+    /// How many S3 requests it has received since it was started.
+    pub async fn requests(&self) -> u64 {
+        control::get(self.port(), CONTROL).await["requests"]
+            .as_u64()
+            .unwrap_or_default()
+    }
+
+    /// Kills it (SIGKILL): its port refuses connections from now on.
+    pub async fn kill(&self) {
+        self.server.kill().await;
+    }
+
+    /// Freezes it (SIGSTOP): connections are still accepted by the kernel, answers don't come.
+    pub async fn stop(&self) {
+        self.server.stop().await;
+    }
+
+    /// Continues a frozen one (SIGCONT).
+    pub fn cont(&self) {
+        self.server.cont();
+    }
+
+    /// Starts it again on the same port with the same objects, killing it first if it runs.
+    pub async fn restart(&self) {
+        self.server.restart().await;
+    }
+
+    /// Ends it gracefully (SIGTERM).
+    pub async fn shutdown(&self) {
+        self.server.shutdown(Signal::TERM).await;
+    }
+}
