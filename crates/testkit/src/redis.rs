@@ -32,8 +32,8 @@ impl Redis {
     /// When `redis-server` isn't installed or doesn't start with them.
     pub async fn start_with(args: &[&str]) -> Self {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let after = args.iter().skip_while(|arg| *arg != "--requirepass");
-        let password = after.skip(1).next().cloned();
+        let mut from_password = args.iter().skip_while(|arg| *arg != "--requirepass");
+        let password = from_password.nth(1).cloned();
         let folder = scratch::folder(None);
         let binary = find_installed("redis-server", &[], "redis-server");
         let data = folder.path().to_owned();

@@ -2,7 +2,7 @@
 //!
 //! `pattern` isn't understood; other keywords that structured output allows are.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// The deepest nesting made of a schema that refers to itself.
 const DEEPEST: usize = 16;
@@ -61,7 +61,7 @@ fn object(schema: &Value, root: &Value, depth: usize) -> Value {
     Value::Object(
         properties
             .map(|all| all.iter().map(made).collect())
-            .unwrap_or_else(Map::new),
+            .unwrap_or_default(),
     )
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::{Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -106,8 +106,13 @@ impl Gateway {
     }
 
     async fn carry_out(&self, request: Request<Bytes>) -> Response {
-        if self.is_known(&request) && !self.has_bucket(&request) {
-            return error(StatusCode::NOT_FOUND, "NoSuchBucket");
+        match self.names_our_key(request.headers()) {
+            Some(false) => return error(StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
+            Some(true) if !self.has_bucket(&request) => {
+                return error(StatusCode::NOT_FOUND, "NoSuchBucket");
+            }
+            // Unsigned, or signed in the URL: the service judges these.
+            _ => {}
         }
         if !integrity::holds(request.headers(), request.body()) {
             return error(StatusCode::BAD_REQUEST, "BadDigest");
@@ -122,13 +127,11 @@ impl Gateway {
         }
     }
 
-    /// Whether the request names our access key; one that doesn't is refused by the service.
-    fn is_known(&self, request: &Request<Bytes>) -> bool {
+    /// Whether a signed request names our access key; s3s answers with another code than S3 does.
+    fn names_our_key(&self, headers: &HeaderMap) -> Option<bool> {
         let credential = format!("Credential={}/", self.access_key);
-        let signed = request.headers().get(header::AUTHORIZATION);
-        signed
-            .and_then(|value| value.to_str().ok())
-            .is_some_and(|value| value.contains(&credential))
+        let signed = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+        Some(signed.contains(&credential))
     }
 
     /// s3s-fs answers `NoSuchKey` for a bucket that isn't there, which clients tell apart.
