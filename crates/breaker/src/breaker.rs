@@ -1,14 +1,14 @@
-//! The breaker: admission, operators' commands, views.
+//! The breaker: admission and commands. What verdicts do is in `settle`, what it looks like in `snapshot`.
 
 use crate::cells::{Guarded, Held, Maybe};
 use crate::ledger::Ledger;
 use crate::permit::Kind;
 use crate::stored::StoredSettings;
-use crate::window::{Sums, Window};
+use crate::window::Window;
 use crate::word::{AtomicWord, Word};
 use crate::{
     Admission, FailureKind, Mode, Moment, Permit, Rejected, RejectedWhy, Rule, Settings,
-    SettingsError, Snapshot, State, Ticket, Totals, Transition, WindowView,
+    SettingsError, State, Ticket, Transition,
 };
 use core::time::Duration;
 
@@ -177,7 +177,11 @@ impl Breaker {
         let after = self
             .word
             .update(|word| word.with_mode(mode).next_generation());
-        let rule = (mode == Mode::ForcedOpen).then_some(Rule::Operator);
+        let rule = match after.exported() {
+            State::Open if mode == Mode::ForcedOpen => Some(Rule::Operator),
+            State::Open => ledger.rule(),
+            State::Closed | State::HalfOpen => None,
+        };
         self.transition(before, after, rule, None, now)
     }
 
@@ -258,79 +262,57 @@ impl Breaker {
         let _ledger = self.ledger.lock();
         self.settings.load()
     }
+}
 
-    /// One consistent view.
-    #[must_use]
-    pub fn snapshot(&self, now: Moment) -> Snapshot {
-        let ledger = self.ledger.lock();
-        let (word, settings) = (self.word.load(), self.settings.load());
-        let forced = word.mode() == Mode::ForcedOpen;
-        let by_rule = word.mode().decides() && word.state() == State::Open;
-        let retry_at = self.retry_at.moment().filter(|_| by_rule);
-        let exponent = match word.state() {
-            State::Closed => ledger.reopenings_if_closed(&settings, now, 0),
-            State::Open | State::HalfOpen => ledger.reopenings(),
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Outcome;
+
+    #[test]
+    fn the_closed_path_takes_no_lock() {
+        let plain = Settings {
+            rate: None,
+            slow: None,
+            ..Settings::default()
         };
-        let opened_at = if forced {
-            &ledger.forced_at
-        } else {
-            &ledger.opened_at
-        };
-        let shown = word.exported() != State::Closed;
-        let opened_by = if forced {
-            Some(Rule::Operator)
-        } else {
-            ledger.rule()
-        };
-        Snapshot {
-            state: word.exported(),
-            mode: word.mode(),
-            generation: word.generation(),
-            failures_in_row: word.row(),
-            fail_max: settings.consecutive.map(core::num::NonZeroU32::get),
-            window: view(self.window.sums(now)),
-            opened_at: opened_at.moment().filter(|_| shown),
-            opened_by: opened_by.filter(|_| shown),
-            retry_at,
-            ready_for_half_open: retry_at.is_some_and(|at| now >= at),
-            hint_until: ledger.hint_until.moment().filter(|until| now < *until),
-            reopenings: u32::try_from(exponent).unwrap_or(u32::MAX),
-            probes_in_flight: ledger.probes.in_flight(now),
-            last_failure: ledger.last_failure(),
-            totals: self.totals(word),
+        for settings in [plain, Settings::default()] {
+            let breaker = Breaker::new(settings, 0).expect("sensible");
+            let now = Moment::default();
+            breaker
+                .try_admit()
+                .map(|permit| permit.settle(Outcome::Failure(FailureKind::Connect), false, now));
+            // Would wait for ever if anything below took the lock.
+            let _held = breaker.ledger.lock();
+            for outcome in [Outcome::Success, Outcome::Success, Outcome::Neutral] {
+                let permit = breaker.admit(now).result.expect("closed");
+                assert_eq!(permit.settle(outcome, false, now), None);
+            }
+            drop(breaker.try_admit());
+            assert_eq!(breaker.word.load().row(), 0);
         }
     }
 
-    fn totals(&self, word: Word) -> Totals {
-        Totals {
-            successes: word
-                .windows()
-                .then(|| self.window.total(|tally| &tally.successes)),
-            failures: self.window.total(|tally| &tally.failures),
-            slow: self.window.total(|tally| &tally.slow),
-            rejected: self.window.total(|tally| &tally.rejected),
-            would_reject: self.window.total(|tally| &tally.would_reject),
-            neutral: self.window.total(|tally| &tally.neutral),
-        }
+    #[test]
+    fn rejecting_takes_no_lock() {
+        let breaker = Breaker::new(Settings::default(), 0).expect("sensible");
+        let now = Moment::default();
+        breaker.trip(Rule::Probes, FailureKind::Connect, now);
+        let _held = breaker.ledger.lock();
+        assert!(breaker.admit(now).result.is_err());
     }
-}
 
-fn view(sums: Sums) -> WindowView {
-    WindowView {
-        calls: sums.calls,
-        failures: sums.failures,
-        slow: sums.slow,
-        failure_rate: share(sums.failures, sums.calls),
-        slow_rate: share(sums.slow, sums.calls),
-    }
-}
-
-/// `part / whole`, at most 1: a call that was counted slow may fail after its own bucket has gone.
-#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
-pub(crate) fn share(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        (part as f64 / whole as f64).min(1.0)
+    #[test]
+    fn a_success_writes_nothing_with_the_consecutive_rule_alone() {
+        let settings = Settings {
+            rate: None,
+            slow: None,
+            ..Settings::default()
+        };
+        let breaker = Breaker::new(settings, 0).expect("sensible");
+        let before = alloc::format!("{breaker:?}");
+        let permit = breaker.try_admit().expect("closed");
+        permit.settle(Outcome::Success, false, Moment::default());
+        assert_eq!(alloc::format!("{breaker:?}"), before);
     }
 }

@@ -46,14 +46,11 @@ impl Ledger {
         now: Moment,
     ) -> Moment {
         let reopenings = if reopened {
-            self.reopenings
-                .get()
-                .saturating_add(1)
-                .min(u64::from(u32::MAX))
+            self.reopenings().saturating_add(1)
         } else {
             self.reopenings_if_closed(settings, now, 1)
         };
-        self.reopenings.set(reopenings);
+        self.reopenings.set(u64::from(reopenings));
         self.opened_at.set_moment(Some(now));
         if let Some(rule) = rule {
             self.opened_by.set(Some(rule.code()));
@@ -63,7 +60,7 @@ impl Ledger {
             .hint_until
             .moment()
             .map(|until| until.saturating_since(now));
-        now + open_time(settings, reopenings as u32, hint, self.unit())
+        now + open_time(settings, reopenings, hint, self.unit())
     }
 
     /// Writes down that probes closed it, or an operator did.
@@ -100,18 +97,18 @@ impl Ledger {
 
     /// Re-openings in a row as they count while closed: `step` more than before unless it has stayed closed
     /// long enough to forget them, or has never been open.
-    pub(crate) fn reopenings_if_closed(&self, settings: &Settings, now: Moment, step: u64) -> u64 {
+    pub(crate) fn reopenings_if_closed(&self, settings: &Settings, now: Moment, step: u32) -> u32 {
         let forget = settings.reset_timeout.saturating_mul(settings.forget_after);
         let recent = |closed_at| now.saturating_since(closed_at) < forget;
         if self.closed_at.moment().is_some_and(recent) {
-            self.reopenings.get() + step
+            self.reopenings().saturating_add(step)
         } else {
             0
         }
     }
 
-    pub(crate) fn reopenings(&self) -> u64 {
-        self.reopenings.get()
+    pub(crate) fn reopenings(&self) -> u32 {
+        u32::try_from(self.reopenings.get()).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn last_failure(&self) -> Option<LastFailure> {

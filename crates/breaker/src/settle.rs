@@ -2,11 +2,11 @@
 
 use core::num::NonZeroU32;
 
-use crate::breaker::share;
 use crate::cells::Held;
 use crate::half_open::Place;
 use crate::ledger::Ledger;
 use crate::permit::Kind;
+use crate::snapshot::share;
 use crate::window::Entry;
 use crate::word::Word;
 use crate::{Breaker, FailureKind, Moment, Outcome, Rule, Settings, State, Ticket, Transition};

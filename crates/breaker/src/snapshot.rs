@@ -1,6 +1,10 @@
 //! What a breaker looks like at one moment. Looking changes nothing.
 
-use crate::{FailureKind, Mode, Moment, Rule, State};
+use core::num::NonZeroU32;
+
+use crate::window::Sums;
+use crate::word::Word;
+use crate::{Breaker, FailureKind, Mode, Moment, Rule, State};
 
 /// The last failure that counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,7 +15,7 @@ pub struct LastFailure {
     pub at: Moment,
 }
 
-/// The sliding window's counts. All zero while neither the rate nor the slow rule is set.
+/// The sliding window's counts. Nothing is counted while neither the rate nor the slow rule is set.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct WindowView {
     /// Calls that counted.
@@ -76,4 +80,81 @@ pub struct Snapshot {
     pub last_failure: Option<LastFailure>,
     /// Counts since the start.
     pub totals: Totals,
+}
+
+impl Breaker {
+    /// One consistent view.
+    #[must_use]
+    pub fn snapshot(&self, now: Moment) -> Snapshot {
+        let ledger = self.ledger.lock();
+        let (word, settings) = (self.word.load(), self.settings.load());
+        let forced = word.mode() == Mode::ForcedOpen;
+        let by_rule = word.mode().decides() && word.state() == State::Open;
+        let retry_at = self.retry_at.moment().filter(|_| by_rule);
+        let exponent = match word.state() {
+            State::Closed => ledger.reopenings_if_closed(&settings, now, 0),
+            State::Open | State::HalfOpen => ledger.reopenings(),
+        };
+        let opened_at = if forced {
+            &ledger.forced_at
+        } else {
+            &ledger.opened_at
+        };
+        let shown = word.exported() != State::Closed;
+        let opened_by = if forced {
+            Some(Rule::Operator)
+        } else {
+            ledger.rule()
+        };
+        Snapshot {
+            state: word.exported(),
+            mode: word.mode(),
+            generation: word.generation(),
+            failures_in_row: word.row(),
+            fail_max: settings.consecutive.map(NonZeroU32::get),
+            window: view(self.window.sums(now)),
+            opened_at: opened_at.moment().filter(|_| shown),
+            opened_by: opened_by.filter(|_| shown),
+            retry_at,
+            ready_for_half_open: retry_at.is_some_and(|at| now >= at),
+            hint_until: ledger.hint_until.moment().filter(|until| now < *until),
+            reopenings: exponent,
+            probes_in_flight: ledger.probes.in_flight(now),
+            last_failure: ledger.last_failure(),
+            totals: self.totals(word),
+        }
+    }
+
+    fn totals(&self, word: Word) -> Totals {
+        Totals {
+            successes: word
+                .windows()
+                .then(|| self.window.total(|tally| &tally.successes)),
+            failures: self.window.total(|tally| &tally.failures),
+            slow: self.window.total(|tally| &tally.slow),
+            rejected: self.window.total(|tally| &tally.rejected),
+            would_reject: self.window.total(|tally| &tally.would_reject),
+            neutral: self.window.total(|tally| &tally.neutral),
+        }
+    }
+}
+
+fn view(sums: Sums) -> WindowView {
+    WindowView {
+        calls: sums.calls,
+        failures: sums.failures,
+        slow: sums.slow,
+        failure_rate: share(sums.failures, sums.calls),
+        slow_rate: share(sums.slow, sums.calls),
+    }
+}
+
+/// `part / whole`, at most 1: a call that was counted slow may fail after its own bucket has gone.
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+pub(crate) fn share(part: u64, whole: u64) -> f64 {
+    if whole == 0 {
+        0.0
+    } else {
+        (part as f64 / whole as f64).min(1.0)
+    }
 }

@@ -1,0 +1,11 @@
+//! What the breaker promises, with time passed in.
+
+mod hammer;
+mod model;
+mod modes;
+mod opening;
+mod probing;
+mod rules;
+mod sensible_settings;
+mod support;
+mod windows;
