@@ -159,15 +159,14 @@ fn copy_template(data: &Path, user: Option<User>) {
 /// The initialised data folder that every server starts from, made once for each version and user.
 fn template(user: Option<User>) -> PathBuf {
     let version = run(Command::new(binary("postgres")).arg("--version"), "");
-    let version: String = version
-        .chars()
-        .filter(|c| c.is_ascii_digit() || *c == '.')
-        .collect();
+    // "postgres (PostgreSQL) 15.18 (Debian …)"
+    let version = version.split_whitespace().nth(2).unwrap_or("unknown");
     let uid = user.map_or_else(|| rustix::process::getuid().as_raw(), |user| user.uid);
     let template = scratch::root().join(format!("postgres-{version}-{uid}-1"));
     if !template.exists() {
         // Held by one process at a time: the others find the template made.
-        let gate = File::create(template.with_extension("lock")).expect("our folder is writable");
+        let gate =
+            File::create(scratch::root().join("postgres.lock")).expect("our folder is writable");
         gate.lock().expect("a local file can be locked");
         if !template.exists() {
             let folder = scratch::folder(user);

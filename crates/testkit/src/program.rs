@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 
-use crate::eventually::{eventually, eventually_some};
+use crate::eventually::{eventually, eventually_some, pause};
 use crate::process_tree::{self, Undertaker};
 
 const SOON: Duration = Duration::from_secs(10);
@@ -75,8 +75,11 @@ impl Program {
     pub async fn line_with(&self, deadline: Duration, needle: &str) -> Result<String, String> {
         let what = format!("process {} to write a line with {needle:?}", self.pid);
         eventually_some(deadline, &what, async || {
-            // Asked first: what it wrote before it ended is still found.
+            // Asked before the lines are looked through: what it wrote before it ended is still found.
             let ended = self.exit_status();
+            if ended.is_some() {
+                self.read_to_end().await;
+            }
             let mut lines = self.stdout().into_iter().chain(self.stderr());
             match (lines.find(|line| line.contains(needle)), ended) {
                 (Some(line), _) => Some(Ok(line)),
@@ -103,13 +106,15 @@ impl Program {
             .expect("our own child can be waited for")
     }
 
-    /// Waits for it to end.
+    /// Waits for it to end; all its output can be read then.
     ///
     /// # Panics
     /// When it still runs after `deadline`.
     pub async fn wait(&self, deadline: Duration) -> ExitStatus {
         let what = format!("process {} to end", self.pid);
-        eventually_some(deadline, &what, async || self.exit_status()).await
+        let status = eventually_some(deadline, &what, async || self.exit_status()).await;
+        self.read_to_end().await;
+        status
     }
 
     /// Kills it and all its descendants (SIGKILL), and waits until none of them runs.
@@ -146,6 +151,18 @@ impl Program {
         }
         lock(&self.undertaker).take();
         self.signal(Signal::CONT);
+    }
+
+    /// Waits for the threads that read its output, but not for long: a descendant that it has left
+    /// behind keeps the pipes open.
+    async fn read_to_end(&self) {
+        let read = async || {
+            // Each reading thread holds the second reference until it has read everything.
+            while Arc::strong_count(&self.stdout) + Arc::strong_count(&self.stderr) > 2 {
+                pause(Duration::from_millis(2)).await;
+            }
+        };
+        let _ = tokio::time::timeout(Duration::from_secs(1), read()).await;
     }
 
     fn output(&self) -> String {
