@@ -22,9 +22,9 @@ pub enum OpenError {
         /// The database file.
         path: PathBuf,
         /// The version found.
-        found: i64,
+        found: usize,
         /// The newest version this program knows.
-        supported: i64,
+        supported: usize,
     },
     /// The database file isn't a journal.
     #[error("{} is a database of another program", .0.display())]

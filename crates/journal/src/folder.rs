@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::fs::{FlockOperation, flock, fstatvfs};
+use rustix::fs::{FallocateFlags, FlockOperation, flock, fstatvfs};
 
 use crate::OpenError;
 
@@ -77,6 +77,13 @@ impl Folder {
         Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
+    pub(crate) fn reserve(&self) -> Reserve {
+        Reserve {
+            path: self.root.join("reserve"),
+            held: false,
+        }
+    }
+
     pub(crate) fn clear_spool(&self) -> io::Result<()> {
         for file in fs::read_dir(&self.spool)? {
             fs::remove_file(file?.path())?;
@@ -131,8 +138,8 @@ impl FolderLock {
             }
             Err(error) => return Err(io(error.into())),
         }
-        file.set_len(0).map_err(io)?;
-        writeln!(file, "{}", std::process::id()).map_err(io)?;
+        // Padded, so that it covers an earlier one in place: the disk may be full. Without it the lock still holds.
+        let _ = writeln!(file, "{:<10}", std::process::id());
         Ok(Self { _file: file })
     }
 }
@@ -171,5 +178,49 @@ impl Drop for FileGuard {
             // Start-up removes what has no row.
             tracing::warn!(%error, "journal: an unused body file stays until the next start");
         }
+    }
+}
+
+/// Room kept on the disk so that a full one can still drain: completing an entry writes before it frees anything.
+#[derive(Debug)]
+pub(crate) struct Reserve {
+    path: PathBuf,
+    held: bool,
+}
+
+impl Reserve {
+    /// Bytes; about twice the longest log, since a checkpoint may need as much again.
+    const SIZE: u64 = 4 << 20;
+
+    /// Takes the room, if it isn't held.
+    pub(crate) fn take(&mut self) -> io::Result<()> {
+        if !self.held {
+            let taken = self.allocate();
+            if taken.is_err() {
+                self.give_up();
+            }
+            taken?;
+            self.held = true;
+        }
+        Ok(())
+    }
+
+    fn allocate(&self) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(0o600);
+        let mut file = options.open(&self.path)?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, Self::SIZE) {
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                io::copy(&mut io::repeat(0).take(Self::SIZE), &mut file).map(drop)
+            }
+            allocated => Ok(allocated?),
+        }
+    }
+
+    /// Gives the room to whoever writes next.
+    pub(crate) fn give_up(&mut self) {
+        self.held = false;
+        // Where this fails there is no less room than before.
+        let _ = fs::remove_file(&self.path);
     }
 }

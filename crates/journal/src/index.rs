@@ -40,8 +40,12 @@ pub(crate) struct Record {
 impl Record {
     /// What the entry counts against `max_bytes`.
     pub(crate) fn bytes(&self) -> u64 {
-        let body = self.body.map_or(0, |body| body.info.len);
-        body + (self.key.len() + self.kind.len() + self.meta.len()) as u64
+        self.body.map_or(0, |body| body.info.len) + self.row_bytes()
+    }
+
+    /// The same without its body.
+    pub(crate) fn row_bytes(&self) -> u64 {
+        (self.key.len() + self.kind.len() + self.meta.len()) as u64
     }
 }
 
@@ -138,7 +142,11 @@ impl Index {
         if let Some(queue) = self.queues.get_mut(&slot.record.queue)
             && let Some(ids) = queue.keys.get_mut(&slot.record.key)
         {
-            ids.retain(|other| *other != id);
+            // Nearly always the oldest, and a much rewritten key has many.
+            match ids.front() == Some(&id) {
+                true => drop(ids.pop_front()),
+                false => ids.retain(|other| *other != id),
+            }
             next = ids.front().copied();
             if ids.is_empty() {
                 queue.keys.remove(&slot.record.key);

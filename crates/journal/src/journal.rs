@@ -1,28 +1,23 @@
-//! The handle: opening, accepting, claiming, looking things up.
+//! The handle: accepting, claiming, looking things up.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::JoinHandle;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use rusqlite::Connection;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::body::Body;
+use crate::claim::Claimed;
 use crate::entry::{Entry, EntryId, Filter, Health, NewEntry, State, Stats};
-use crate::folder::{FileGuard, Folder, FolderLock};
-use crate::index::{Index, Place, Record};
-use crate::shared::{Hold, Shared, lock};
+use crate::index::Record;
+use crate::open::{WriterThread, open};
+use crate::shared::{Hold, Shared};
 use crate::spool::SpoolWriter;
-use crate::writer::{Append, Change, Command, Writer};
-use crate::{AppendError, ChangeError, OpenError, ReadError, Settings, store};
+use crate::writer::{Append, Change, Command};
+use crate::{AppendError, ChangeError, OpenError, ReadError, Settings};
 
 /// Key, kind and metadata of an entry may have this many bytes together.
 const ROW_LIMIT: usize = 1 << 20;
-
-/// Error texts are kept up to this many characters.
-const ERROR_CHARS: usize = 1000;
 
 /// Entries looked at under one lock while listing.
 const SCAN: usize = 4096;
@@ -31,8 +26,8 @@ const SCAN: usize = 4096;
 /// waits for the commit under way).
 #[derive(Debug, Clone)]
 pub struct Journal {
-    shared: Arc<Shared>,
-    _thread: Arc<WriterThread>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) _thread: Arc<WriterThread>,
 }
 
 impl Journal {
@@ -69,11 +64,11 @@ impl Journal {
         if new.queue.len() + new.key.len() + new.kind.len() + meta.len() > ROW_LIMIT {
             return Err(AppendError::TooLarge);
         }
-        let placed = match new.body {
+        let synced = match new.body {
             Some(spooled) => {
                 // Spares the fsync of a body that will be refused; the writer looks again.
                 self.shared.room(1, spooled.len(), 0)?;
-                Some(spooled.place(&self.shared).await?)
+                Some(spooled.sync(&self.shared).await?)
             }
             None => None,
         };
@@ -82,14 +77,15 @@ impl Journal {
             key: new.key.into(),
             kind: new.kind.into(),
             meta: meta.into(),
-            body: placed.as_ref().map(|placed| placed.body),
+            body: synced.as_ref().map(|synced| synced.body),
             accepted_at_ms: new.accepted_at_ms,
             attempts: 0,
             last_error: None,
             set_aside: false,
         };
+        let content = synced.map(|synced| synced.content);
         self.shared
-            .commit(Change::Append(Box::new(Append { record, placed })))
+            .commit(Change::Append(Box::new(Append { record, content })))
             .await
     }
 
@@ -232,182 +228,4 @@ impl Journal {
             closed => closed,
         }
     }
-}
-
-/// An entry in flight. Dropped without a verdict, it returns to the queue. When a verdict can't be written the entry
-/// also returns, so it may be carried out twice.
-#[derive(Debug)]
-pub struct Claimed {
-    entry: Entry,
-    hold: Hold,
-}
-
-impl Claimed {
-    /// The entry.
-    pub fn entry(&self) -> &Entry {
-        &self.entry
-    }
-
-    /// The entry's number.
-    pub fn id(&self) -> EntryId {
-        self.entry.id
-    }
-
-    /// The later entries of the same key as of now, newest last. When one of them makes this one pointless, complete it
-    /// without carrying it out.
-    pub fn later(&self) -> Vec<Entry> {
-        let index = self.hold.shared.index();
-        let mut entries = index.of_key(&self.entry.queue, &self.entry.key);
-        entries.retain(|other| other.id > self.entry.id);
-        entries
-    }
-
-    /// It has reached its dependency (or is pointless): removes it and its body.
-    ///
-    /// # Errors
-    /// See [`AppendError`].
-    pub async fn complete(self) -> Result<(), AppendError> {
-        verdict(self.hold, Change::Remove).await
-    }
-
-    /// It failed: counts the attempt and queues it again, not to be claimed before `not_before_ms` on the clock given to
-    /// [`Journal::claim`]. After a restart it can be claimed at once.
-    ///
-    /// # Errors
-    /// See [`AppendError`].
-    pub async fn retry_later(self, error: &str, not_before_ms: i64) -> Result<(), AppendError> {
-        let (error, not_before_ms) = (shortened(error), Some(not_before_ms));
-        let change = |hold| Change::Fail {
-            hold,
-            error,
-            not_before_ms,
-            set_aside: false,
-        };
-        verdict(self.hold, change).await
-    }
-
-    /// It can't succeed without a person: counts the attempt and sets it aside. Later entries of its key wait.
-    ///
-    /// # Errors
-    /// See [`AppendError`].
-    pub async fn set_aside(self, reason: &str) -> Result<(), AppendError> {
-        let error = shortened(reason);
-        let change = |hold| Change::Fail {
-            hold,
-            error,
-            not_before_ms: None,
-            set_aside: true,
-        };
-        verdict(self.hold, change).await
-    }
-}
-
-/// The claim travels with the change: a caller that stops waiting doesn't end it early.
-async fn verdict(hold: Hold, change: impl FnOnce(Hold) -> Change) -> Result<(), AppendError> {
-    let shared = hold.shared.clone();
-    shared.commit(change(hold)).await.map(drop)
-}
-
-fn shortened(error: &str) -> Box<str> {
-    error.chars().take(ERROR_CHARS).collect::<String>().into()
-}
-
-/// Closes the journal when the last handle goes.
-#[derive(Debug)]
-struct WriterThread {
-    commands: mpsc::UnboundedSender<Command>,
-    handle: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Drop for WriterThread {
-    fn drop(&mut self) {
-        // Fails when it is closed already.
-        let _ = self.commands.send(Command::Close(None));
-        if let Some(handle) = lock(&self.handle).take() {
-            let _ = handle.join();
-        }
-    }
-}
-
-fn open(dir: &Path, settings: Settings) -> Result<Journal, OpenError> {
-    settings.validate()?;
-    let io = |source| OpenError::Io {
-        path: dir.to_owned(),
-        source,
-    };
-    let folder = Folder::create(dir).map_err(io)?;
-    let folder_lock = FolderLock::acquire(folder.root())?;
-    folder.clear_spool().map_err(io)?;
-    let path = folder.database();
-    let connection = store::open(&path)?;
-    let reader = store::open_reader(&path)?;
-    let (index, next_body) = recover(&folder, &connection)?;
-    folder.sync_root().map_err(io)?;
-    let (commands, receiver) = mpsc::unbounded_channel();
-    let shared = Arc::new(Shared {
-        folder,
-        settings,
-        index: Mutex::new(index),
-        reader: Mutex::new(Some(reader)),
-        fault: OnceLock::new(),
-        closed: AtomicBool::new(false),
-        commands: commands.clone(),
-        claimable: watch::Sender::new(()),
-        next_body: AtomicU64::new(next_body),
-        commits: AtomicU64::new(0),
-    });
-    let writer = Writer {
-        shared: shared.clone(),
-        connection,
-        commands: receiver,
-        since_checkpoint: 0,
-        _lock: folder_lock,
-    };
-    let handle = std::thread::Builder::new()
-        .name("journal".into())
-        .spawn(|| writer.run());
-    let handle = Mutex::new(Some(handle.map_err(io)?));
-    Ok(Journal {
-        shared,
-        _thread: Arc::new(WriterThread { commands, handle }),
-    })
-}
-
-/// Loads the entries and makes rows and body files agree; returns the next free body number, too.
-fn recover(folder: &Folder, connection: &Connection) -> Result<(Index, u64), OpenError> {
-    let path = folder.database();
-    let database = |source| OpenError::Database {
-        path: path.clone(),
-        source,
-    };
-    let numbers = folder.body_numbers();
-    let numbers = numbers.map_err(|source| OpenError::Io {
-        path: folder.root().to_owned(),
-        source,
-    })?;
-    let mut next = numbers.iter().max().map_or(0, |number| number + 1);
-    let mut unused: HashSet<u64> = numbers.into_iter().collect();
-    let (mut index, mut lost) = (Index::default(), Vec::new());
-    let loaded = store::load(connection, |id, record| {
-        if let Some(Place::File(number)) = record.body.map(|body| body.place) {
-            next = next.max(number + 1);
-            if !unused.remove(&number) && !record.set_aside {
-                lost.push(id);
-            }
-        }
-        index.insert(id, record);
-    });
-    loaded.map_err(database)?;
-    for number in unused {
-        drop(FileGuard::new(folder.body(number)));
-    }
-    for id in lost {
-        let reason = "its body file is missing";
-        store::fail(connection, id, reason, true).map_err(database)?;
-        index.change(id, None, |record| {
-            (record.last_error, record.set_aside) = (Some(reason.into()), true);
-            record.attempts += 1;
-        });
-    }
-    Ok((index, next))
 }

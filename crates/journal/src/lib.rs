@@ -51,11 +51,13 @@
 //! The crate reads no clock: times are milliseconds that the caller gives.
 
 mod body;
+mod claim;
 mod entry;
 mod error;
 mod folder;
 mod index;
 mod journal;
+mod open;
 mod settings;
 mod shared;
 mod spool;
@@ -64,9 +66,10 @@ mod verify;
 mod writer;
 
 pub use body::Body;
+pub use claim::Claimed;
 pub use entry::{BodyInfo, Entry, EntryId, Filter, Health, NewEntry, State, Stats};
 pub use error::{AppendError, Bound, ChangeError, OpenError, ReadError};
-pub use journal::{Claimed, Journal};
+pub use journal::Journal;
 pub use settings::Settings;
 pub use spool::{SpoolWriter, Spooled};
 pub use verify::{Damage, VerifyProgress, VerifyReport};

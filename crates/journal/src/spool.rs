@@ -179,19 +179,18 @@ impl Spooled {
         self.info.blake3
     }
 
-    /// Brings the content where its row will say it is, and on disk, up to its folder: the writer fsyncs that once per group.
-    pub(crate) async fn place(self, shared: &Arc<Shared>) -> Result<Placed, AppendError> {
+    /// Brings the content to disk. The writer moves a file to its place: only who holds the folder's lock may.
+    pub(crate) async fn sync(self, shared: &Arc<Shared>) -> Result<Synced, AppendError> {
         let info = self.info;
-        let (file, mut guard) = match self.content {
+        let (file, guard) = match self.content {
             Content::Memory(bytes) => {
                 let body = StoredBody {
                     info,
                     place: Place::Row,
                 };
-                return Ok(Placed {
+                return Ok(Synced {
                     body,
-                    inline: Some(bytes),
-                    guard: None,
+                    content: SyncedContent::Row(bytes),
                 });
             }
             Content::File(file, guard) => (file, guard),
@@ -201,16 +200,13 @@ impl Spooled {
             file.sync_all()
                 .map_err(|error| shared.file_failure("fsync a body", &error))?;
             let number = shared.next_body.fetch_add(1, Ordering::Relaxed);
-            let moved = guard.rename(shared.folder.body(number));
-            moved.map_err(|error| shared.file_failure("rename a body", &error))?;
             let body = StoredBody {
                 info,
                 place: Place::File(number),
             };
-            Ok(Placed {
+            Ok(Synced {
                 body,
-                inline: None,
-                guard: Some(guard),
+                content: SyncedContent::File(number, guard),
             })
         };
         tokio::task::spawn_blocking(work)
@@ -219,10 +215,16 @@ impl Spooled {
     }
 }
 
-/// A body in its place; a file is removed when this is dropped before its row is committed.
+/// A body whose content is on disk or goes there with its row.
 #[derive(Debug)]
-pub(crate) struct Placed {
+pub(crate) struct Synced {
     pub(crate) body: StoredBody,
-    pub(crate) inline: Option<Bytes>,
-    pub(crate) guard: Option<FileGuard>,
+    pub(crate) content: SyncedContent,
+}
+
+#[derive(Debug)]
+pub(crate) enum SyncedContent {
+    Row(Bytes),
+    /// Its number, and the guard that removes it unless its row is committed.
+    File(u64, FileGuard),
 }

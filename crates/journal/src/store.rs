@@ -61,13 +61,11 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
         path: path.to_owned(),
         source,
     };
-    let mut connection = Connection::open(path).map_err(database)?;
-    configure(&connection).map_err(database)?;
-    let version = version(&connection).map_err(database)?;
-    let Some(version) = version else {
+    let mut connection = connect(path, OpenFlags::SQLITE_OPEN_CREATE).map_err(database)?;
+    let Some(version) = version(&connection).map_err(database)? else {
         return Err(OpenError::Foreign(path.to_owned()));
     };
-    let supported = MIGRATIONS.len() as i64;
+    let supported = MIGRATIONS.len();
     if version > supported {
         return Err(OpenError::Newer {
             path: path.to_owned(),
@@ -75,58 +73,66 @@ pub(crate) fn open(path: &Path) -> Result<Connection, OpenError> {
             supported,
         });
     }
-    for (done, script) in (1..).zip(MIGRATIONS).skip(version as usize) {
+    make_durable(&connection).map_err(database)?;
+    for (done, script) in (1..).zip(MIGRATIONS).skip(version) {
         migrate(&mut connection, script, done).map_err(database)?;
     }
     Ok(connection)
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // SQLite's own checkpoints swallow a failed fsync and try it again later, when the kernel has forgotten it:
-    // the writer makes them and looks at the result.
-    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    Ok(())
-}
-
-/// The schema version; `None` for a database that isn't a journal's.
-fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
-    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let tables: i64 =
-        connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let ours = pragma("application_id")? == APPLICATION_ID || tables == 0;
-    Ok(if ours {
-        Some(pragma("user_version")?)
-    } else {
-        None
+/// A second connection, that reads bodies while the writer commits.
+pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let opened = connect(path, OpenFlags::empty()).and_then(|connection| {
+        connection.pragma_update(None, "query_only", true)?;
+        Ok(connection)
+    });
+    opened.map_err(|source| OpenError::Database {
+        path: path.to_owned(),
+        source,
     })
 }
 
-fn migrate(connection: &mut Connection, script: &str, version: i64) -> rusqlite::Result<()> {
+fn connect(path: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
+    let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    // SQLite's own checkpoints swallow a failed fsync and try it again later, when the kernel has forgotten it:
+    // the writer makes them and looks at the result.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    Ok(connection)
+}
+
+fn make_durable(connection: &Connection) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| {
+        let mode: String = row.get(0)?;
+        match mode.as_str() {
+            "wal" => Ok(()),
+            _ => Err(rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CANTOPEN),
+                Some("this file system allows no write-ahead log".to_owned()),
+            )),
+        }
+    })?;
+    connection.pragma_update(None, "synchronous", "FULL")
+}
+
+/// The schema version; `None` for a database that isn't a journal's.
+fn version(connection: &Connection) -> rusqlite::Result<Option<usize>> {
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    let tables: i64 = connection.query_row(tables, [], |row| row.get(0))?;
+    let ours = pragma("application_id")? == APPLICATION_ID || tables == 0;
+    let version = usize::try_from(pragma("user_version")?).ok();
+    Ok(version.filter(|_| ours))
+}
+
+fn migrate(connection: &mut Connection, script: &str, version: usize) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(script)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", version)?;
+    transaction.pragma_update(None, "user_version", version as i64)?;
     transaction.commit()
-}
-
-/// A second connection, that reads bodies while the writer commits.
-pub(crate) fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    let database = |source| OpenError::Database {
-        path: path.to_owned(),
-        source,
-    };
-    // Not opened read-only: such a connection can't recover the log if it happens to come first.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags).map_err(database)?;
-    configure(&connection).map_err(database)?;
-    connection
-        .pragma_update(None, "query_only", true)
-        .map_err(database)?;
-    Ok(connection)
 }
 
 /// All entries, oldest first.

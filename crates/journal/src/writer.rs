@@ -10,18 +10,21 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::entry::EntryId;
-use crate::folder::{FileGuard, FolderLock};
+use crate::folder::{FileGuard, FolderLock, Reserve};
 use crate::index::{Index, Place, Record};
 use crate::shared::{Hold, Shared, lock};
-use crate::spool::Placed;
+use crate::spool::SyncedContent;
 use crate::store::{self, Checkpoint, Failure};
 use crate::{AppendError, Bound};
 
 /// Changes in one group at most, so that no acknowledgement waits for a very long commit.
 const GROUP: usize = 512;
 
-/// Changes between two checkpoints: some MiB of log.
-const CHECKPOINT_AFTER: usize = 1000;
+/// Bytes of log one group may take, by estimate; a single change may take more.
+const GROUP_BYTES: u64 = 1 << 20;
+
+/// Bytes of log after which it is moved into the database, by estimate.
+const LOG_BYTES: u64 = 1 << 20;
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, AppendError>>;
 
@@ -50,7 +53,37 @@ pub(crate) enum Change {
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) record: Record,
-    pub(crate) placed: Option<Placed>,
+    pub(crate) content: Option<SyncedContent>,
+}
+
+impl Append {
+    fn inline(&self) -> Option<&[u8]> {
+        match &self.content {
+            Some(SyncedContent::Row(bytes)) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    fn file(&mut self) -> Option<(u64, &mut FileGuard)> {
+        match &mut self.content {
+            Some(SyncedContent::File(number, guard)) => Some((*number, guard)),
+            _ => None,
+        }
+    }
+}
+
+impl Change {
+    /// The log it takes, estimated from above: what it stores and the pages it touches.
+    fn log_bytes(&self) -> u64 {
+        const PAGES: u64 = 4 * 4096;
+        match self {
+            Change::Append(append) => {
+                let inline = append.inline().map_or(0, |content| content.len() as u64);
+                append.record.row_bytes() + inline + PAGES
+            }
+            _ => PAGES,
+        }
+    }
 }
 
 type Group = Vec<(Change, Reply<EntryId>)>;
@@ -66,7 +99,9 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) connection: Connection,
     pub(crate) commands: mpsc::UnboundedReceiver<Command>,
-    pub(crate) since_checkpoint: usize,
+    /// What the log has grown by since the last checkpoint.
+    pub(crate) log_bytes: u64,
+    pub(crate) reserve: Reserve,
     /// Last, so that it is dropped last: the database is closed before the folder is free.
     pub(crate) _lock: FolderLock,
 }
@@ -76,15 +111,13 @@ impl Writer {
     pub(crate) fn run(mut self) {
         let (mut reply, mut result) = (None, Ok(()));
         while let Some(first) = self.commands.blocking_recv() {
-            let mut group = Group::new();
+            let (mut group, mut log_bytes) = (Group::new(), 0);
             let mut next = Some(first);
             while let Some(Command::Change(change, reply)) = next {
+                log_bytes += change.log_bytes();
                 group.push((change, reply));
-                next = if group.len() < GROUP {
-                    self.commands.try_recv().ok()
-                } else {
-                    None
-                };
+                let more = group.len() < GROUP && log_bytes < GROUP_BYTES;
+                next = more.then(|| self.commands.try_recv().ok()).flatten();
             }
             self.commit(group, true);
             match next {
@@ -106,15 +139,17 @@ impl Writer {
     }
 
     fn commit(&mut self, group: Group, retry: bool) {
-        let group = match self.shared.accepts() {
+        let mut group = match self.shared.accepts() {
             Ok(()) => self.admit(group),
             Err(error) => return refuse(group, &error),
         };
         if group.is_empty() {
             return;
         }
-        match self.write(&group) {
+        let log_bytes: u64 = group.iter().map(|(change, _)| change.log_bytes()).sum();
+        match self.write(&mut group) {
             Ok(ids) => {
+                self.log_bytes = self.log_bytes.saturating_add(log_bytes);
                 self.acknowledge(group, ids);
                 self.checkpoint_if_due();
             }
@@ -124,18 +159,15 @@ impl Writer {
     }
 
     /// Refuses the appends for which there is no room.
-    fn admit(&self, group: Group) -> Group {
+    fn admit(&mut self, group: Group) -> Group {
         let (mut entries, mut bytes, mut inline) = (0, 0, 0);
         let mut admitted = Group::with_capacity(group.len());
         for (change, reply) in group {
             if let Change::Append(append) = &change {
-                let row = append
-                    .placed
-                    .as_ref()
-                    .and_then(|placed| placed.inline.as_ref());
-                let row = row.map_or(0, |content| content.len() as u64);
+                let row = append.inline().map_or(0, |content| content.len() as u64);
                 let size = append.record.bytes();
-                if let Err(error) = self.shared.room(entries + 1, bytes + size, inline + row) {
+                let room = self.shared.room(entries + 1, bytes + size, inline + row);
+                if let Err(error) = room.and_then(|()| self.take_reserve()) {
                     refuse(vec![(change, reply)], &error);
                     continue;
                 }
@@ -146,18 +178,20 @@ impl Writer {
         admitted
     }
 
+    /// Without the reserve nothing is accepted: what is accepted must be able to drain.
+    fn take_reserve(&mut self) -> Result<(), AppendError> {
+        let taken = self.reserve.take();
+        taken.map_err(|error| self.shared.file_failure("reserve disk", &error))
+    }
+
     /// Brings a group to disk, all of it or nothing.
-    fn write(&mut self, group: &Group) -> Result<Vec<EntryId>, Refusal> {
-        let new_file = |change: &Change| match change {
-            Change::Append(append) => append.placed.as_ref().is_some_and(|p| p.guard.is_some()),
-            _ => false,
-        };
-        if group.iter().any(|(change, _)| new_file(change)) {
-            let synced = self.shared.folder.sync_bodies();
-            synced.map_err(|error| {
-                Refusal::Error(self.shared.faulted("fsync the bodies folder", &error))
-            })?;
-        }
+    fn write(&self, group: &mut Group) -> Result<Vec<EntryId>, Refusal> {
+        self.place_files(group).map_err(|(step, error)| {
+            match self.shared.file_failure(step, &error) {
+                AppendError::Full { .. } => Refusal::Full,
+                error => Refusal::Error(error),
+            }
+        })?;
         let written = transact(&self.connection, group);
         if written.is_err() && !self.connection.is_autocommit() {
             // Nothing of the group is acknowledged, whether or not this succeeds.
@@ -172,9 +206,31 @@ impl Writer {
         })
     }
 
+    /// Moves the bodies that are files to where their rows say they are.
+    fn place_files(&self, group: &mut Group) -> Result<(), (&'static str, std::io::Error)> {
+        let folder = &self.shared.folder;
+        let mut moved = false;
+        for (change, _) in group {
+            let Change::Append(append) = change else {
+                continue;
+            };
+            if let Some((number, guard)) = append.file() {
+                guard
+                    .rename(folder.body(number))
+                    .map_err(|error| ("rename a body", error))?;
+                moved = true;
+            }
+        }
+        if moved {
+            folder
+                .sync_bodies()
+                .map_err(|error| ("fsync the bodies folder", error))?;
+        }
+        Ok(())
+    }
+
     fn acknowledge(&mut self, group: Group, ids: Vec<EntryId>) {
         self.shared.commits.fetch_add(1, Ordering::Relaxed);
-        self.since_checkpoint += group.len();
         let mut replies = Vec::with_capacity(group.len());
         let (mut holds, mut files) = (Vec::new(), Vec::new());
         {
@@ -198,7 +254,7 @@ impl Writer {
         }
     }
 
-    /// The disk is full. Appends are refused; other changes make room, so they get a second try once the log is empty.
+    /// The disk is full. Appends are refused; other changes make room in the end, so they get the reserve to do it.
     fn refuse_appends(&mut self, group: Group, retry: bool) {
         let full = AppendError::Full { which: Bound::Disk };
         let (appends, others): (Group, Group) = group
@@ -208,13 +264,14 @@ impl Writer {
         if !retry {
             refuse(others, &full);
         } else if !others.is_empty() {
+            self.reserve.give_up();
             self.checkpoint(Checkpoint::Truncate);
             self.commit(others, false);
         }
     }
 
     fn checkpoint_if_due(&mut self) {
-        if self.since_checkpoint >= CHECKPOINT_AFTER {
+        if self.log_bytes >= LOG_BYTES {
             self.checkpoint(Checkpoint::Passive);
         }
     }
@@ -222,7 +279,7 @@ impl Writer {
     /// Moves the log into the database. A full disk or a reader in the way leaves the log longer; anything else is a
     /// fault.
     fn checkpoint(&mut self, mode: Checkpoint) {
-        self.since_checkpoint = 0;
+        self.log_bytes = 0;
         if let Err(error) = store::checkpoint(&self.connection, mode) {
             match store::classify(&error) {
                 Failure::Full | Failure::Busy => tracing::warn!(%error, "journal checkpoint"),
@@ -250,13 +307,7 @@ fn transact(connection: &Connection, group: &Group) -> rusqlite::Result<Vec<Entr
 
 fn write_change(connection: &Connection, change: &Change) -> rusqlite::Result<EntryId> {
     match change {
-        Change::Append(append) => {
-            let inline = append
-                .placed
-                .as_ref()
-                .and_then(|placed| placed.inline.as_deref());
-            store::insert(connection, &append.record, inline)
-        }
+        Change::Append(append) => store::insert(connection, &append.record, append.inline()),
         Change::Remove(hold) => store::remove(connection, hold.id).map(|()| hold.id),
         Change::Fail {
             hold,
@@ -272,11 +323,7 @@ fn write_change(connection: &Connection, change: &Change) -> rusqlite::Result<En
 fn apply(index: &mut Index, change: Change, id: EntryId) -> (Option<Hold>, Option<u64>) {
     match change {
         Change::Append(mut append) => {
-            if let Some(guard) = append
-                .placed
-                .as_mut()
-                .and_then(|placed| placed.guard.as_mut())
-            {
+            if let Some((_, guard)) = append.file() {
                 guard.keep();
             }
             index.insert(id, append.record);
@@ -313,11 +360,9 @@ fn refuse(group: Group, error: &AppendError) {
     for (mut change, reply) in group {
         if let (Change::Append(append), AppendError::Faulted { .. }) = (&mut change, error) {
             // The row may be on disk in spite of the failure: then its file must be, too. The next start decides.
-            let guard = append
-                .placed
-                .as_mut()
-                .and_then(|placed| placed.guard.as_mut());
-            guard.into_iter().for_each(FileGuard::keep);
+            if let Some((_, guard)) = append.file() {
+                guard.keep();
+            }
         }
         // Ends the claim first, so that nobody still sees it in flight.
         drop(change);

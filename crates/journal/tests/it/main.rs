@@ -1,1 +1,10 @@
 //! The journal on real files.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod bodies;
+mod bounds;
+mod crash;
+mod durability;
+mod order;
+mod support;

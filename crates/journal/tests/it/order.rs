@@ -1,0 +1,329 @@
+//! Which entry may be claimed when, against a naive model; and the lookups.
+
+use mainstay_journal::{ChangeError, Claimed, EntryId, Filter, Journal, State};
+use proptest::prelude::*;
+use tempfile::tempdir;
+
+use crate::support::{QUEUE, append, open};
+
+fn ids(entries: &[Claimed]) -> Vec<EntryId> {
+    entries.iter().map(Claimed::id).collect()
+}
+
+#[tokio::test]
+async fn later_entries_of_a_key_wait_and_other_keys_do_not() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    let (a1, a2, b1) = (
+        append(&journal, "a").await,
+        append(&journal, "a").await,
+        append(&journal, "b").await,
+    );
+    let mut claims = journal.claim(QUEUE, 9, 0);
+    assert_eq!(ids(&claims), [a1, b1]);
+    assert!(journal.claim(QUEUE, 9, 0).is_empty());
+    let later: Vec<_> = claims[0].later().iter().map(|entry| entry.id).collect();
+    assert_eq!(later, [a2]);
+
+    claims.remove(0).set_aside("refused").await.unwrap();
+    assert!(journal.claim(QUEUE, 9, 0).is_empty());
+    drop(claims);
+    assert_eq!(
+        ids(&journal.claim(QUEUE, 9, 0)),
+        [b1],
+        "dropped without verdict, it is back"
+    );
+
+    assert!(matches!(
+        journal.retry(a2).await,
+        Err(ChangeError::State {
+            state: State::Queued,
+            ..
+        })
+    ));
+    journal.retry(a1).await.unwrap();
+    assert_eq!(ids(&journal.claim(QUEUE, 1, 0)), [a1]);
+    journal.discard(a1).await.unwrap();
+    assert_eq!(ids(&journal.claim(QUEUE, 9, 0)), [a2, b1]);
+    assert_eq!(journal.discard(a1).await, Err(ChangeError::Unknown(a1)));
+}
+
+#[tokio::test]
+async fn an_entry_in_flight_cannot_be_discarded() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    append(&journal, "a").await;
+    let claimed = journal.claim(QUEUE, 1, 0).pop().unwrap();
+    let error = journal.discard(claimed.id()).await.unwrap_err();
+    assert_eq!(
+        error,
+        ChangeError::State {
+            id: claimed.id(),
+            state: State::InFlight
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_drain_is_woken_by_an_append_and_by_a_dropped_claim() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    let mut claimable = journal.claimable();
+    append(&journal, "a").await;
+    claimable.changed().await.unwrap();
+    let claims = journal.claim(QUEUE, 1, 0);
+    drop(claims);
+    claimable.changed().await.unwrap();
+}
+
+#[tokio::test]
+async fn lookups_show_the_latest_entry_of_each_key() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    for key in ["b/2", "a/1", "b/1", "b/2", "c"] {
+        append(&journal, key).await;
+    }
+    let keys = |prefix: &str, after: Option<&str>, limit| -> Vec<String> {
+        journal
+            .list(QUEUE, prefix, after, limit)
+            .into_iter()
+            .map(|entry| entry.key)
+            .collect()
+    };
+    assert_eq!(keys("", None, 9), ["a/1", "b/1", "b/2", "c"]);
+    assert_eq!(keys("b/", None, 9), ["b/1", "b/2"]);
+    assert_eq!(keys("b/", Some("b/1"), 9), ["b/2"]);
+    assert_eq!(keys("b/", Some("a"), 1), ["b/1"]);
+    assert!(keys("b/", Some("c"), 9).is_empty());
+    assert!(journal.list("redis", "", None, 9).is_empty());
+    let both = journal.entries_for_key(QUEUE, "b/2");
+    assert_eq!(both.len(), 2);
+    assert_eq!(journal.latest(QUEUE, "b/2").as_ref(), both.last());
+    assert_eq!(journal.latest(QUEUE, "nothing"), None);
+}
+
+#[tokio::test]
+async fn entries_are_listed_in_pages_by_queue_and_state() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    for i in 0..10 {
+        append(&journal, &i.to_string()).await;
+    }
+    for (i, claimed) in journal.claim(QUEUE, 10, 0).into_iter().enumerate() {
+        if i % 3 == 0 {
+            claimed.set_aside("refused").await.unwrap();
+        }
+    }
+    assert_eq!(journal.stats().set_aside, 4);
+    let filter = Filter {
+        queue: Some(QUEUE.into()),
+        state: Some(State::SetAside),
+    };
+    let first = journal.entries(&filter, None, 3);
+    let rest = journal.entries(&filter, Some(first[2].id), 3);
+    assert_eq!((first.len(), rest.len()), (3, 1));
+    let other = Filter {
+        queue: Some("redis".into()),
+        state: None,
+    };
+    assert!(journal.entries(&other, None, 9).is_empty());
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Append(u8),
+    Claim(usize),
+    Complete(usize),
+    RetryLater(usize, i64),
+    SetAside(usize),
+    Drop(usize),
+    Retry(usize),
+    Discard(usize),
+    Advance(i64),
+    Reopen,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => (0..4_u8).prop_map(Step::Append),
+        4 => (1..4_usize).prop_map(Step::Claim),
+        2 => (0..8_usize).prop_map(Step::Complete),
+        2 => (0..8_usize, 1..20_i64).prop_map(|(i, after)| Step::RetryLater(i, after)),
+        1 => (0..8_usize).prop_map(Step::SetAside),
+        1 => (0..8_usize).prop_map(Step::Drop),
+        1 => (0..8_usize).prop_map(Step::Retry),
+        1 => (0..8_usize).prop_map(Step::Discard),
+        1 => (1..20_i64).prop_map(Step::Advance),
+        1 => Just(Step::Reopen),
+    ]
+}
+
+#[derive(Debug, Clone)]
+struct ModelEntry {
+    id: EntryId,
+    key: u8,
+    state: State,
+    not_before: i64,
+}
+
+/// The rules, written down as directly as possible: a list in order of acceptance.
+#[derive(Debug, Default)]
+struct Model {
+    entries: Vec<ModelEntry>,
+    now: i64,
+}
+
+impl Model {
+    fn claim(&mut self, limit: usize) -> Vec<EntryId> {
+        let mut claimed = Vec::new();
+        for i in 0..self.entries.len() {
+            let entry = &self.entries[i];
+            let first = self.entries[..i]
+                .iter()
+                .all(|earlier| earlier.key != entry.key);
+            let waits = entry.state == State::Queued && entry.not_before <= self.now;
+            if claimed.len() < limit && first && waits {
+                self.entries[i].state = State::InFlight;
+                claimed.push(self.entries[i].id);
+            }
+        }
+        claimed
+    }
+
+    fn set(&mut self, id: EntryId, state: State, not_before: i64) {
+        let entry = self
+            .entries
+            .iter_mut()
+            .find(|entry| entry.id == id)
+            .unwrap();
+        (entry.state, entry.not_before) = (state, not_before);
+    }
+
+    fn remove(&mut self, id: EntryId) {
+        self.entries.retain(|entry| entry.id != id);
+    }
+}
+
+fn take(claims: &mut Vec<Claimed>, i: usize) -> Option<Claimed> {
+    (!claims.is_empty()).then(|| claims.remove(i % claims.len()))
+}
+
+async fn verdict(model: &mut Model, claims: &mut Vec<Claimed>, step: &Step) {
+    let (Step::Complete(i) | Step::RetryLater(i, _) | Step::SetAside(i) | Step::Drop(i)) = *step
+    else {
+        return;
+    };
+    let Some(claimed) = take(claims, i) else {
+        return;
+    };
+    let id = claimed.id();
+    match step {
+        Step::Complete(_) => {
+            claimed.complete().await.unwrap();
+            model.remove(id);
+        }
+        Step::RetryLater(_, after) => {
+            claimed
+                .retry_later("failed", model.now + after)
+                .await
+                .unwrap();
+            model.set(id, State::Queued, model.now + after);
+        }
+        Step::SetAside(_) => {
+            claimed.set_aside("refused").await.unwrap();
+            model.set(id, State::SetAside, 0);
+        }
+        _ => {
+            drop(claimed);
+            let not_before = model
+                .entries
+                .iter()
+                .find(|entry| entry.id == id)
+                .unwrap()
+                .not_before;
+            model.set(id, State::Queued, not_before);
+        }
+    }
+}
+
+async fn operator(model: &mut Model, journal: &Journal, step: &Step) {
+    let (Step::Retry(i) | Step::Discard(i)) = *step else {
+        return;
+    };
+    if model.entries.is_empty() {
+        return;
+    }
+    let entry = model.entries[i % model.entries.len()].clone();
+    if matches!(step, Step::Retry(_)) {
+        let allowed = journal.retry(entry.id).await.is_ok();
+        assert_eq!(allowed, entry.state == State::SetAside);
+        if allowed {
+            model.set(entry.id, State::Queued, 0);
+        }
+    } else {
+        let allowed = journal.discard(entry.id).await.is_ok();
+        assert_eq!(allowed, entry.state != State::InFlight);
+        if allowed {
+            model.remove(entry.id);
+        }
+    }
+}
+
+async fn follows_the_model(steps: Vec<Step>) {
+    let dir = tempdir().unwrap();
+    let mut journal = open(dir.path()).await;
+    let (mut model, mut claims) = (Model::default(), Vec::new());
+    for step in steps {
+        match step {
+            Step::Append(key) => {
+                let id = append(&journal, &key.to_string()).await;
+                model.entries.push(ModelEntry {
+                    id,
+                    key,
+                    state: State::Queued,
+                    not_before: 0,
+                });
+            }
+            Step::Claim(limit) => {
+                let claimed = journal.claim(QUEUE, limit, model.now);
+                assert_eq!(ids(&claimed), model.claim(limit));
+                claims.extend(claimed);
+            }
+            Step::Advance(by) => model.now += by,
+            Step::Reopen => {
+                claims.clear();
+                drop(journal);
+                journal = open(dir.path()).await;
+                for entry in &mut model.entries {
+                    entry.not_before = 0;
+                    if entry.state == State::InFlight {
+                        entry.state = State::Queued;
+                    }
+                }
+            }
+            step => {
+                verdict(&mut model, &mut claims, &step).await;
+                operator(&mut model, &journal, &step).await;
+            }
+        }
+        let seen: Vec<_> = journal.entries(&Filter::default(), None, 99);
+        let seen: Vec<_> = seen.iter().map(|entry| (entry.id, entry.state)).collect();
+        let expected: Vec<_> = model
+            .entries
+            .iter()
+            .map(|entry| (entry.id, entry.state))
+            .collect();
+        assert_eq!(seen, expected);
+        assert_eq!(journal.stats().in_flight, claims.len() as u64);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn claims_follow_a_naive_model(steps in prop::collection::vec(step(), 1..50)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(follows_the_model(steps));
+    }
+}
