@@ -45,7 +45,7 @@ impl Claimed {
     }
 
     /// It failed: counts the attempt and queues it again, not to be claimed before `not_before_ms` on the clock given to
-    /// [`Journal::claim`]. After a restart it can be claimed at once.
+    /// [`Journal::claim`](crate::Journal::claim). After a restart it can be claimed at once.
     ///
     /// # Errors
     /// See [`AppendError`].

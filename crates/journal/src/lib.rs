@@ -46,7 +46,8 @@
 //!
 //! `lock` names the process that has the folder; `journal.db` (SQLite, WAL, `synchronous=FULL`) holds entries and
 //! bodies up to [`Settings::inline_limit`]; `bodies/` holds larger ones, each fsynced, renamed into place and its
-//! folder fsynced before its row is written; `spool/` holds bodies still arriving and is emptied at start-up.
+//! folder fsynced before its row is written; `spool/` holds bodies still arriving and is emptied at start-up;
+//! `reserve` keeps 4 MiB of disk, so that a full one can still drain.
 //!
 //! The crate reads no clock: times are milliseconds that the caller gives.
 

@@ -8,7 +8,7 @@ const INLINE_LIMIT_MAX: usize = 16 << 20;
 /// Bounds and sizes of one journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Entries held at most, at least 1. Each costs some 400 bytes of memory besides its key and metadata.
+    /// Entries held at most, at least 1. Each costs some 600 bytes of memory besides its key and metadata.
     pub max_entries: u64,
     /// Bytes of bodies, keys and metadata held at most, at least 1.
     pub max_bytes: u64,
