@@ -27,8 +27,8 @@ impl Counter {
         loop {
             let (kept, stay) = match age(start, seen) {
                 _ if seen & COUNT_MASK == 0 => (0, false),
-                // Another thread's clock reading is a little ahead of ours: count into its bucket.
-                age if age <= 0 && -age < signed(length) => (seen & COUNT_MASK, true),
+                // Newer, because our clock reading is a little behind, or a whole lap: count into it.
+                age if age <= 0 && -age < 2 * signed(length) => (seen & COUNT_MASK, true),
                 // Still live under another index: the window's shape has changed.
                 age if age > 0 && age < signed(length) => (seen & COUNT_MASK, false),
                 _ => (0, false),
@@ -200,5 +200,44 @@ impl Window {
         let address = core::ptr::from_ref(core::hint::black_box(&local)).addr() as u64;
         let spread = (address >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
         &self.shards[usize::try_from(spread).unwrap_or(0) % SHARDS]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::*;
+
+    #[test]
+    fn threads_that_share_a_counter_lose_no_count() {
+        const ROUNDS: u64 = if cfg!(miri) { 100 } else { 100_000 };
+        let counter = Counter::default();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..ROUNDS).for_each(|round| counter.add(round / 50, ROUNDS)));
+            }
+        });
+        assert_eq!(counter.live(ROUNDS / 50, ROUNDS), 4 * ROUNDS);
+    }
+
+    #[test]
+    fn a_full_counter_stays_full_and_keeps_its_stamp() {
+        let counter = Counter(AtomicU64::new((7 << COUNT_BITS) | FULL));
+        counter.add(7, 10);
+        assert_eq!((counter.live(7, 10), counter.live(17, 10)), (FULL, 0));
+        counter.add(8, 10);
+        assert_eq!(counter.live(17, 10), FULL);
+    }
+
+    #[test]
+    fn stamps_wrap_without_a_jump() {
+        let (last, length) = ((1 << 36) - 1, 10);
+        let counter = Counter::default();
+        counter.add(last, length);
+        assert_eq!(counter.live(last + 9, length), 1);
+        assert_eq!(counter.live(last + 10, length), 0);
+        counter.add(last + 10, length);
+        assert_eq!(counter.live(last + 10, length), 1);
     }
 }

@@ -54,11 +54,9 @@ impl Word {
         self.0 >> GENERATION_AT
     }
 
-    /// Verdicts of `generation` move this state.
+    /// Verdicts of `generation` move this state. A mode that masks the state begins a generation of its own.
     pub(crate) const fn is(self, state: State, generation: u64) -> bool {
-        self.state() as u8 == state as u8
-            && self.generation() == generation
-            && self.mode().decides()
+        self.state() as u8 == state as u8 && self.generation() == generation
     }
 
     pub(crate) const fn with_state(self, state: State) -> Self {

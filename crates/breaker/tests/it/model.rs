@@ -635,7 +635,7 @@ fn any_step() -> impl Strategy<Value = Step> {
 }
 
 fn config() -> ProptestConfig {
-    let cases = if cfg!(miri) { 4 } else { 512 };
+    let cases = if cfg!(miri) { 4 } else { 256 };
     // Miri allows no files.
     ProptestConfig {
         failure_persistence: None,

@@ -108,7 +108,7 @@ fn a_threshold_of_one_can_trip() {
 #[test]
 fn alternating_failures_open_it() {
     let breaker = breaker(rate());
-    let open_after = (1..).find(|number| {
+    let open_after = (1..100).find(|number| {
         let outcome = if number % 2 == 0 { FAIL } else { OK };
         call(&breaker, outcome, at(0)).is_some()
     });

@@ -61,6 +61,29 @@ fn a_clock_reading_a_little_behind_loses_nothing() {
 }
 
 #[test]
+fn a_thread_that_stalled_for_a_whole_window_destroys_no_newer_count() {
+    let breaker = breaker(rate());
+    quiet(&breaker, 3, FAIL, false, at(60_000));
+    quiet(&breaker, 2, FAIL, false, at(0));
+    assert_eq!(breaker.snapshot(at(60_000)).window.failures, 5);
+}
+
+#[test]
+fn a_place_in_the_ring_taken_over_by_another_shape_keeps_its_live_counts() {
+    let breaker = breaker(rate());
+    quiet(&breaker, 5, OK, false, at(6_000));
+    let window = Window {
+        length: ms(60_000),
+        buckets: 2,
+    };
+    breaker
+        .reconfigure(Settings { window, ..rate() }, at(31_000))
+        .expect("they make sense");
+    quiet(&breaker, 1, OK, false, at(31_000));
+    assert_eq!(breaker.snapshot(at(31_000)).window.calls, 6);
+}
+
+#[test]
 fn closing_starts_an_empty_window() {
     let breaker = breaker(rate());
     quiet(&breaker, 19, FAIL, false, at(0));
