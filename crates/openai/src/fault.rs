@@ -1,0 +1,70 @@
+//! How a provider can fail to give a usable answer, without its words: they may repeat a key or a prompt.
+
+use std::time::Duration;
+
+use http::StatusCode;
+
+/// One attempt without a usable answer.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(crate) enum Fault {
+    /// No connection: refused, unknown host, unreachable.
+    #[error("it could not be reached")]
+    Connect,
+    /// The TLS handshake failed.
+    #[error("no secure connection could be made: {0}")]
+    Tls(&'static str),
+    /// The driver's own time limit passed.
+    #[error("it did not answer in time")]
+    Timeout,
+    /// Something that isn't HTTP, or a connection that broke within an answer.
+    #[error("the connection broke before the answer was whole")]
+    Broken,
+    /// An answer over our bound.
+    #[error("its answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The bound.
+        limit: usize,
+    },
+    /// A whole answer that isn't what the API promises.
+    #[error("its answer is not what the API promises: {0}")]
+    Malformed(&'static str),
+    /// A status that isn't success.
+    #[error("{0}")]
+    Refused(Box<Refusal>),
+}
+
+/// What a provider said with a status that isn't success, as far as it is safe to repeat.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// `error.code`, or else `error.type`, if it is one plain word.
+    pub(crate) code: Option<String>,
+    /// `error.param`, if it is a plain path.
+    pub(crate) param: Option<String>,
+    /// What its headers ask to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// No money or quota is left: waiting doesn't help.
+    pub(crate) out_of_quota: bool,
+    /// It doesn't take `response_format` as it was asked.
+    pub(crate) response_format: bool,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "it answered {}", self.status.as_u16())?;
+        match &self.code {
+            Some(code) => write!(f, " ({code})"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Fault {
+    /// The refusal, when it is one.
+    pub(crate) fn refusal(&self) -> Option<&Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! The adapter: chat, embeddings, moderation and structured answers from whichever provider can give them.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use mainstay_breaker::{FailureKind, HalfOpen, Moment, Settings as BreakerSettings};
+use mainstay_runtime::{
+    Answer, Context, EndpointSpec, EngineBuilder, Error, ErrorKind, Report, Source, Status,
+};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use crate::cache::{Cache, Key};
+use crate::check::{self, Checked};
+use crate::failover::{self, Ended, Given, Miss};
+use crate::probe::ModelsProbe;
+use crate::provider::{Provider, Question};
+use crate::reply::{ChatReply, EmbedReply, ModerateReply};
+use crate::request::{
+    ChatRequest, EmbedRequest, ModerateRequest, Operation, StructuredRequest, validate_input,
+};
+use crate::schema::Schemas;
+use crate::settings::{ProviderSettings, Settings};
+use crate::structured;
+use crate::transport::{self, Transport};
+
+/// The model providers. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Models {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    providers: Vec<Provider>,
+    total_deadline: Duration,
+    cache: Cache,
+    schemas: Schemas,
+}
+
+impl Models {
+    /// No provider: every operation answers `NotConfigured`.
+    pub fn absent() -> Self {
+        Self::of(Vec::new(), &Settings::default())
+    }
+
+    /// Registers every provider's endpoint and probe. Nothing is sent, so it works while all of them are down.
+    ///
+    /// # Errors
+    /// `InvalidInput` naming the setting that makes no sense.
+    pub fn connect(settings: Settings, engine: &mut EngineBuilder) -> Result<Self, Error> {
+        settings.validate()?;
+        if settings.providers.is_empty() {
+            return Ok(Self::absent());
+        }
+        let client = transport::client(&settings.providers)?;
+        let mut providers = Vec::with_capacity(settings.providers.len());
+        for provider in &settings.providers {
+            let guard = engine.endpoint(endpoint(provider, &settings))?;
+            let transport = Transport::new(client.clone(), provider, guard.clock())?;
+            engine.probe(&guard, Arc::new(ModelsProbe(transport.clone())));
+            providers.push(Provider::new(provider.clone(), guard, transport));
+        }
+        Ok(Self::of(providers, &settings))
+    }
+
+    fn of(providers: Vec<Provider>, settings: &Settings) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                providers,
+                total_deadline: settings.total_deadline,
+                cache: Cache::new(settings.cache_bytes),
+                schemas: Schemas::default(),
+            }),
+        }
+    }
+
+    /// Whether there is any provider.
+    pub fn is_configured(&self) -> bool {
+        !self.inner.providers.is_empty()
+    }
+
+    /// The providers' names, in order of preference.
+    pub fn provider_names(&self) -> Vec<&str> {
+        self.inner.providers.iter().map(Provider::name).collect()
+    }
+
+    /// Bytes of earlier answers held now.
+    pub fn cache_bytes(&self) -> usize {
+        self.inner.cache.bytes()
+    }
+
+    /// Asks every provider, side by side, whether it can be used as configured. Counts against no breaker.
+    pub async fn check(&self) -> Vec<Checked> {
+        join_all(self.inner.providers.iter().map(check::check)).await
+    }
+
+    /// Continues a conversation.
+    ///
+    /// # Errors
+    /// `InvalidInput` or `TooLarge` for what a provider refused, `Unsupported` for streams, `NotConfigured`, and
+    /// `Unavailable`, `Timeout` or `Busy` when neither a provider nor the cache can answer.
+    pub async fn chat(
+        &self,
+        ctx: &Context,
+        request: ChatRequest,
+    ) -> Result<Answer<ChatReply>, Error> {
+        request.validate()?;
+        let body = request.body();
+        let identity = json!({ "model": request.model, "body": body });
+        let question = Question {
+            ctx,
+            operation: Operation::Chat,
+            model: request.model.as_deref(),
+            body: &|_| body.clone(),
+            read: &ChatReply::read,
+        };
+        self.put(&question, identity).await
+    }
+
+    /// Turns texts into vectors.
+    ///
+    /// # Errors
+    /// As [`Models::chat`].
+    pub async fn embed(
+        &self,
+        ctx: &Context,
+        request: EmbedRequest,
+    ) -> Result<Answer<EmbedReply>, Error> {
+        validate_input(&request.input)?;
+        let body = request.body();
+        let identity = json!({ "model": request.model, "body": body });
+        let question = Question {
+            ctx,
+            operation: Operation::Embed,
+            model: request.model.as_deref(),
+            body: &|_| body.clone(),
+            read: &|answer: &[u8]| EmbedReply::read(answer, request.input.len()),
+        };
+        self.put(&question, identity).await
+    }
+
+    /// Judges texts.
+    ///
+    /// # Errors
+    /// As [`Models::chat`].
+    pub async fn moderate(
+        &self,
+        ctx: &Context,
+        request: ModerateRequest,
+    ) -> Result<Answer<ModerateReply>, Error> {
+        validate_input(&request.input)?;
+        let body = request.body();
+        let identity = json!({ "model": request.model, "body": body });
+        let question = Question {
+            ctx,
+            operation: Operation::Moderate,
+            model: request.model.as_deref(),
+            body: &|_| body.clone(),
+            read: &|answer: &[u8]| ModerateReply::read(answer, request.input.len()),
+        };
+        self.put(&question, identity).await
+    }
+
+    /// Asks for a value that fits a JSON schema. What doesn't fit is shown to the model once, and never passed on.
+    ///
+    /// # Errors
+    /// As [`Models::chat`]; `BadAnswer` when the answer doesn't fit after the correction either, or when the
+    /// provider can't be asked in this form.
+    pub async fn structured(
+        &self,
+        ctx: &Context,
+        request: StructuredRequest,
+    ) -> Result<Answer<Value>, Error> {
+        request.validate()?;
+        let validator = self.inner.schemas.compile(&request.schema)?;
+        let providers = &self.inner.providers;
+        let asked = |deadline| structured::ask(providers, ctx, &request, &validator, deadline);
+        self.answer(ctx, Operation::Structured, request.identity(), asked)
+            .await
+    }
+
+    async fn put<T>(&self, question: &Question<'_, T>, identity: Value) -> Result<Answer<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+    {
+        let providers = &self.inner.providers;
+        let asked = |deadline| failover::ask(providers, question, deadline);
+        self.answer(question.ctx, question.operation, identity, asked)
+            .await
+    }
+
+    /// Asks, keeps a success, falls back to an earlier one, and reports once.
+    async fn answer<'a, T, Fut>(
+        &'a self,
+        ctx: &Context,
+        operation: Operation,
+        identity: Value,
+        ask: impl FnOnce(Moment) -> Fut,
+    ) -> Result<Answer<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        Fut: Future<Output = Result<Given<'a, T>, Ended>>,
+    {
+        let first = self.inner.providers.first().ok_or_else(not_configured)?;
+        let started = first.guard.now();
+        let deadline = ctx.deadline.min(started + self.inner.total_deadline);
+        let key = Key::new(ctx.caller, operation, &identity);
+        let told = match ask(deadline).await {
+            Ok(given) => self.given(key, given),
+            Err(Ended::No(error)) => Told::not(Status::Success, None, error),
+            Err(Ended::Unusable(error)) => {
+                Told::not(Status::Failure, Some(FailureKind::Protocol), error)
+            }
+            Err(Ended::Missed(missed)) => self.missed(key, &missed),
+        };
+        let now = first.guard.now();
+        first.guard.report(&Report {
+            operation: operation.name(),
+            status: told.status,
+            source: told
+                .answer
+                .as_ref()
+                .ok()
+                .map(|answer| answer.source.clone()),
+            error: told.error,
+            elapsed: now.saturating_since(started),
+        });
+        told.answer
+    }
+
+    fn given<T: Serialize>(&self, key: Key, given: Given<'_, T>) -> Told<T> {
+        // A reply is plain data, which JSON always holds; if not, it isn't kept.
+        if let Ok(kept) = serde_json::to_vec(&given.value) {
+            self.inner
+                .cache
+                .put(key, kept.into(), given.provider.guard.now());
+        }
+        Told {
+            status: match given.preferred {
+                true => Status::Success,
+                false => Status::Fallback,
+            },
+            error: None,
+            answer: Ok(Answer::fresh(
+                given.value,
+                Source::Provider(given.provider.name().to_owned()),
+            )),
+        }
+    }
+
+    fn missed<T: DeserializeOwned>(&self, key: Key, missed: &[Miss]) -> Told<T> {
+        let error = failover::last_failure(missed);
+        if let Some((value, age)) = self.earlier(&key) {
+            return Told {
+                status: Status::Fallback,
+                error,
+                answer: Ok(Answer::aged(value, Source::Cache, age)),
+            };
+        }
+        let status = match failover::all_refused(missed) {
+            true => Status::Rejected,
+            false => Status::Failure,
+        };
+        Told::not(status, error, failover::error(missed))
+    }
+
+    fn earlier<T: DeserializeOwned>(&self, key: &Key) -> Option<(T, Duration)> {
+        let guard = &self.inner.providers.first()?.guard;
+        let (kept, age) = self.inner.cache.get(key, guard.tuning().ttl, guard.now())?;
+        Some((serde_json::from_slice(&kept).ok()?, age))
+    }
+}
+
+/// How an operation ended, for its caller and for the report.
+struct Told<T> {
+    status: Status,
+    error: Option<FailureKind>,
+    answer: Result<Answer<T>, Error>,
+}
+
+impl<T> Told<T> {
+    fn not(status: Status, kind: Option<FailureKind>, error: Error) -> Self {
+        Self {
+            status,
+            error: kind,
+            answer: Err(error),
+        }
+    }
+}
+
+fn endpoint(provider: &ProviderSettings, settings: &Settings) -> EndpointSpec {
+    let breaker = settings.breaker;
+    EndpointSpec {
+        dependency: "openai".into(),
+        name: format!("openai/{}", provider.name),
+        breaker: BreakerSettings {
+            half_open: HalfOpen {
+                lease: provider.deadline + Duration::from_secs(1),
+                ..breaker.half_open
+            },
+            ..breaker
+        },
+        limit: settings.limit,
+        call_deadline: provider.deadline,
+    }
+}
+
+fn not_configured() -> Error {
+    Error::new(
+        ErrorKind::NotConfigured,
+        "no model provider is configured: add one as [[openai.providers]]",
+    )
+    .dependency("openai")
+}

@@ -1,0 +1,205 @@
+//! Reads a status that isn't success, its headers and its error body.
+
+use std::time::Duration;
+
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::fault::Refusal;
+
+/// The error body of the OpenAI API. Others send an array, a bare text, HTML: then nothing is read from it.
+#[derive(Default, Deserialize)]
+struct Body {
+    #[serde(default)]
+    error: Said,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    message: Value,
+    r#type: Value,
+    code: Value,
+    param: Value,
+}
+
+/// What the provider said, as far as it is safe to repeat. `key` is left out even if the provider repeats it.
+pub(crate) fn read(
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+    key: Option<&str>,
+    now: Timestamp,
+) -> Refusal {
+    let said = serde_json::from_slice::<Body>(body)
+        .unwrap_or_default()
+        .error;
+    let word = |value: &Value| safe_word(value, key);
+    let code = word(&said.code).or_else(|| word(&said.r#type));
+    let message = said.message.as_str().unwrap_or_default();
+    let param = word(&said.param);
+    Refusal {
+        status,
+        retry_after: retry_after(headers, now),
+        out_of_quota: [&said.code, &said.r#type]
+            .iter()
+            .any(|value| value.as_str() == Some("insufficient_quota")),
+        response_format: is_about_response_format(param.as_deref(), message),
+        code,
+        param,
+    }
+}
+
+/// A word of an identifier's letters: an error's code or the path of a parameter. Anything else may be a
+/// piece of the request.
+fn safe_word(value: &Value, key: Option<&str>) -> Option<String> {
+    let word = value.as_str()?;
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"_.-[]".contains(&b);
+    let plain = (1..=64).contains(&word.len()) && word.bytes().all(fits);
+    let holds_key =
+        key.is_some_and(|key| word.contains(key) || key.contains(word) && word.len() > 8);
+    (plain && !holds_key).then(|| word.to_owned())
+}
+
+fn is_about_response_format(param: Option<&str>, message: &str) -> bool {
+    let names = ["response_format", "json_schema", "json_object"];
+    let in_param = param.is_some_and(|param| names.iter().any(|name| param.contains(name)));
+    in_param || names.iter().any(|name| message.contains(name))
+}
+
+/// What the headers ask to wait: `retry-after-ms`, or `Retry-After` in seconds or as a date.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
+    if let Some(wait) = text("retry-after-ms").and_then(|ms| seconds(ms, 0.001)) {
+        return Some(wait);
+    }
+    let text = text(RETRY_AFTER.as_str())?;
+    if let Some(wait) = seconds(text, 1.0) {
+        return Some(wait);
+    }
+    let at = DateTimeParser::new().parse_timestamp(text).ok()?;
+    // A date that has passed asks for nothing.
+    Some(Duration::try_from(at.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+fn seconds(text: &str, unit: f64) -> Option<Duration> {
+    let count: f64 = text.parse().ok()?;
+    Duration::try_from_secs_f64(count * unit).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "1994-11-06T08:49:30Z";
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn read_body(body: &str) -> Refusal {
+        let none = HeaderMap::new();
+        read(
+            StatusCode::BAD_REQUEST,
+            &none,
+            body.as_bytes(),
+            Some("sk-secret-0123456789"),
+            NOW.parse().unwrap(),
+        )
+    }
+
+    #[test]
+    fn a_hint_is_read_in_seconds_milliseconds_and_as_a_date() {
+        let table: [(&[(&str, &str)], Option<Duration>); 9] = [
+            (&[], None),
+            (&[("retry-after", "7")], Some(Duration::from_secs(7))),
+            (&[("retry-after", "1.5")], Some(Duration::from_millis(1500))),
+            (
+                &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")],
+                Some(Duration::from_secs(7)),
+            ),
+            (
+                &[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")],
+                Some(Duration::ZERO),
+            ),
+            (
+                &[("retry-after", "7"), ("retry-after-ms", "250")],
+                Some(Duration::from_millis(250)),
+            ),
+            (&[("retry-after", "-3")], None),
+            (&[("retry-after", "soon")], None),
+            (&[("retry-after", "inf")], None),
+        ];
+        for (pairs, expected) in table {
+            let found = retry_after(&headers(pairs), NOW.parse().unwrap());
+            assert_eq!(found, expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn only_plain_words_of_an_error_are_kept() {
+        let refusal = read_body(
+            r#"{"error":{"message":"your prompt was: hello","type":"invalid_request_error",
+                "param":"messages[0].content","code":"context_length_exceeded"}}"#,
+        );
+        assert_eq!(refusal.code.as_deref(), Some("context_length_exceeded"));
+        assert_eq!(refusal.param.as_deref(), Some("messages[0].content"));
+        assert_eq!(
+            refusal.to_string(),
+            "it answered 400 (context_length_exceeded)"
+        );
+    }
+
+    #[test]
+    fn a_key_or_a_sentence_in_an_error_is_left_out() {
+        for code in [
+            "sk-secret-0123456789",
+            "secret-0123456789",
+            "my own prompt",
+            "",
+        ] {
+            let refusal = read_body(&format!(r#"{{"error":{{"code":"{code}"}}}}"#));
+            assert_eq!(refusal.code, None, "{code}");
+        }
+    }
+
+    #[test]
+    fn bodies_of_other_shapes_are_no_trouble() {
+        for body in [
+            "",
+            "<html>",
+            "[]",
+            "null",
+            r#"{"error":"x"}"#,
+            r#"{"error":null}"#,
+        ] {
+            assert_eq!(read_body(body).code, None, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_empty_quota_is_told_from_a_rate_limit() {
+        assert!(read_body(r#"{"error":{"code":"insufficient_quota"}}"#).out_of_quota);
+        assert!(read_body(r#"{"error":{"type":"insufficient_quota"}}"#).out_of_quota);
+        assert!(!read_body(r#"{"error":{"code":"rate_limit_exceeded"}}"#).out_of_quota);
+    }
+
+    #[test]
+    fn a_refused_response_format_is_recognised() {
+        for body in [
+            r#"{"error":{"param":"response_format","message":"Unknown parameter"}}"#,
+            r#"{"error":{"param":"response_format.type","message":"x"}}"#,
+            r#"{"error":{"message":"'response_format' of type json_schema is not supported"}}"#,
+        ] {
+            assert!(read_body(body).response_format, "{body}");
+        }
+        assert!(!read_body(r#"{"error":{"param":"messages","message":"x"}}"#).response_format);
+    }
+}
