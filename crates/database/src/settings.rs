@@ -1,0 +1,56 @@
+//! What a database is told at its start.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use mainstay_breaker as breaker;
+
+use crate::cache::CacheSettings;
+use crate::postgres::PostgresUrl;
+use crate::statement::Limits;
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A PostgreSQL server.
+    Postgres(Box<PostgresUrl>),
+    /// The embedded default: a SQLite file, made if it is missing. Its folder must exist.
+    Sqlite(PathBuf),
+}
+
+/// Everything about the dependency `database`.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The primary.
+    pub target: Target,
+    /// A read replica of the primary, with a breaker of its own.
+    pub replica: Option<PostgresUrl>,
+    /// The rules of both breakers.
+    pub breaker: breaker::Settings,
+    /// Most calls in flight at each endpoint; its pool has a few connections more, for probes.
+    pub limit: usize,
+    /// Longest time for one attempt.
+    pub call_deadline: Duration,
+    /// Bounds on one result.
+    pub limits: Limits,
+    /// Bounds on the results kept for bad times.
+    pub cache: CacheSettings,
+    /// Whether a PostgreSQL role may be a superuser, which no safety rule can hold.
+    pub allow_superuser: bool,
+}
+
+impl Settings {
+    /// The numbers that hold unless somebody says otherwise.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            replica: None,
+            breaker: breaker::Settings::default(),
+            limit: 20,
+            call_deadline: Duration::from_secs(5),
+            limits: Limits::default(),
+            cache: CacheSettings::default(),
+            allow_superuser: false,
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! SQLite in a file of its own: one writer, some readers, on threads that may block.
+
+mod error;
+mod pool;
+mod run;
+mod safety;
+mod values;
+
+pub(crate) use pool::Sqlite;
