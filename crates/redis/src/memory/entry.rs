@@ -1,0 +1,123 @@
+//! What the store keeps about one key.
+
+use std::time::Duration;
+
+use mainstay_breaker::Moment;
+
+use crate::command::{Action, SetExpiry};
+use crate::memory::Terms;
+use crate::memory::data::Data;
+use crate::reply::Reply;
+use crate::value::{Blob, Key};
+
+/// A key's entry beside its name and value: its places in three indexes, generously rounded.
+const ENTRY: usize = 256;
+
+/// What a key costs without its value.
+pub(crate) fn base_cost(key: &Key) -> usize {
+    ENTRY + key.as_str().len()
+}
+
+/// How long a key lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// Until it's deleted.
+    Forever,
+    /// Until then.
+    Until(Moment),
+    /// Nobody told us; it's held until then.
+    Unsure(Moment),
+}
+
+impl Lifetime {
+    /// When the entry is dropped.
+    pub(crate) fn end(self) -> Option<Moment> {
+        match self {
+            Self::Forever => None,
+            Self::Until(end) | Self::Unsure(end) => Some(end),
+        }
+    }
+
+    /// What `ttl` answers.
+    pub(crate) fn reply(self, now: Moment) -> Reply {
+        match self {
+            Self::Forever => Reply::Persistent,
+            Self::Until(end) => Reply::Expires { ttl: whole_millis(end.saturating_since(now)) },
+            Self::Unsure(_) => Reply::Unknown,
+        }
+    }
+}
+
+/// Redis counts in milliseconds.
+fn whole_millis(ttl: Duration) -> Duration {
+    Duration::new(ttl.as_secs(), ttl.subsec_millis() * 1_000_000)
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    /// `None`: the key is known to be gone.
+    pub(crate) data: Option<Data>,
+    /// False: only what was added during this outage is known, not what Redis holds beside it.
+    pub(crate) complete: bool,
+    pub(crate) lifetime: Lifetime,
+    /// When Redis confirmed the value this one is made from.
+    pub(crate) known_at: Option<Moment>,
+    pub(crate) evictable: bool,
+    pub(crate) tick: u64,
+    base: usize,
+}
+
+impl Entry {
+    pub(crate) fn new(key: &Key, data: Data, evictable: bool) -> Self {
+        Self {
+            data: Some(data),
+            complete: true,
+            lifetime: Lifetime::Forever,
+            known_at: None,
+            evictable,
+            tick: 0,
+            base: base_cost(key),
+        }
+    }
+
+    pub(crate) fn text(key: &Key, value: Blob, lifetime: Lifetime) -> Self {
+        Self { lifetime, ..Self::new(key, Data::text(value), true) }
+    }
+
+    /// The knowledge that there is no such key.
+    pub(crate) fn gone(key: &Key, evictable: bool) -> Self {
+        Self { data: None, ..Self::new(key, Data::text("".into()), evictable) }
+    }
+
+    /// Makes this entry say that there is no such key.
+    pub(crate) fn bury(&mut self) {
+        (self.data, self.complete, self.known_at) = (None, true, None);
+        self.lifetime = Lifetime::Forever;
+    }
+
+    pub(crate) fn cost(&self) -> usize {
+        self.base + self.data.as_ref().map_or(0, Data::bytes)
+    }
+
+    pub(crate) fn holds(&self, value: &Blob) -> bool {
+        self.data.as_ref().and_then(Data::as_text) == Some(value)
+    }
+
+    /// The lifetime of a key that this action has created.
+    pub(crate) fn set_lifetime(&mut self, action: &Action, terms: &Terms) {
+        if let Action::Set { expiry: SetExpiry::After(ttl), .. } = action {
+            self.lifetime = Lifetime::Until(terms.now + *ttl);
+        }
+    }
+
+    /// The lifetime after an action on a key that was there.
+    pub(crate) fn set_lifetime_after(&mut self, reply: &Reply, action: &Action, terms: &Terms) {
+        if !matches!(reply, Reply::Stored) {
+            return;
+        }
+        match action {
+            Action::Set { expiry: SetExpiry::Never, .. } => self.lifetime = Lifetime::Forever,
+            _ => self.set_lifetime(action, terms),
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The store in memory: the embedded default, and what answers for Redis while it's down.
+//!
+//! Bounded by bytes: each key is charged its name, its value and what the containers keep for it. When there is no
+//! room, the keys of class `cache` that were used longest ago are dropped; keys of other classes never are.
+
+mod data;
+mod entry;
+mod score;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use mainstay_breaker::Moment;
+
+pub(crate) use data::Refusal;
+use entry::{Entry, Lifetime};
+
+use crate::command::{Action, SetCondition, SetExpiry};
+use crate::reply::Reply;
+use crate::value::{Blob, Key};
+
+/// What it means that the store doesn't have a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// It's the only store: there is no such key.
+    Absent,
+    /// It stands in for Redis, which may have it.
+    Unknown,
+}
+
+/// What an operation needs to know beside itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) now: Moment,
+    /// How long to keep what has no known end of its own.
+    pub(crate) ttl: Duration,
+    /// Whether the key may be dropped to make room.
+    pub(crate) evictable: bool,
+}
+
+/// An answer and how long ago Redis confirmed what it's made from; `None` when nothing of it is from Redis.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Held {
+    pub(crate) reply: Reply,
+    pub(crate) age: Option<Duration>,
+}
+
+impl Held {
+    fn fresh(reply: Reply) -> Self {
+        Self { reply, age: None }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Memory {
+    entries: HashMap<Key, Entry>,
+    /// Evictable keys by when they were last used.
+    used: BTreeMap<u64, Key>,
+    ends: BTreeSet<(Moment, Key)>,
+    tick: u64,
+    bytes: usize,
+    limit: usize,
+    missing: Missing,
+}
+
+/// Expired keys that one operation clears away at most.
+const SWEEP: usize = 32;
+
+impl Memory {
+    pub(crate) fn new(limit: usize, missing: Missing) -> Self {
+        let (entries, used, ends) = Default::default();
+        Self { entries, used, ends, tick: 0, bytes: 0, limit, missing }
+    }
+
+    /// What is held, in bytes; never more than the limit.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Carries out an operation.
+    pub(crate) fn apply(&mut self, key: &Key, action: &Action, terms: &Terms) -> Result<Held, Refusal> {
+        self.sweep(terms.now);
+        let mut entry = self.take(key, terms.now);
+        let freed = match action {
+            Action::Set { .. } => entry.as_ref().map_or(0, Entry::cost),
+            _ => 0,
+        };
+        let before = entry.as_ref().map_or(0, Entry::cost);
+        let result = if action.is_write() && !self.make_room(key, action, before - freed) {
+            Err(Refusal::Full)
+        } else {
+            self.decide(&mut entry, key, action, terms)
+        };
+        if let Some(entry) = entry {
+            self.put(key, entry);
+        }
+        // Even the knowledge that a key is gone takes room.
+        self.evict_until(0);
+        result
+    }
+
+    /// Keeps what Redis has just confirmed: a string and, where known, how long it lives.
+    pub(crate) fn mirror(&mut self, key: &Key, value: Blob, expiry: Option<SetExpiry>, terms: &Terms) {
+        self.sweep(terms.now);
+        let old = self.take(key, terms.now);
+        let lifetime = match expiry {
+            Some(SetExpiry::After(ttl)) => Lifetime::Until(terms.now + ttl),
+            // Bounded all the same: others change Redis too, and nobody tells us.
+            Some(SetExpiry::Never) => Lifetime::Unsure(terms.now + terms.ttl),
+            Some(SetExpiry::Keep) | None => match old.filter(|old| old.holds(&value)).map(|old| old.lifetime) {
+                Some(Lifetime::Until(end)) => Lifetime::Until(end),
+                _ => Lifetime::Unsure(terms.now + terms.ttl),
+            },
+        };
+        let mut entry = Entry::text(key, value, lifetime);
+        entry.known_at = Some(terms.now);
+        if self.evict_until(entry.cost()) {
+            self.put(key, entry);
+        }
+    }
+
+    /// Redis has given a mirrored key a time to live.
+    pub(crate) fn mirror_expiry(&mut self, key: &Key, ttl: Duration, now: Moment) {
+        if let Some(mut entry) = self.take(key, now) {
+            entry.lifetime = Lifetime::Until(now + ttl);
+            self.put(key, entry);
+        }
+    }
+
+    /// Drops what is known of a key.
+    pub(crate) fn forget(&mut self, key: &Key) {
+        if let Some(entry) = self.entries.remove(key) {
+            self.unlink(key, &entry);
+        }
+    }
+
+    fn decide(
+        &self,
+        slot: &mut Option<Entry>,
+        key: &Key,
+        action: &Action,
+        terms: &Terms,
+    ) -> Result<Held, Refusal> {
+        match slot {
+            None if self.missing == Missing::Absent => carry_out(slot, key, action, terms),
+            None => on_unknown(slot, key, action, terms),
+            Some(entry) if !entry.complete => on_incomplete(entry, action, terms).transpose().unwrap_or_else(|| {
+                *slot = None;
+                Ok(Held::fresh(Reply::Applied))
+            }),
+            Some(_) => {
+                let held = carry_out(slot, key, action, terms);
+                // While Redis is down, knowing that a key is gone is worth keeping.
+                if slot.is_none() && self.missing == Missing::Unknown {
+                    *slot = Some(Entry::gone(key, terms.evictable));
+                }
+                held
+            }
+        }
+    }
+
+    /// Takes a key's entry out of every index; what has expired is gone.
+    fn take(&mut self, key: &Key, now: Moment) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.unlink(key, &entry);
+        if entry.lifetime.end().is_none_or(|end| end > now) {
+            return Some(entry);
+        }
+        self.tombstone(key, &entry)
+    }
+
+    /// What an expired entry leaves behind: certainty, if it was written here and Redis can't have it.
+    fn tombstone(&self, key: &Key, expired: &Entry) -> Option<Entry> {
+        let certain = matches!(expired.lifetime, Lifetime::Until(_)) && expired.known_at.is_none();
+        (certain && self.missing == Missing::Unknown).then(|| Entry::gone(key, expired.evictable))
+    }
+
+    fn put(&mut self, key: &Key, mut entry: Entry) {
+        self.tick += 1;
+        entry.tick = self.tick;
+        self.bytes += entry.cost();
+        if entry.evictable {
+            self.used.insert(entry.tick, key.clone());
+        }
+        if let Some(end) = entry.lifetime.end() {
+            self.ends.insert((end, key.clone()));
+        }
+        self.entries.insert(key.clone(), entry);
+    }
+
+    fn unlink(&mut self, key: &Key, entry: &Entry) {
+        self.bytes -= entry.cost();
+        self.used.remove(&entry.tick);
+        if let Some(end) = entry.lifetime.end() {
+            self.ends.remove(&(end, key.clone()));
+        }
+    }
+
+    fn sweep(&mut self, now: Moment) {
+        for _ in 0..SWEEP {
+            let Some((end, key)) = self.ends.first() else { return };
+            if *end > now {
+                return;
+            }
+            let key = key.clone();
+            if let Some(gone) = self.take(&key, now) {
+                self.put(&key, gone);
+            }
+        }
+    }
+
+    /// Whether the action's result will fit, after dropping what may be dropped.
+    fn make_room(&mut self, key: &Key, action: &Action, kept: usize) -> bool {
+        let growth = data::growth(action);
+        growth == 0 || self.evict_until(kept + growth + entry::base_cost(key))
+    }
+
+    fn evict_until(&mut self, needed: usize) -> bool {
+        if needed > self.limit {
+            return false;
+        }
+        while self.bytes + needed > self.limit {
+            let Some((_, key)) = self.used.pop_first() else { return false };
+            self.forget(&key);
+        }
+        true
+    }
+}
+
+/// Redis' own semantics, on a key of which all is known.
+fn carry_out(slot: &mut Option<Entry>, key: &Key, action: &Action, terms: &Terms) -> Result<Held, Refusal> {
+    let Some(entry) = slot else {
+        let mut data = None;
+        let reply = data::apply(&mut data, action)?;
+        *slot = data.map(|data| {
+            let mut entry = Entry::new(key, data, terms.evictable);
+            entry.set_lifetime(action, terms);
+            entry
+        });
+        return Ok(Held::fresh(reply));
+    };
+    let age = entry.known_at.map(|at| terms.now.saturating_since(at));
+    let reply = match (&entry.data, action) {
+        (Some(_), Action::Expire(ttl)) => {
+            entry.lifetime = Lifetime::Until(terms.now + *ttl);
+            Reply::Expires { ttl: *ttl }
+        }
+        (Some(_), Action::Ttl) => entry.lifetime.reply(terms.now),
+        _ => data::apply(&mut entry.data, action)?,
+    };
+    if matches!(reply, Reply::Stored) {
+        entry.known_at = None;
+    }
+    entry.set_lifetime_after(&reply, action, terms);
+    if entry.data.is_none() {
+        *slot = None;
+    }
+    Ok(Held { reply, age: age.filter(|_| !matches!(action, Action::Set { .. } | Action::Delete)) })
+}
+
+/// On a key that Redis may or may not have.
+fn on_unknown(slot: &mut Option<Entry>, key: &Key, action: &Action, terms: &Terms) -> Result<Held, Refusal> {
+    match action {
+        Action::Set { condition: SetCondition::Always, expiry, .. } => {
+            let held = carry_out(slot, key, action, terms);
+            if let (SetExpiry::Keep, Some(entry)) = (expiry, slot) {
+                entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
+            }
+            held
+        }
+        Action::Set { .. } | Action::Pop { .. } | Action::Expire(_) => Err(Refusal::CannotKnow),
+        Action::Delete => {
+            *slot = Some(Entry::gone(key, terms.evictable));
+            Ok(Held::fresh(Reply::Applied))
+        }
+        Action::Incr { .. } | Action::Push { .. } | Action::Sadd(_) | Action::Hset(_) | Action::Zadd(_) => {
+            carry_out(slot, key, action, terms)?;
+            if let Some(entry) = slot {
+                entry.complete = false;
+                entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
+            }
+            Ok(Held::fresh(Reply::Applied))
+        }
+        Action::Srem(_) | Action::Hdel(_) => Ok(Held::fresh(Reply::Applied)),
+        _ => Ok(Held::fresh(Reply::Unknown)),
+    }
+}
+
+/// On a key of which only this outage's additions are known. `Ok(None)`: nothing is known any more.
+fn on_incomplete(entry: &mut Entry, action: &Action, terms: &Terms) -> Result<Option<Held>, Refusal> {
+    let reply = match action {
+        Action::Set { condition: SetCondition::Always, .. } => {
+            entry.complete = true;
+            let stored = data::apply(&mut entry.data, action)?;
+            entry.set_lifetime_after(&stored, action, terms);
+            stored
+        }
+        Action::Set { .. } | Action::Pop { .. } => return Err(Refusal::CannotKnow),
+        Action::Delete => {
+            entry.bury();
+            Reply::Applied
+        }
+        Action::Expire(ttl) => {
+            entry.lifetime = Lifetime::Until(terms.now + *ttl);
+            Reply::Expires { ttl: *ttl }
+        }
+        Action::Ttl => entry.lifetime.reply(terms.now),
+        write if write.is_write() => {
+            data::apply(&mut entry.data, write)?;
+            if entry.data.is_none() {
+                return Ok(None);
+            }
+            Reply::Applied
+        }
+        read => data::known_field(&entry.data, read).map_or(Reply::Unknown, |value| Reply::Hit { value }),
+    };
+    Ok(Some(Held::fresh(reply)))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,137 @@
+//! What the adapter is told at start.
+
+use std::time::Duration;
+
+use mainstay_breaker as breaker;
+use mainstay_runtime::{Error, ErrorKind, Secret};
+
+/// Where the data is.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// The embedded store: in this process, gone with it.
+    Memory,
+    /// A Redis server: `redis://[user[:password]@]host[:port][/db]`, or `rediss://…` for TLS.
+    Server(Secret),
+}
+
+/// What kind of data a key holds, which decides what may be done with it while Redis is down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// Can be lost or made again.
+    Cache,
+    /// A count that must add up.
+    Counter,
+    /// A session.
+    Session,
+    /// A lock.
+    Lock,
+    /// A queue.
+    Queue,
+}
+
+impl Class {
+    /// The name, as in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Counter => "counter",
+            Self::Session => "session",
+            Self::Lock => "lock",
+            Self::Queue => "queue",
+        }
+    }
+}
+
+impl std::str::FromStr for Class {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let all = [Self::Cache, Self::Counter, Self::Session, Self::Lock, Self::Queue];
+        all.into_iter().find(|class| class.as_str() == text).ok_or_else(|| {
+            Error::invalid("class", "is one of: cache, counter, session, lock, queue")
+        })
+    }
+}
+
+/// Keys that begin with `prefix` are of `class`; the longest matching prefix decides, and `cache` where none matches.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassRule {
+    /// The beginning of the keys.
+    pub prefix: String,
+    /// Their class.
+    pub class: Class,
+}
+
+/// Everything the adapter is told. [`Settings::new`] has the defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the data is.
+    pub target: Target,
+    /// Most connections, at least 1.
+    pub pool_size: usize,
+    /// Most calls in flight, at least 1.
+    pub limit: usize,
+    /// Longest time for one call.
+    pub call_deadline: Duration,
+    /// When the breaker opens and closes.
+    pub breaker: breaker::Settings,
+    /// Bound of the store in memory, in bytes, at least 64 KiB.
+    pub memory_bytes: usize,
+    /// Most keys that may be written to memory during one outage, at least 1. Each has to be deleted in Redis afterwards, so
+    /// they can't be forgotten: a write to a further key is refused.
+    pub touched_keys: usize,
+    /// Which keys are of which class.
+    pub classes: Vec<ClassRule>,
+}
+
+impl Settings {
+    /// The defaults for a target.
+    pub fn new(target: Target) -> Self {
+        Self {
+            target,
+            pool_size: 50,
+            limit: 50,
+            call_deadline: Duration::from_millis(250),
+            breaker: default_breaker(),
+            memory_bytes: 64 * 1024 * 1024,
+            touched_keys: 100_000,
+            classes: Vec::new(),
+        }
+    }
+
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let wrong = |field: &str, detail: &str| Err(Error::new(ErrorKind::InvalidInput, detail).field(field));
+        if self.pool_size == 0 {
+            return wrong("redis.pool_size", "is at least 1");
+        }
+        if self.memory_bytes < 64 * 1024 {
+            return wrong("redis.memory_bytes", "is at least 65536");
+        }
+        if self.touched_keys == 0 {
+            return wrong("redis.touched_keys", "is at least 1");
+        }
+        let empty = self.classes.iter().position(|rule| rule.prefix.is_empty());
+        match empty {
+            Some(at) => wrong(&format!("redis.classes[{at}].prefix"), "is not empty: without a rule every key is a cache"),
+            None => Ok(()),
+        }
+    }
+
+    /// The class of a key.
+    pub fn class_of(&self, key: &str) -> Class {
+        let matching = self.classes.iter().filter(|rule| key.starts_with(&rule.prefix));
+        matching.max_by_key(|rule| rule.prefix.len()).map_or(Class::Cache, |rule| rule.class)
+    }
+}
+
+/// Five failures in a row, 20 s, two probes, slow after 100 ms.
+fn default_breaker() -> breaker::Settings {
+    let standard = breaker::Settings::default();
+    breaker::Settings {
+        consecutive: std::num::NonZeroU32::new(5),
+        reset_timeout: Duration::from_secs(20),
+        slow: standard.slow.map(|rule| breaker::SlowRule { after: Duration::from_millis(100), ..rule }),
+        half_open: breaker::HalfOpen { probes: 2, successes: 2, lease: Duration::from_millis(1250) },
+        ..standard
+    }
+}

@@ -1,0 +1,8 @@
+//! The adapter against real servers, and the embedded store against the same contract.
+
+mod bounds;
+mod contract;
+mod differential;
+mod outage;
+mod parsing;
+mod world;
