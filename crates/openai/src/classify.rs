@@ -24,7 +24,7 @@ fn classify_status(refusal: &Refusal) -> Verdict {
     match refusal.status.as_u16() {
         // No redirect is followed: the request holds a key, and a base URL that redirects is a wrong one.
         300..=399 => Verdict::failure(FailureKind::Config),
-        401 | 402 | 403 => Verdict::failure(FailureKind::Config),
+        401..=403 => Verdict::failure(FailureKind::Config),
         408 => Verdict::failure(FailureKind::Timeout),
         429 if refusal.out_of_quota => Verdict::failure(FailureKind::Config),
         429 | 529 => Verdict::overload(hint),

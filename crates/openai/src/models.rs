@@ -295,7 +295,6 @@ impl<T> Told<T> {
 fn endpoint(provider: &ProviderSettings, settings: &Settings) -> EndpointSpec {
     let breaker = settings.breaker;
     EndpointSpec {
-        dependency: "openai".into(),
         name: format!("openai/{}", provider.name),
         breaker: BreakerSettings {
             half_open: HalfOpen {

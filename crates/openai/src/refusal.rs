@@ -117,30 +117,30 @@ mod tests {
 
     #[test]
     fn a_hint_is_read_in_seconds_milliseconds_and_as_a_date() {
-        let table: [(&[(&str, &str)], Option<Duration>); 9] = [
-            (&[], None),
-            (&[("retry-after", "7")], Some(Duration::from_secs(7))),
-            (&[("retry-after", "1.5")], Some(Duration::from_millis(1500))),
-            (
-                &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")],
-                Some(Duration::from_secs(7)),
-            ),
-            (
-                &[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")],
-                Some(Duration::ZERO),
-            ),
-            (
-                &[("retry-after", "7"), ("retry-after-ms", "250")],
-                Some(Duration::from_millis(250)),
-            ),
-            (&[("retry-after", "-3")], None),
-            (&[("retry-after", "soon")], None),
-            (&[("retry-after", "inf")], None),
-        ];
-        for (pairs, expected) in table {
+        let check = |pairs: &[(&'static str, &'static str)], expected: Option<Duration>| {
             let found = retry_after(&headers(pairs), NOW.parse().unwrap());
             assert_eq!(found, expected, "{pairs:?}");
-        }
+        };
+        let seconds = |count| Some(Duration::from_secs(count));
+        let millis = |count| Some(Duration::from_millis(count));
+        check(&[], None);
+        check(&[("retry-after", "7")], seconds(7));
+        check(&[("retry-after", "1.5")], millis(1500));
+        check(
+            &[("retry-after", "Sun, 06 Nov 1994 08:49:37 GMT")],
+            seconds(7),
+        );
+        check(
+            &[("retry-after", "Sun, 06 Nov 1994 08:49:00 GMT")],
+            seconds(0),
+        );
+        check(
+            &[("retry-after", "7"), ("retry-after-ms", "250")],
+            millis(250),
+        );
+        check(&[("retry-after", "-3")], None);
+        check(&[("retry-after", "soon")], None);
+        check(&[("retry-after", "inf")], None);
     }
 
     #[test]

@@ -187,18 +187,16 @@ fn fault(error: &reqwest::Error) -> Fault {
     }
 }
 
-fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
-    let mut next: Option<&(dyn StdError + 'static)> = error.source();
-    while let Some(cause) = next {
-        let wrapped = cause
-            .downcast_ref::<std::io::Error>()
-            .and_then(|io| io.get_ref()?.downcast_ref::<rustls::Error>());
-        if let Some(found) = wrapped.or_else(|| cause.downcast_ref::<rustls::Error>()) {
-            return Some(found);
-        }
-        next = cause.source();
+/// The TLS error among the causes. An `io::Error` names as its source what lies below the error it wraps, so
+/// that one has to be asked for.
+fn tls_error<'a>(cause: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(found) = cause.downcast_ref() {
+        return Some(found);
     }
-    None
+    match cause.downcast_ref::<std::io::Error>() {
+        Some(io) => tls_error(io.get_ref()?),
+        None => tls_error(cause.source()?),
+    }
 }
 
 fn tls_words(error: &rustls::Error) -> &'static str {

@@ -1,1 +1,14 @@
-//! Integration tests.
+//! The adapter against real servers that are killed, frozen, slow and wrong.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says where")]
+
+mod answers;
+mod breaker;
+mod cache;
+mod check;
+mod failover;
+mod oddities;
+mod oddity;
+mod reports;
+mod structured;
+mod world;
