@@ -1,0 +1,110 @@
+//! Who should be told, and when: degraded for long, a slow recovery, latency beyond what the level allows.
+
+use alloc::vec::Vec;
+
+use mainstay_breaker::Moment;
+
+use super::{Controller, Effect};
+use crate::events::{Alert, Event};
+use crate::level::Level;
+use crate::settings::DependencyId;
+
+#[derive(Debug, Clone)]
+pub(super) struct Alerts {
+    /// Since when the level is worse than OPTIMAL.
+    away_since: Option<Moment>,
+    /// It has been OPTIMAL before that: coming back is a recovery, not the start.
+    left_optimal: bool,
+    degraded: Option<Alert>,
+}
+
+impl Alerts {
+    pub(super) const fn new(now: Moment) -> Self {
+        Self {
+            away_since: Some(now),
+            left_optimal: false,
+            degraded: None,
+        }
+    }
+
+    pub(super) fn start(&mut self, started: Moment, level: Level) {
+        self.away_since = (level != Level::Optimal).then_some(started);
+    }
+}
+
+impl Controller {
+    /// Notes how long the level is away from OPTIMAL.
+    pub(super) fn follow_level(
+        &mut self,
+        now: Moment,
+        from: Level,
+        to: Level,
+        effects: &mut Vec<Effect>,
+    ) {
+        if from == Level::Optimal {
+            self.alerts.away_since = Some(now);
+            self.alerts.left_optimal = true;
+        }
+        if to != Level::Optimal {
+            return;
+        }
+        if let Some(alert) = self.alerts.degraded.take() {
+            effects.push(Effect::Record(Event::AlertOver(alert)));
+        }
+        let since = self.alerts.away_since.take();
+        let Some(since) = since.filter(|_| self.alerts.left_optimal) else {
+            return;
+        };
+        let took = now.saturating_since(since);
+        effects.push(Effect::Record(Event::Recovered { took }));
+        if took > self.rules.settings().alerts.recovery_over {
+            raise(Alert::SlowRecovery { took }, effects);
+        }
+    }
+
+    pub(super) fn raise_alerts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let patience = self.rules.settings().alerts.degraded_for;
+        let since = self
+            .alerts
+            .away_since
+            .filter(|_| self.alerts.degraded.is_none());
+        if let Some(since) = since.filter(|since| now.saturating_since(*since) >= patience) {
+            let level = self.ladder.level();
+            let alert = Alert::Degraded { since, level };
+            self.alerts.degraded = Some(alert);
+            raise(alert, effects);
+        }
+        self.raise_latency_alerts(effects);
+    }
+
+    fn raise_latency_alerts(&mut self, effects: &mut Vec<Effect>) {
+        let threshold = self.rules.tuning(self.ladder.level()).latency_alert_p95;
+        for (index, unit) in self.units.iter_mut().enumerate() {
+            // Rules hold at most 65,535 dependencies.
+            let dependency = DependencyId(u16::try_from(index).unwrap_or(u16::MAX));
+            if !self.rules.dependency(dependency).health.latency_alert {
+                continue;
+            }
+            let p95 = unit
+                .evidence
+                .and_then(|evidence| evidence.p95)
+                .unwrap_or_default();
+            let alert = Alert::Latency {
+                dependency,
+                p95,
+                threshold,
+            };
+            match (unit.slow, p95 > threshold) {
+                (false, true) => raise(alert, effects),
+                (true, false) => effects.push(Effect::Record(Event::AlertOver(alert))),
+                _ => {}
+            }
+            unit.slow = p95 > threshold;
+        }
+    }
+}
+
+fn raise(alert: Alert, effects: &mut Vec<Effect>) {
+    effects.push(Effect::Record(Event::AlertRaised(alert)));
+    effects.push(Effect::Alert(alert));
+}

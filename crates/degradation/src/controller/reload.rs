@@ -1,0 +1,66 @@
+//! New settings: whatever keeps its name keeps its state.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use mainstay_breaker::Moment;
+
+use super::evaluate::Why;
+use super::{Controller, Effect, Endpoint, Unit};
+use crate::events::Event;
+use crate::settings::Rules;
+
+impl Controller {
+    pub(super) fn reload(&mut self, now: Moment, rules: Rules, effects: &mut Vec<Effect>) {
+        self.endpoints = self.endpoints_for(now, &rules);
+        self.units = self.units_for(&rules);
+        self.knobs = core::mem::take(&mut self.knobs)
+            .into_iter()
+            .filter_map(|mut knob| {
+                knob.feature = rules.feature_id(&self.rules.feature(knob.feature).name)?;
+                Some(knob)
+            })
+            .collect();
+        self.live = rules.dependencies().map(|_| false).collect();
+        self.causes.clear();
+        self.effects_of_down.clear();
+        self.tuned = None;
+        self.rules = rules;
+        effects.push(Effect::Record(Event::SettingsChanged));
+        self.evaluate(now, Why::Moved, effects);
+        self.ask_for_all_probes(now, effects);
+        self.publish(now, effects);
+    }
+
+    fn endpoints_for(&mut self, now: Moment, rules: &Rules) -> Vec<Endpoint> {
+        let names = self.rules.endpoints().map(|(_, rule)| rule.name.as_str());
+        let mut old: BTreeMap<&str, Endpoint> =
+            names.zip(core::mem::take(&mut self.endpoints)).collect();
+        let endpoint = |probed: bool, name: &str| match old.remove(name) {
+            Some(kept) if kept.probed == probed => kept,
+            _ => Endpoint::new(now, probed),
+        };
+        let mut endpoint = endpoint;
+        rules
+            .endpoints()
+            .map(|(_, rule)| endpoint(rule.probed && !rules.is_absent(rule.dependency), &rule.name))
+            .collect()
+    }
+
+    fn units_for(&mut self, rules: &Rules) -> Vec<Unit> {
+        let names = self
+            .rules
+            .dependencies()
+            .map(|(_, rule)| rule.name.as_str());
+        let mut old: BTreeMap<&str, Unit> = names.zip(core::mem::take(&mut self.units)).collect();
+        let kept = rules.dependencies().map(|(id, rule)| {
+            let unit = old.remove(rule.name.as_str()).unwrap_or_default();
+            if rules.is_absent(id) {
+                Unit::default()
+            } else {
+                unit
+            }
+        });
+        kept.collect()
+    }
+}

@@ -1,0 +1,174 @@
+//! Latencies in logarithmic buckets, mergeable and sparse.
+
+use alloc::vec::Vec;
+use core::time::Duration;
+
+/// Sixteen equal buckets for every power of two of nanoseconds, so that the middle of a bucket is within
+/// 1/32 (3.2 %) of everything in it. Below 16 ns buckets are exact.
+const STEPS_LOG2: u32 = 4;
+const STEPS: u64 = 1 << STEPS_LOG2;
+
+/// Counts of latencies. Quantiles read from it are within 3.2 % of the true ones.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Histogram {
+    /// Bucket and count, ordered by bucket, no count zero.
+    counts: Vec<(u16, u32)>,
+    total: u64,
+}
+
+impl Histogram {
+    /// Every bucket is below this.
+    pub const BUCKETS: usize = 976;
+
+    /// Empty; allocates nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            counts: Vec::new(),
+            total: 0,
+        }
+    }
+
+    /// The bucket of a latency, `0..BUCKETS`: for whoever counts in an array of their own.
+    #[must_use]
+    pub fn bucket(latency: Duration) -> u16 {
+        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+        if nanos < STEPS {
+            return u16::try_from(nanos).unwrap_or(0);
+        }
+        let octave = nanos.ilog2() - STEPS_LOG2;
+        let step = (nanos >> octave) - STEPS;
+        let bucket = (u64::from(octave) + 1) * STEPS + step;
+        u16::try_from(bucket).unwrap_or(u16::MAX)
+    }
+
+    /// The middle of a bucket.
+    #[must_use]
+    pub fn middle(bucket: u16) -> Duration {
+        let bucket = u64::from(bucket);
+        if bucket < STEPS {
+            return Duration::from_nanos(bucket);
+        }
+        let octave = bucket / STEPS - 1;
+        let lower = (STEPS + bucket % STEPS) << octave;
+        Duration::from_nanos(lower + ((1_u64 << octave) >> 1))
+    }
+
+    /// Counts one latency.
+    pub fn record(&mut self, latency: Duration) {
+        self.add(Self::bucket(latency), 1);
+    }
+
+    /// Counts `count` latencies of this bucket.
+    pub fn add(&mut self, bucket: u16, count: u32) {
+        if count == 0 {
+            return;
+        }
+        self.total += u64::from(count);
+        match self.counts.binary_search_by_key(&bucket, |entry| entry.0) {
+            Ok(index) => self.counts[index].1 = self.counts[index].1.saturating_add(count),
+            Err(index) => self.counts.insert(index, (bucket, count)),
+        }
+    }
+
+    /// Adds all that the other has counted.
+    pub fn merge(&mut self, other: &Self) {
+        if self.counts.is_empty() {
+            self.counts.extend_from_slice(&other.counts);
+            self.total = other.total;
+            return;
+        }
+        for (bucket, count) in &other.counts {
+            self.add(*bucket, *count);
+        }
+    }
+
+    /// Takes away what was merged before.
+    pub(crate) fn subtract(&mut self, other: &Self) {
+        for (bucket, count) in &other.counts {
+            if let Ok(index) = self.counts.binary_search_by_key(bucket, |entry| entry.0) {
+                let left = self.counts[index].1.saturating_sub(*count);
+                self.total -= u64::from(self.counts[index].1 - left);
+                self.counts[index].1 = left;
+            }
+        }
+        self.counts.retain(|entry| entry.1 > 0);
+    }
+
+    /// How many latencies it holds.
+    #[must_use]
+    pub const fn count(&self) -> u64 {
+        self.total
+    }
+
+    /// The smallest latency that at least this share (`0.0..=1.0`) is no longer than, within 3.2 %; `None` when empty.
+    #[must_use]
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "counts stay far below 2^53"
+    )]
+    pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let exact = self.total as f64 * share.clamp(0.0, 1.0);
+        let whole = exact as u64;
+        let rank = (whole + u64::from((whole as f64) < exact)).max(1);
+        let mut seen = 0;
+        for (bucket, count) in &self.counts {
+            seen += u64::from(*count);
+            if seen >= rank {
+                return Some(Self::middle(*bucket));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn of(latencies: &[u64]) -> Histogram {
+        let mut histogram = Histogram::new();
+        for nanos in latencies {
+            histogram.record(Duration::from_nanos(*nanos));
+        }
+        histogram
+    }
+
+    #[test]
+    fn the_longest_latency_has_a_bucket() {
+        assert_eq!(
+            usize::from(Histogram::bucket(Duration::MAX)) + 1,
+            Histogram::BUCKETS
+        );
+        assert_eq!(of(&[]).quantile(0.95), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_within_its_error_bound(
+            mut latencies in prop::collection::vec(1_u64..100_000_000_000, 1..300),
+            share in 0.0..=1.0_f64,
+        ) {
+            let read = of(&latencies).quantile(share).unwrap().as_nanos() as f64;
+            latencies.sort_unstable();
+            let rank = ((latencies.len() as f64 * share).ceil() as usize).max(1);
+            let exact = latencies[rank - 1] as f64;
+            prop_assert!((read - exact).abs() <= exact / 32.0 + 0.5, "{read} for {exact}");
+        }
+
+        #[test]
+        fn merging_is_counting_together_and_subtracting_undoes_it(
+            left in prop::collection::vec(0_u64..1_000_000, 0..50),
+            right in prop::collection::vec(0_u64..1_000_000, 0..50),
+        ) {
+            let mut merged = of(&left);
+            merged.merge(&of(&right));
+            prop_assert_eq!(&merged, &of(&[left.clone(), right.clone()].concat()));
+            merged.subtract(&of(&right));
+            prop_assert_eq!(merged, of(&left));
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! What calls and probes of one endpoint came to in the last while of the present epoch.
+
+use alloc::collections::VecDeque;
+use core::time::Duration;
+
+use mainstay_breaker::Moment;
+
+use super::Histogram;
+
+/// Samples are kept second by second.
+const SECOND: u64 = 1_000_000_000;
+
+/// Counts of some span of time.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    successes: u64,
+    failures: u64,
+    passes: u32,
+    misses: u32,
+    latency: Histogram,
+}
+
+/// A sliding window in steps of a second, with its sums kept up to date.
+#[derive(Debug, Clone, Default)]
+pub struct Window {
+    seconds: VecDeque<(u64, Counts)>,
+    sum: Counts,
+    last_failure: Option<Moment>,
+}
+
+impl Window {
+    /// A new epoch: what was counted before says nothing about now.
+    pub fn start_epoch(&mut self) {
+        self.seconds.clear();
+        self.sum = Counts::default();
+        self.last_failure = None;
+    }
+
+    /// Counts calls.
+    pub fn add_calls(&mut self, now: Moment, successes: u64, failures: u64, latency: &Histogram) {
+        if successes + failures == 0 && latency.count() == 0 {
+            return;
+        }
+        if failures > 0 {
+            self.last_failure = Some(now);
+        }
+        self.add(now, |counts| {
+            counts.successes += successes;
+            counts.failures += failures;
+            counts.latency.merge(latency);
+        });
+    }
+
+    /// Counts a probe; `passed`: its latency, `None` if it failed.
+    pub fn add_probe(&mut self, now: Moment, passed: Option<Duration>) {
+        if passed.is_none() {
+            self.last_failure = Some(now);
+        }
+        self.add(now, |counts| match passed {
+            Some(latency) => {
+                counts.passes += 1;
+                counts.latency.record(latency);
+            }
+            None => counts.misses += 1,
+        });
+    }
+
+    fn add(&mut self, now: Moment, change: impl Fn(&mut Counts)) {
+        let second = now.as_nanos() / SECOND;
+        if self.seconds.back().is_none_or(|last| last.0 < second) {
+            self.seconds.push_back((second, Counts::default()));
+        }
+        if let Some((_, counts)) = self.seconds.back_mut() {
+            change(counts);
+            change(&mut self.sum);
+        }
+    }
+
+    /// Forgets what is older than `length`.
+    pub fn slide(&mut self, now: Moment, length: Duration) {
+        let oldest = (now - length).as_nanos().div_ceil(SECOND);
+        while let Some((_, old)) = self.seconds.pop_front_if(|(second, _)| *second < oldest) {
+            self.sum.successes -= old.successes;
+            self.sum.failures -= old.failures;
+            self.sum.passes -= old.passes;
+            self.sum.misses -= old.misses;
+            self.sum.latency.subtract(&old.latency);
+        }
+    }
+
+    /// Calls and probes: good ones, bad ones.
+    #[must_use]
+    pub fn verdicts(&self) -> (u64, u64) {
+        let good = self.sum.successes + u64::from(self.sum.passes);
+        (good, self.sum.failures + u64::from(self.sum.misses))
+    }
+
+    /// Share of probes that passed, in percent; `None` without any.
+    #[must_use]
+    pub fn availability(&self) -> Option<f64> {
+        let all = self.sum.passes + self.sum.misses;
+        (all > 0).then(|| 100.0 * f64::from(self.sum.passes) / f64::from(all))
+    }
+
+    /// The latencies of calls and of passed probes.
+    #[must_use]
+    pub const fn latency(&self) -> &Histogram {
+        &self.sum.latency
+    }
+
+    /// When the last failure in this epoch was noted.
+    #[must_use]
+    pub const fn last_failure(&self) -> Option<Moment> {
+        self.last_failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::default() + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn samples_leave_after_the_window_and_at_a_new_epoch() {
+        let mut window = Window::default();
+        let minute = Duration::from_secs(60);
+        window.add_calls(at(1_000), 3, 1, &Histogram::new());
+        window.add_probe(at(30_500), None);
+        window.slide(at(61_000), minute);
+        assert_eq!(window.verdicts(), (3, 2));
+        window.slide(at(62_000), minute);
+        assert_eq!(window.verdicts(), (0, 1));
+        assert_eq!(window.availability(), Some(0.0));
+        window.start_epoch();
+        assert_eq!(window.verdicts(), (0, 0));
+        assert_eq!(window.availability(), None);
+        assert_eq!(window.last_failure(), None);
+    }
+
+    #[test]
+    fn latencies_leave_with_their_second() {
+        let mut window = Window::default();
+        window.add_probe(at(0), Some(Duration::from_millis(900)));
+        window.add_probe(at(59_000), Some(Duration::from_millis(1)));
+        window.slide(at(60_500), Duration::from_secs(60));
+        assert_eq!(window.latency().count(), 1);
+    }
+}

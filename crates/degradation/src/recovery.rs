@@ -1,0 +1,281 @@
+//! When an endpoint is probed, and what its probes do to its breaker.
+//!
+//! A breaker and its probes are joined: failed probes open it, passed ones enter half-open early and, in
+//! half-open, close it, so that it needs no traffic to recover. Early entry has conditions, since a cheap probe that
+//! passes while real calls fail must not defeat the growing open time.
+
+use core::time::Duration;
+
+use mainstay_breaker::{Mode, Moment, State, Transition};
+
+use crate::random::SplitMix64;
+use crate::settings::ProbeSchedule;
+use crate::snapshot::EndpointView;
+
+/// Probes due within this time are asked for now: the next tick may come too late.
+const HORIZON: Duration = Duration::from_secs(1);
+/// Beyond its deadline, a probe that has not answered for this long is taken as lost and asked for again.
+const LOST_AFTER: Duration = Duration::from_secs(30);
+
+/// What a probe's result asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Verdict {
+    /// Open the breaker.
+    pub(crate) trip: bool,
+    /// Enter half-open before the open time is over.
+    pub(crate) half_open_early: bool,
+    /// A new epoch of health begins.
+    pub(crate) new_epoch: bool,
+}
+
+/// Whether half-open was entered early in the present outage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Early {
+    #[default]
+    Unused,
+    Asked,
+    Failed,
+}
+
+/// The probes of one endpoint.
+#[derive(Debug, Clone)]
+pub(crate) struct Prober {
+    next_at: Option<Moment>,
+    asked: Option<Moment>,
+    requested_at: Option<Moment>,
+    passes: u32,
+    failures: u32,
+    step: usize,
+    missed_in_epoch: bool,
+    recovered_at: Option<Moment>,
+    opened_at: Option<Moment>,
+    missed_since_open: bool,
+    early: Early,
+}
+
+impl Prober {
+    /// Due at once if it is `probed` at all.
+    #[must_use]
+    pub(crate) fn new(now: Moment, probed: bool) -> Self {
+        Self {
+            next_at: probed.then_some(now),
+            asked: None,
+            requested_at: None,
+            passes: 0,
+            failures: 0,
+            step: 0,
+            missed_in_epoch: false,
+            recovered_at: None,
+            opened_at: None,
+            missed_since_open: false,
+            early: Early::Unused,
+        }
+    }
+
+    /// When the next probe starts; `None`: it has no probe, or one is running.
+    #[must_use]
+    pub(crate) fn next_at(&self) -> Option<Moment> {
+        self.asked.or(self.next_at)
+    }
+
+    /// The moment of a probe that has to be asked for now.
+    pub(crate) fn due(&mut self, now: Moment, schedule: &ProbeSchedule) -> Option<Moment> {
+        if let Some(asked) = self.asked {
+            if now.saturating_since(asked) < schedule.deadline + LOST_AFTER {
+                return None;
+            }
+            self.next_at = Some(now);
+        }
+        let at = self.next_at?.max(now);
+        if at > now + HORIZON {
+            return None;
+        }
+        self.asked = Some(at);
+        self.next_at = None;
+        Some(at)
+    }
+
+    /// Somebody wants a verdict at once. Requests closer together than the schedule allows wait their turn.
+    pub(crate) fn request(&mut self, now: Moment, schedule: &ProbeSchedule) {
+        if self.asked.is_some_and(|at| at > now) {
+            return;
+        }
+        let earliest = self
+            .requested_at
+            .map(|last| last + schedule.request_interval);
+        let at = earliest.map_or(now, |earliest| earliest.max(now));
+        if self.next_at.is_none_or(|next| next > at) {
+            self.next_at = Some(at);
+            self.requested_at = Some(at);
+        }
+    }
+
+    /// A probe that began at `started` has ended.
+    pub(crate) fn result(
+        &mut self,
+        now: Moment,
+        started: Moment,
+        passed: bool,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+        random: &mut SplitMix64,
+    ) -> Verdict {
+        self.asked = None;
+        // What began before the breaker opened says nothing about the time since.
+        let since_open = self.opened_at.is_none_or(|opened| started >= opened);
+        let verdict = if passed {
+            self.passed(now, since_open, view, schedule)
+        } else {
+            self.failed(since_open, view, schedule)
+        };
+        if verdict.new_epoch && view.is_usable() {
+            self.recovered_at = Some(now);
+        }
+        self.plan(now, view, schedule, random);
+        verdict
+    }
+
+    fn passed(
+        &mut self,
+        now: Moment,
+        since_open: bool,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+    ) -> Verdict {
+        self.failures = 0;
+        self.step = 0;
+        self.passes = self.passes.saturating_add(u32::from(since_open));
+        let confirmed = self.passes >= schedule.early_after;
+        let new_epoch = confirmed && self.missed_in_epoch;
+        if new_epoch {
+            self.missed_in_epoch = false;
+        }
+        let hinted = view.hint_until.is_some_and(|until| now < until);
+        let by_rule = matches!(view.mode, Mode::Auto | Mode::Shadow) && view.state == State::Open;
+        let allowed = self.missed_since_open && self.early != Early::Failed && !hinted;
+        let half_open_early = confirmed && by_rule && allowed;
+        if half_open_early {
+            self.early = Early::Asked;
+        }
+        Verdict {
+            trip: false,
+            half_open_early,
+            new_epoch,
+        }
+    }
+
+    fn failed(
+        &mut self,
+        since_open: bool,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+    ) -> Verdict {
+        self.passes = 0;
+        self.failures = self.failures.saturating_add(1);
+        self.missed_in_epoch = true;
+        self.missed_since_open |= since_open && view.state == State::Open;
+        Verdict {
+            trip: view.state == State::Closed && self.failures >= schedule.trip_after,
+            ..Verdict::default()
+        }
+    }
+
+    /// The breaker has changed its state; `view` shows it as it is now.
+    pub(crate) fn transition(
+        &mut self,
+        now: Moment,
+        transition: &Transition,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+        random: &mut SplitMix64,
+    ) {
+        match (transition.from, transition.to) {
+            (State::Closed, State::Open) => {
+                self.opened_at = Some(transition.at);
+                self.missed_since_open = false;
+                self.early = Early::Unused;
+                self.passes = 0;
+                self.step = 0;
+            }
+            (_, State::Open) => {
+                self.passes = 0;
+                if self.early == Early::Asked {
+                    self.early = Early::Failed;
+                }
+            }
+            (_, State::HalfOpen) => {}
+            (_, State::Closed) => {
+                self.opened_at = None;
+                self.missed_in_epoch = false;
+                self.early = Early::Unused;
+                self.failures = 0;
+                self.step = 0;
+                self.recovered_at = Some(now);
+            }
+        }
+        if self.asked.is_none() && self.next_at.is_some() {
+            self.replan(now, transition.to, view, schedule, random);
+        }
+    }
+
+    /// A change of state never puts off a probe that is planned.
+    fn replan(
+        &mut self,
+        now: Moment,
+        to: State,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+        random: &mut SplitMix64,
+    ) {
+        let planned = self.next_at;
+        if to == State::HalfOpen {
+            self.next_at = Some(now);
+        } else {
+            self.plan(now, view, schedule, random);
+        }
+        if let (Some(planned), Some(next)) = (planned, self.next_at) {
+            self.next_at = Some(next.min(planned));
+        }
+    }
+
+    /// Plans the next probe, no later than one that was requested meanwhile.
+    fn plan(
+        &mut self,
+        now: Moment,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+        random: &mut SplitMix64,
+    ) {
+        let mut at = now + self.interval(now, view, schedule, random);
+        // The end of the open time is worth a probe of its own.
+        if let Some(retry_at) = view.retry_at.filter(|retry_at| *retry_at > now) {
+            at = at.min(retry_at);
+        }
+        self.next_at = Some(self.next_at.map_or(at, |wanted| wanted.min(at)));
+    }
+
+    fn interval(
+        &mut self,
+        now: Moment,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+        random: &mut SplitMix64,
+    ) -> Duration {
+        let open = view.state != State::Closed && view.mode != Mode::ForcedOpen;
+        let unconfirmed = self.missed_in_epoch || view.state == State::HalfOpen;
+        if self.failures == 0 && unconfirmed && self.passes > 0 {
+            return schedule.confirm;
+        }
+        if open || self.failures > 0 {
+            let base = schedule.failing.get(self.step).or(schedule.failing.last());
+            self.step = (self.step + 1).min(schedule.failing.len().saturating_sub(1));
+            return random.jitter(base.copied().unwrap_or(schedule.heartbeat), schedule.jitter);
+        }
+        let recent = |at: Moment| now.saturating_since(at) < schedule.recovered_for;
+        if self.recovered_at.is_some_and(recent) {
+            schedule.recovered
+        } else {
+            schedule.heartbeat
+        }
+    }
+}

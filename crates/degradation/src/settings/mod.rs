@@ -1,0 +1,42 @@
+//! Everything that can be told to the controller, as data. The defaults are the numbers of the system's
+//! description; [`Settings::validate`] makes [`Rules`] of them or names every mistake at once.
+
+mod dependency;
+mod feature;
+mod levels;
+mod matrix;
+mod rules;
+mod standard;
+mod validate;
+
+use alloc::vec::Vec;
+
+pub use dependency::{
+    Criticality, DependencySettings, EndpointSettings, HealthRules, Presence, ProbeSchedule,
+    RecentError,
+};
+pub use feature::{FeatureSettings, Gating, Note};
+pub use levels::{AlertSettings, Impact, LevelSettings, Tuning};
+pub use rules::{DependencyId, EndpointId, EndpointRule, FeatureId, Rules};
+pub use validate::SettingsError;
+
+/// Everything the controller can be told, not yet checked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Settings {
+    /// What is guarded, in the order of [`DependencyId`].
+    pub dependencies: Vec<DependencySettings>,
+    /// Bands, caps and hysteresis of the level.
+    pub level: LevelSettings,
+    /// When the matrix applies.
+    pub gating: Gating,
+    /// The matrix, in the order of [`FeatureId`].
+    pub features: Vec<FeatureSettings>,
+    /// What each level asks of calls and caches, best level first.
+    pub tuning: [Tuning; 5],
+    /// What a failing dependency does to others.
+    pub cascade: Vec<Impact>,
+    /// When somebody is told.
+    pub alerts: AlertSettings,
+    /// Seed of the jitter.
+    pub seed: u64,
+}

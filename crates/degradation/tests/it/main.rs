@@ -1,0 +1,3 @@
+//! Whole stories, told to the controller through its public interface.
+
+mod scenarios;
