@@ -1,0 +1,83 @@
+//! The only file that reads time.
+//!
+//! Decisions elsewhere take `now` as a value. Durations and deadlines use the monotonic [`Moment`], which
+//! follows tokio's clock, so a paused test clock moves it; what must outlive the process uses wall time.
+#![allow(clippy::disallowed_methods)]
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mainstay_breaker::Moment;
+use tokio::time::Instant;
+
+/// Reads monotonic and wall time. Cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    origin: Instant,
+}
+
+/// The deadline passed before the future was ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("deadline elapsed")]
+pub struct Elapsed;
+
+/// How far before "now" the origin lies: a little, so that moments shortly before the start can be expressed.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+impl Clock {
+    /// A clock whose first moment lies one second after its origin.
+    pub fn start() -> Self {
+        Self {
+            origin: Instant::now(),
+        }
+    }
+
+    /// Nanoseconds since the clock's origin, monotonic.
+    pub fn now(&self) -> Moment {
+        let elapsed = self.origin.elapsed() + HEAD_START;
+        Moment::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Wall-clock time, for durable ages and expiries and for people.
+    pub fn wall(&self) -> Timestamp {
+        Timestamp::now()
+    }
+
+    /// The wall time that belongs to a moment, as far as both clocks agree now.
+    pub fn wall_of(&self, moment: Moment) -> Timestamp {
+        let (now, wall) = (self.now(), self.wall());
+        let past = now.saturating_since(moment);
+        let ahead = moment.saturating_since(now);
+        wall.checked_sub(past)
+            .and_then(|t| t.checked_add(ahead))
+            .unwrap_or(wall)
+    }
+
+    /// Waits until the moment has come.
+    pub async fn sleep_until(&self, moment: Moment) {
+        tokio::time::sleep_until(self.instant(moment)).await;
+    }
+
+    /// Waits for the duration.
+    pub async fn sleep(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
+    /// Runs the future until it is ready or the moment has come.
+    ///
+    /// # Errors
+    /// [`Elapsed`] when the moment came first; the future is dropped then.
+    pub async fn until<F: Future>(&self, moment: Moment, future: F) -> Result<F::Output, Elapsed> {
+        tokio::time::timeout_at(self.instant(moment), future)
+            .await
+            .map_err(|_| Elapsed)
+    }
+
+    fn instant(&self, moment: Moment) -> Instant {
+        let offset = Duration::from_nanos(moment.as_nanos()).saturating_sub(HEAD_START);
+        self.origin
+            .checked_add(offset)
+            .unwrap_or_else(|| self.origin + Duration::from_secs(86_400 * 365))
+    }
+}

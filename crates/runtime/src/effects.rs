@@ -1,0 +1,91 @@
+//! Carries out what the controller has decided.
+
+use std::sync::Arc;
+
+use mainstay_breaker::{Moment, Rule};
+use mainstay_degradation::{Alert, Effect, Event, Language, Retuning, Snapshot};
+
+use crate::changes;
+use crate::handle::LevelChange;
+use crate::monitor::Monitor;
+
+impl Monitor {
+    pub(crate) fn carry_out(&mut self, effect: Effect, now: Moment) {
+        match effect {
+            Effect::Probe { endpoint, at } => self.probe(endpoint, at),
+            Effect::Trip { endpoint, kind } => {
+                let found = &self.inner.endpoints[endpoint.index()];
+                found.tell(found.breaker.trip(Rule::Probes, kind, now));
+            }
+            Effect::HalfOpenEarly { endpoint } => {
+                let found = &self.inner.endpoints[endpoint.index()];
+                found.tell(found.breaker.half_open_early(now));
+            }
+            Effect::Retune(retuning) => self.retune(*retuning),
+            Effect::Publish(snapshot) => self.publish(*snapshot),
+            Effect::Record(event) => self.record(&event),
+            Effect::Drain { share } => {
+                self.inner.drain_share.send_replace(share);
+            }
+            Effect::Alert(alert) => self.alert(&alert),
+        }
+    }
+}
+
+impl Monitor {
+    fn retune(&mut self, retuning: Retuning) {
+        self.inner.shared.tuning.store(Arc::new(retuning.tuning));
+        for (dependency, factor) in self
+            .inner
+            .rules
+            .dependencies()
+            .map(|(id, _)| id)
+            .zip(&retuning.limits)
+        {
+            for endpoint in self.inner.rules.endpoint_range(dependency) {
+                self.factors[usize::from(endpoint)] = *factor;
+            }
+        }
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        let seq = snapshot.seq;
+        self.inner.snapshot.store(Arc::new(snapshot));
+        self.inner.published.send_replace(seq);
+    }
+
+    fn record(&self, event: &Event) {
+        let inner = &self.inner;
+        let now = inner.shared.clock.now();
+        let message = event.words(Language::English, &inner.rules, now);
+        tracing::info!(event = event.kind(), "{message}");
+        let data = crate::event_data::of(event, &inner.rules);
+        inner.events.push(
+            inner.shared.clock.wall(),
+            event.kind(),
+            message.clone(),
+            data,
+        );
+        match event {
+            Event::LevelChanged { from, to, .. } => {
+                inner.shared.observer.level(*from, *to);
+                let change = LevelChange {
+                    from: *from,
+                    to: *to,
+                    cause: message,
+                };
+                changes::announce(inner, change);
+            }
+            Event::Recovered { took } => inner.shared.observer.recovered(*took),
+            _ => {}
+        }
+    }
+
+    /// Alerts are recorded as events by the controller too; here they reach the log at a level that wakes people.
+    fn alert(&self, alert: &Alert) {
+        let event = Event::AlertRaised(*alert);
+        let now = self.inner.shared.clock.now();
+        let message = event.words(Language::English, &self.inner.rules, now);
+        tracing::warn!(target: "alert", alert = alert.kind(), "{message}");
+    }
+}

@@ -1,0 +1,134 @@
+//! What all guards of one endpoint share: breaker, limit, budget, figures.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, Transition};
+use mainstay_degradation::{EndpointId, Tuning};
+use tokio::sync::mpsc;
+
+use crate::answer::CallerId;
+use crate::budget::RetryBudget;
+use crate::call::Rejection;
+use crate::clock::Clock;
+use crate::flight::Flight;
+use crate::limit::Limit;
+use crate::monitor::Wake;
+use crate::observe::Observer;
+use crate::stats::Stats;
+use crate::suspects::{Abandoned, Suspects};
+
+/// One place that a dependency's work is done: the primary, a replica, a model provider.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) id: EndpointId,
+    pub(crate) name: String,
+    pub(crate) dependency: String,
+    pub(crate) breaker: Breaker,
+    pub(crate) limit: Arc<Limit>,
+    pub(crate) budget: RetryBudget,
+    pub(crate) stats: Stats,
+    pub(crate) suspects: Suspects,
+    pub(crate) abandoned: Abandoned,
+    pub(crate) call_deadline: Duration,
+    pub(crate) slow_after: Option<Duration>,
+    pub(crate) shared: Arc<Shared>,
+}
+
+/// What all endpoints of one engine share.
+pub(crate) struct Shared {
+    pub(crate) clock: Clock,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) tuning: ArcSwap<Tuning>,
+    pub(crate) wake: mpsc::UnboundedSender<Wake>,
+    pub(crate) random: AtomicU64,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    /// A pause anywhere between nothing and `ceiling`.
+    pub(crate) fn full_jitter(&self, ceiling: Duration) -> Duration {
+        // SplitMix64: Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.
+        let mut z = self
+            .random
+            .fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed)
+            .wrapping_add(0x9E37_79B9_7F4A_7C15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^= z >> 31;
+        ceiling.mul_f64((z >> 11) as f64 / (1u64 << 53) as f64)
+    }
+
+    /// Hands the monitor an event; without a monitor (shutting down) it goes nowhere.
+    pub(crate) fn wake(&self, wake: Wake) {
+        let _ = self.wake.send(wake);
+    }
+}
+
+impl Endpoint {
+    /// Asks the breaker for an attempt.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        now: Moment,
+        caller: Option<CallerId>,
+    ) -> Result<Flight, Rejection> {
+        let permit = match self.breaker.try_admit() {
+            Some(permit) => permit,
+            None => {
+                let admission = self.breaker.admit(now);
+                self.tell(admission.transition);
+                admission.result.map_err(|rejected| {
+                    self.shared.observer.rejection(&self.dependency);
+                    Rejection {
+                        state: rejected.state,
+                        retry_after: rejected.retry_at.map(|at| at.saturating_since(now)),
+                    }
+                })?
+            }
+        };
+        let ticket = permit.into_ticket();
+        Ok(Flight::new(Arc::clone(self), ticket, caller, now))
+    }
+
+    /// Asks a breaker that isn't closed for a probe's place; a refusal counts nowhere.
+    pub(crate) fn admit_probe(self: &Arc<Self>, now: Moment) -> Option<Flight> {
+        let admission = self.breaker.admit(now);
+        self.tell(admission.transition);
+        let ticket = admission.result.ok()?.into_ticket();
+        Some(Flight::new(Arc::clone(self), ticket, None, now))
+    }
+
+    /// Passes a transition on to the monitor and to observers.
+    pub(crate) fn tell(&self, transition: Option<Transition>) {
+        if let Some(transition) = transition {
+            self.shared.observer.breaker(&self.name, &transition);
+            self.shared.wake(Wake::Transition {
+                endpoint: self.id,
+                transition,
+            });
+        }
+    }
+
+    pub(crate) fn ask_for_probe(&self) {
+        self.shared.wake(Wake::ProbeNow { endpoint: self.id });
+    }
+
+    /// A probe of this endpoint has its result: what waited for it is delivered or dropped.
+    pub(crate) fn probe_result(self: &Arc<Self>, passed: bool, started: Moment) {
+        if !self.suspects.probe_result(passed, started) {
+            return;
+        }
+        if let Some(permit) = self.breaker.try_admit() {
+            let now = self.shared.clock.now();
+            let outcome = Outcome::Failure(FailureKind::Timeout);
+            self.tell(permit.settle(outcome, false, now));
+        }
+    }
+}

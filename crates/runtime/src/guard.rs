@@ -1,0 +1,248 @@
+//! The guard around every call to an endpoint: a place under the limit, admission, deadline, verdict, retry.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State};
+use mainstay_degradation::Tuning;
+
+use crate::call::{Attempt, Call, CallError, Verdict};
+use crate::clock::Clock;
+use crate::endpoint::Endpoint;
+use crate::flight::Flight;
+use crate::limit::Place;
+use crate::observe::{Direction, Report};
+use crate::running::Running;
+
+/// Guards one endpoint. Cheap to clone; every clone shares the breaker, the limit and the figures.
+#[derive(Clone, Debug)]
+pub struct Guard {
+    pub(crate) endpoint: Arc<Endpoint>,
+}
+
+/// First pause before a retry, before jitter and the level's factor.
+const BACKOFF: Duration = Duration::from_millis(50);
+/// Longest pause before a retry.
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+impl Guard {
+    /// Makes the call: waits for a place, asks the breaker, runs the driver with a deadline, settles, and
+    /// retries what is idempotent within the level's count and the budget.
+    ///
+    /// `classify` says what a driver's error means for the dependency; `Ok` is a success.
+    ///
+    /// # Errors
+    /// See [`CallError`]. An error that `classify` calls a success comes back as [`CallError::Failed`] and counts as none.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the driver's. A call dropped early counts nowhere; one dropped after
+    /// `slow.after` counts as slow.
+    pub async fn call<T, E, F, Fut>(
+        &self,
+        call: Call,
+        classify: impl Fn(&E) -> Verdict,
+        mut attempt: F,
+    ) -> Result<T, CallError<E>>
+    where
+        F: FnMut(Attempt) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+    {
+        let endpoint = &self.endpoint;
+        let _place = self.place(call.deadline).await?;
+        endpoint.budget.call(self.now());
+        let sent = Arc::new(AtomicBool::new(false));
+        let mut number = 1;
+        loop {
+            let now = self.now();
+            let flight = endpoint
+                .admit(now, call.caller)
+                .map_err(CallError::Rejected)?;
+            let deadline = call.deadline.min(now + endpoint.call_deadline);
+            let try_one = Attempt {
+                number,
+                deadline,
+                sent: Arc::clone(&sent),
+            };
+            let ended = self
+                .drive(flight, deadline, attempt(try_one), &classify)
+                .await;
+            let (error, verdict) = match ended {
+                Ok(value) => return Ok(value),
+                Err(ended) => ended,
+            };
+            if !self.pause_before_retry(&call, number, &verdict).await {
+                return Err(error.unwrap_or(CallError::Deadline {
+                    sent: sent.load(Ordering::Acquire),
+                }));
+            }
+            number += 1;
+        }
+    }
+
+    /// Begins a call whose end lies beyond one future: a stream. The verdict is given on [`Running`].
+    ///
+    /// # Errors
+    /// `Rejected` and `Busy` only.
+    pub async fn begin(&self, call: Call) -> Result<Running, CallError<Infallible>> {
+        let place = self.place(call.deadline).await?;
+        let now = self.now();
+        self.endpoint.budget.call(now);
+        let flight = self
+            .endpoint
+            .admit(now, call.caller)
+            .map_err(CallError::Rejected)?;
+        Ok(Running::new(flight, place, call.deadline))
+    }
+
+    /// The endpoint's name, e.g. `database/replica`.
+    pub fn name(&self) -> &str {
+        &self.endpoint.name
+    }
+
+    /// The dependency's name.
+    pub fn dependency(&self) -> &str {
+        &self.endpoint.dependency
+    }
+
+    /// The breaker's present state.
+    pub fn state(&self) -> State {
+        self.snapshot().state
+    }
+
+    /// Whether a call would be refused by the breaker now. Asking changes nothing.
+    pub fn is_open(&self) -> bool {
+        let snapshot = self.snapshot();
+        snapshot.state == State::Open && !snapshot.ready_for_half_open
+    }
+
+    /// How long until the breaker may admit again, if it refuses now.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let now = self.now();
+        let at = self.endpoint.breaker.snapshot(now).retry_at?;
+        Some(at.saturating_since(now))
+    }
+
+    /// Everything about the breaker.
+    pub fn snapshot(&self) -> Snapshot {
+        self.endpoint.breaker.snapshot(self.now())
+    }
+
+    /// Now, by the engine's clock.
+    pub fn now(&self) -> Moment {
+        self.endpoint.shared.clock.now()
+    }
+
+    /// The engine's clock.
+    pub fn clock(&self) -> Clock {
+        self.endpoint.shared.clock
+    }
+
+    /// What the present level asks of calls and caches.
+    pub fn tuning(&self) -> Tuning {
+        (**self.endpoint.shared.tuning.load()).clone()
+    }
+
+    /// Longest time one attempt may take.
+    pub fn call_deadline(&self) -> Duration {
+        self.endpoint.call_deadline
+    }
+
+    /// How many calls may be in flight now.
+    pub fn limit(&self) -> usize {
+        self.endpoint.limit.size()
+    }
+
+    /// Tells observers how an operation that a caller asked for ended.
+    pub fn report(&self, report: &Report) {
+        let shared = &self.endpoint.shared;
+        shared.observer.operation(&self.endpoint.dependency, report);
+    }
+
+    /// Tells observers that bytes went to or came from the store.
+    pub fn report_bytes(&self, direction: Direction, count: u64) {
+        let shared = &self.endpoint.shared;
+        shared
+            .observer
+            .bytes(&self.endpoint.dependency, direction, count);
+    }
+
+    /// Asks for a probe of this endpoint at once.
+    pub fn probe_now(&self) {
+        self.endpoint.ask_for_probe();
+    }
+
+    async fn place<E>(&self, deadline: Moment) -> Result<Place, CallError<E>> {
+        let limit = &self.endpoint.limit;
+        if let Some(place) = limit.try_place() {
+            return Ok(place);
+        }
+        let waited = self.clock().until(deadline, limit.place()).await;
+        waited.map_err(|_| CallError::Busy {
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
+    /// Runs one attempt to its verdict. `Err((None, _))` means that the deadline passed.
+    async fn drive<T, E, Fut>(
+        &self,
+        mut flight: Flight,
+        deadline: Moment,
+        work: Fut,
+        classify: &impl Fn(&E) -> Verdict,
+    ) -> Result<T, (Option<CallError<E>>, Verdict)>
+    where
+        Fut: Future<Output = Result<T, E>>,
+    {
+        match flight.run(deadline, work).await {
+            Ok(Ok(value)) => {
+                flight.settle(Verdict::SUCCESS);
+                Ok(value)
+            }
+            Ok(Err(error)) => {
+                let verdict = classify(&error);
+                flight.settle(verdict);
+                Err((Some(CallError::Failed(error)), verdict))
+            }
+            Err(_elapsed) => {
+                flight.settle_timeout();
+                Err((None, Verdict::failure(FailureKind::Timeout)))
+            }
+        }
+    }
+
+    /// Whether to try again, after the pause that this takes.
+    async fn pause_before_retry(&self, call: &Call, number: u32, verdict: &Verdict) -> bool {
+        let tuning = self.tuning();
+        let worth_it = call.idempotent && number <= tuning.retries && is_passing(verdict);
+        let now = self.now();
+        if !worth_it || now >= call.deadline {
+            return false;
+        }
+        let ceiling = BACKOFF
+            .mul_f64(tuning.backoff * f64::from(1u32 << (number - 1).min(10)))
+            .min(BACKOFF_MAX);
+        let pause = self.endpoint.shared.full_jitter(ceiling);
+        if now + pause >= call.deadline || !self.endpoint.budget.try_retry(now) {
+            return false;
+        }
+        self.clock().sleep(pause).await;
+        true
+    }
+}
+
+/// A failure that may be gone at the next attempt. Overload is not: trying again at once makes it worse.
+fn is_passing(verdict: &Verdict) -> bool {
+    matches!(
+        verdict.outcome,
+        Outcome::Failure(
+            FailureKind::Connect
+                | FailureKind::Timeout
+                | FailureKind::Protocol
+                | FailureKind::Unavailable
+                | FailureKind::Internal
+        )
+    )
+}

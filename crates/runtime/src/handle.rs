@@ -1,0 +1,214 @@
+//! The way in for everybody but the monitor: the published snapshot, events, figures, operator commands.
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use mainstay_breaker::Snapshot as BreakerSnapshot;
+use mainstay_degradation::{FeatureState, Level, Rules, Snapshot, Tuning};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::clock::Clock;
+use crate::endpoint::{Endpoint, Shared};
+use crate::error::{Error, ErrorKind};
+use crate::events::EventLog;
+use crate::guard::Guard;
+use crate::monitor::Wake;
+use crate::operator::{OperatorCommand, OperatorState};
+
+/// A change of level, as handlers see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LevelChange {
+    /// The level before.
+    pub from: Level,
+    /// The level now.
+    pub to: Level,
+    /// Why, in English.
+    pub cause: String,
+}
+
+pub(crate) type Handler = Arc<
+    dyn Fn(LevelChange) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync,
+>;
+
+/// What the handle and the monitor share.
+pub(crate) struct Inner {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rules: Rules,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) published: watch::Sender<u64>,
+    pub(crate) drain_share: watch::Sender<f64>,
+    pub(crate) events: EventLog,
+    pub(crate) operator: ArcSwap<OperatorState>,
+    pub(crate) handlers: Mutex<Vec<Handler>>,
+    pub(crate) changes: mpsc::Sender<LevelChange>,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) data_dir: PathBuf,
+}
+
+/// A running engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Handle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Handle").finish_non_exhaustive()
+    }
+}
+
+impl Handle {
+    /// The latest published state: one atomic read, no lock.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.snapshot.load_full()
+    }
+
+    /// The validated rules the controller follows; names and matrices are in here.
+    pub fn rules(&self) -> &Rules {
+        &self.inner.rules
+    }
+
+    /// The present level.
+    pub fn level(&self) -> Level {
+        self.inner.snapshot.load().level
+    }
+
+    /// What the present level asks of calls and caches.
+    pub fn tuning(&self) -> Tuning {
+        (**self.inner.shared.tuning.load()).clone()
+    }
+
+    /// A feature's state now.
+    ///
+    /// # Errors
+    /// `NotFound` for a feature the matrix doesn't hold.
+    pub fn feature(&self, name: &str) -> Result<FeatureState, Error> {
+        let unknown = || {
+            Error::new(ErrorKind::NotFound, format!("there is no feature `{name}`")).field("name")
+        };
+        let id = self.inner.rules.feature_id(name).ok_or_else(unknown)?;
+        Ok(self.inner.snapshot.load().feature(id).clone())
+    }
+
+    /// Whether the first round of probes is over.
+    pub fn is_started(&self) -> bool {
+        self.inner.snapshot.load().first_round_over
+    }
+
+    /// Wakes whenever a snapshot is published.
+    pub fn watch(&self) -> watch::Receiver<u64> {
+        self.inner.published.subscribe()
+    }
+
+    /// The share of its full rate at which a drain may run, as the level allows.
+    pub fn drain_share(&self) -> watch::Receiver<f64> {
+        self.inner.drain_share.subscribe()
+    }
+
+    /// The guard of an endpoint by its name, e.g. `openai/primary`.
+    pub fn guard(&self, endpoint: &str) -> Option<Guard> {
+        let found = self.inner.endpoints.iter().find(|e| e.name == endpoint)?;
+        Some(Guard {
+            endpoint: Arc::clone(found),
+        })
+    }
+
+    /// All endpoints, in the order they were declared: dependency, name, breaker.
+    pub fn breakers(&self) -> Vec<(String, String, BreakerSnapshot)> {
+        let now = self.clock().now();
+        self.inner
+            .endpoints
+            .iter()
+            .map(|e| {
+                (
+                    e.dependency.clone(),
+                    e.name.clone(),
+                    e.breaker.snapshot(now),
+                )
+            })
+            .collect()
+    }
+
+    /// What operators have set.
+    pub fn operator_state(&self) -> Arc<OperatorState> {
+        self.inner.operator.load_full()
+    }
+
+    /// Carries out an operator's command, kept on disk before this returns.
+    ///
+    /// # Errors
+    /// `NotFound` for an unknown endpoint or feature; `Internal` when it can't be kept.
+    pub async fn command(&self, command: OperatorCommand) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.shared.wake(Wake::Command { command, reply });
+        answer.await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorKind::Unavailable,
+                "the server is shutting down",
+            ))
+        })
+    }
+
+    /// What has happened, and what will.
+    pub fn events(&self) -> &EventLog {
+        &self.inner.events
+    }
+
+    /// Calls `handler` on every change of level, outside every lock, one change at a time, each with a deadline of
+    /// ten seconds. A handler that fails or takes too long is logged and stops nothing.
+    pub fn on_level_change<F, Fut>(&self, handler: F)
+    where
+        F: Fn(LevelChange) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let handler: Handler = Arc::new(move |change| Box::pin(handler(change)));
+        let mut handlers = self
+            .inner
+            .handlers
+            .lock()
+            .unwrap_or_else(|e| e.into_inner());
+        handlers.push(handler);
+    }
+
+    /// The engine's clock.
+    pub fn clock(&self) -> Clock {
+        self.inner.shared.clock
+    }
+
+    /// The data directory.
+    pub fn data_dir(&self) -> &std::path::Path {
+        &self.inner.data_dir
+    }
+
+    /// Cancelled when the engine stops: background work of adapters ends with it.
+    pub fn stopping(&self) -> CancellationToken {
+        self.inner.stop.clone()
+    }
+
+    /// Runs background work that ends when [`Handle::stopping`] is cancelled; [`Handle::shutdown`] waits for it.
+    pub fn spawn<F>(&self, work: F)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        self.inner.tasks.spawn(work);
+    }
+
+    /// Stops the monitor and the background work, and waits for them at most this long.
+    pub async fn shutdown(&self, patience: Duration) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        let clock = self.clock();
+        let all = self.inner.tasks.wait();
+        if clock.until(clock.now() + patience, all).await.is_err() {
+            tracing::warn!("background work did not end in time and was left behind");
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! The in-flight limit of one endpoint: a semaphore whose size the level, a cascade and the ramp may change.
+//!
+//! Shrinking never interrupts what runs: permits are taken back as they are returned.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How many calls may run at once.
+#[derive(Debug)]
+pub struct Limit {
+    base: usize,
+    size: AtomicUsize,
+    /// Permits still to be taken back after a shrink found too few of them free.
+    owed: AtomicUsize,
+    semaphore: Arc<Semaphore>,
+}
+
+/// A place under the limit; returned when dropped.
+#[derive(Debug)]
+pub struct Place {
+    permit: Option<OwnedSemaphorePermit>,
+    limit: Arc<Limit>,
+}
+
+impl Limit {
+    /// A limit of `base` calls, at least one.
+    pub fn new(base: usize) -> Arc<Self> {
+        let base = base.max(1);
+        Arc::new(Self {
+            base,
+            size: AtomicUsize::new(base),
+            owed: AtomicUsize::new(0),
+            semaphore: Arc::new(Semaphore::new(base)),
+        })
+    }
+
+    /// The configured size, which a factor of 1.0 gives.
+    pub fn base(&self) -> usize {
+        self.base
+    }
+
+    /// The size in force.
+    pub fn size(&self) -> usize {
+        self.size.load(Ordering::Relaxed)
+    }
+
+    /// Sets the size to `factor` × base, at least one. Called by one task only, the monitor.
+    pub fn set_factor(&self, factor: f64) {
+        let wanted = ((self.base as f64) * factor.clamp(0.0, 1.0)).round() as usize;
+        let wanted = wanted.max(1);
+        let present = self.size.swap(wanted, Ordering::Relaxed);
+        if wanted > present {
+            self.grow(wanted - present);
+        } else if wanted < present {
+            self.owed.fetch_add(present - wanted, Ordering::AcqRel);
+            self.collect();
+        }
+    }
+
+    /// Waits for a place, first come first served.
+    ///
+    /// # Cancel safety
+    /// Dropping the future gives up the place in the queue and nothing else.
+    pub async fn place(self: &Arc<Self>) -> Place {
+        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok();
+        Place {
+            permit,
+            limit: Arc::clone(self),
+        }
+    }
+
+    /// A place if one is free.
+    pub fn try_place(self: &Arc<Self>) -> Option<Place> {
+        let permit = Arc::clone(&self.semaphore).try_acquire_owned().ok()?;
+        Some(Place {
+            permit: Some(permit),
+            limit: Arc::clone(self),
+        })
+    }
+
+    fn grow(&self, by: usize) {
+        let mut left = by;
+        while left > 0 && self.take_one_owed() {
+            left -= 1;
+        }
+        self.semaphore.add_permits(left);
+    }
+
+    fn collect(&self) {
+        while self.take_one_owed() {
+            if self.semaphore.forget_permits(1) == 0 {
+                self.owed.fetch_add(1, Ordering::AcqRel);
+                return;
+            }
+        }
+    }
+
+    fn take_one_owed(&self) -> bool {
+        self.owed
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, |owed| {
+                owed.checked_sub(1)
+            })
+            .is_ok()
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.limit.owed.load(Ordering::Acquire) == 0 {
+            return;
+        }
+        if let Some(permit) = self.permit.take() {
+            if self.limit.take_one_owed() {
+                permit.forget();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shrink_takes_back_places_as_they_are_returned() {
+        let limit = Limit::new(4);
+        let mut held: Vec<_> = (0..4).filter_map(|_| limit.try_place()).collect();
+        assert_eq!(held.len(), 4);
+        limit.set_factor(0.5);
+        held.pop();
+        held.pop();
+        assert!(
+            limit.try_place().is_none(),
+            "two of four remain and both are held"
+        );
+        held.clear();
+        assert!(limit.try_place().is_some());
+    }
+
+    #[tokio::test]
+    async fn growing_after_an_unpaid_shrink_restores_the_base() {
+        let limit = Limit::new(4);
+        let held: Vec<_> = (0..4).filter_map(|_| limit.try_place()).collect();
+        limit.set_factor(0.25);
+        limit.set_factor(1.0);
+        drop(held);
+        let again: Vec<_> = (0..5).filter_map(|_| limit.try_place()).collect();
+        assert_eq!(again.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn the_limit_is_never_less_than_one() {
+        let limit = Limit::new(3);
+        limit.set_factor(0.0);
+        assert_eq!(limit.size(), 1);
+        assert!(limit.try_place().is_some());
+    }
+}

@@ -1,0 +1,167 @@
+//! One task over a closed set of events: it feeds the controller and carries out what the controller decides.
+//!
+//! Nothing else changes levels, limits or breakers' fates; whatever wakes the system is an arm of [`Wake`].
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_breaker::{Moment, Transition};
+use mainstay_degradation::{Controller, EndpointId, Input, ProbeResult};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Error;
+use crate::handle::Inner;
+use crate::operator::OperatorCommand;
+use crate::operators::Operators;
+use crate::probe::Prober;
+
+/// Everything that wakes the monitor, the tick aside.
+#[derive(Debug)]
+pub(crate) enum Wake {
+    /// A breaker changed its state.
+    Transition {
+        endpoint: EndpointId,
+        transition: Transition,
+    },
+    /// Somebody wants an endpoint probed at once.
+    ProbeNow { endpoint: EndpointId },
+    /// A probe has ended; without a result when no half-open place was free for it.
+    ProbeDone {
+        endpoint: EndpointId,
+        started: Moment,
+        result: Option<ProbeResult>,
+    },
+    /// An operator wants something.
+    Command {
+        command: OperatorCommand,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+}
+
+/// How often the controller evaluates.
+const TICK: Duration = Duration::from_secs(1);
+/// When a probe that found no half-open place is tried again.
+const SKIPPED_PROBE_AGAIN: Duration = Duration::from_millis(200);
+
+pub(crate) struct Monitor {
+    pub(crate) inner: Arc<Inner>,
+    pub(crate) controller: Controller,
+    pub(crate) probers: Vec<Option<Prober>>,
+    pub(crate) operators: Operators,
+    /// Factor of each endpoint's limit as last decided, before the ramp.
+    pub(crate) factors: Vec<f64>,
+    pub(crate) pending: VecDeque<Input>,
+}
+
+impl Monitor {
+    /// Runs until the engine stops.
+    pub(crate) async fn run(mut self, mut wakes: mpsc::UnboundedReceiver<Wake>) {
+        let clock = self.inner.shared.clock;
+        let stop = self.inner.stop.clone();
+        let mut next_tick = clock.now();
+        loop {
+            let wake = tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                wake = wakes.recv() => wake,
+                () = clock.sleep_until(next_tick) => {
+                    next_tick = clock.now() + TICK;
+                    self.tick();
+                    continue;
+                }
+            };
+            match wake {
+                Some(wake) => self.woken(wake),
+                None => return,
+            }
+        }
+    }
+
+    fn woken(&mut self, wake: Wake) {
+        match wake {
+            Wake::Transition {
+                endpoint,
+                transition,
+            } => self.pending.push_back(Input::Transition {
+                endpoint,
+                transition,
+            }),
+            Wake::ProbeNow { endpoint } => self.pending.push_back(Input::ProbeNow { endpoint }),
+            Wake::ProbeDone {
+                endpoint,
+                started,
+                result: Some(result),
+            } => self.pending.push_back(Input::Probe {
+                endpoint,
+                started,
+                result,
+            }),
+            Wake::ProbeDone { endpoint, .. } => {
+                let again = self.inner.shared.clock.now() + SKIPPED_PROBE_AGAIN;
+                self.probe(endpoint, again);
+            }
+            Wake::Command { command, reply } => {
+                let answer = self
+                    .operators
+                    .carry_out(&self.inner, &command, &mut self.pending);
+                // A caller that has gone away needs no answer.
+                let _ = reply.send(answer);
+            }
+        }
+        self.decide();
+    }
+
+    fn tick(&mut self) {
+        let now = self.inner.shared.clock.now();
+        self.operators.expire(&self.inner, now);
+        let observed = self
+            .inner
+            .endpoints
+            .iter()
+            .map(|e| (e.id, e.stats.drain(&e.breaker.snapshot(now))))
+            .collect();
+        self.apply_limits(now);
+        self.pending.push_back(Input::Tick { observed });
+        self.decide();
+    }
+
+    /// Feeds the controller until nothing more follows.
+    fn decide(&mut self) {
+        let mut effects = Vec::new();
+        while let Some(input) = self.pending.pop_front() {
+            let now = self.inner.shared.clock.now();
+            self.controller.handle(now, input, &mut effects);
+            for effect in effects.drain(..) {
+                self.carry_out(effect, now);
+            }
+            self.apply_limits(now);
+        }
+    }
+
+    /// Puts what operators had set back into force, before anything else happens.
+    pub(crate) fn restore(&mut self) {
+        self.operators.restore(&self.inner, &mut self.pending);
+    }
+
+    pub(crate) fn probe(&self, endpoint: EndpointId, at: Moment) {
+        let Some(prober) = self.probers[endpoint.index()].clone() else {
+            return;
+        };
+        let stop = self.inner.stop.clone();
+        self.inner.tasks.spawn(async move {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = prober.run(at) => {}
+            }
+        });
+    }
+
+    /// The in-flight limits: what the controller decided, less what a breaker that has just closed holds back.
+    fn apply_limits(&self, now: Moment) {
+        for (endpoint, factor) in self.inner.endpoints.iter().zip(&self.factors) {
+            let ramp = f64::from(endpoint.breaker.ramp_percent(now)) / 100.0;
+            endpoint.limit.set_factor(factor * ramp);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! A guarded call that is a stream: begun, perhaps given its verdict at the first content, settled at its end.
+
+use std::future::Future;
+
+use mainstay_breaker::Moment;
+
+use crate::call::Verdict;
+use crate::clock::{Clock, Elapsed};
+use crate::flight::Flight;
+use crate::limit::Place;
+
+/// A begun call. Dropped without [`Running::settle`], its caller has gone away, which is no failure.
+#[derive(Debug)]
+pub struct Running {
+    flight: Option<Flight>,
+    deadline: Moment,
+    clock: Clock,
+    _place: Place,
+}
+
+impl Running {
+    pub(crate) fn new(flight: Flight, place: Place, deadline: Moment) -> Self {
+        Self {
+            clock: flight.endpoint().shared.clock,
+            flight: Some(flight),
+            deadline,
+            _place: place,
+        }
+    }
+
+    /// When the whole call must be over.
+    pub fn deadline(&self) -> Moment {
+        self.deadline
+    }
+
+    /// Runs a part of the call until `until`, marking the call slow when `slow.after` passes first.
+    /// Passing the deadline gives no verdict by itself: say [`Running::timed_out`].
+    ///
+    /// # Errors
+    /// [`Elapsed`] when the moment came first.
+    pub async fn run<F: Future>(&mut self, until: Moment, work: F) -> Result<F::Output, Elapsed> {
+        match &mut self.flight {
+            Some(flight) => flight.run(until, work).await,
+            None => self.clock.until(until, work).await,
+        }
+    }
+
+    /// The first content is here. In HALF_OPEN that is the verdict: success.
+    pub fn first_content(&mut self) {
+        if self.flight.as_ref().is_some_and(Flight::is_probe) {
+            self.settle(Verdict::SUCCESS);
+        }
+    }
+
+    /// Gives the verdict, once; later ones change nothing.
+    pub fn settle(&mut self, verdict: Verdict) {
+        if let Some(flight) = self.flight.take() {
+            flight.settle(verdict);
+        }
+    }
+
+    /// Gives the verdict with the time that was the dependency's own, when the caller was waited for in between.
+    pub fn settle_after(&mut self, verdict: Verdict, dependency_time: std::time::Duration) {
+        if let Some(mut flight) = self.flight.take() {
+            flight.settle_after(verdict, dependency_time);
+        }
+    }
+
+    /// Our deadline passed while the dependency was working.
+    pub fn timed_out(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            flight.settle_timeout();
+        }
+    }
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Runs the named stages one after another, prints the time each takes, and stops at the first that fails.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stage_install() { tools/install-test-servers.sh; }
+stage_format() { cargo fmt --all --check; }
+stage_lint() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
+stage_build() { cargo build --workspace --bins --quiet; }
+stage_tests() { cargo nextest run --workspace --no-fail-fast --status-level fail --final-status-level slow; }
+stage_doctests() { cargo test --workspace --doc --quiet; }
+stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; }
+stage_quick-tests() { cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-runtime -p mainstay-retail --status-level fail; }
+stage_seeds() { PROPTEST_CASES=20000 cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-retail --release --status-level fail; }
+stage_bench() { cargo bench --package mainstay-bench; }
+stage_miri() { PROPTEST_CASES=8 cargo +nightly miri test --package mainstay-breaker; }
+
+table=()
+began=$SECONDS
+trap 'printf "\n%-14s %7s\n" stage seconds; printf "%s\n" "${table[@]}"; printf "%-14s %7d\n" total $((SECONDS - began))' EXIT
+for stage in "$@"; do
+  printf '\n== %s\n' "$stage"
+  start=$SECONDS
+  if "stage_$stage"; then result=ok; else result=FAILED; fi
+  table+=("$(printf '%-14s %7d  %s' "$stage" $((SECONDS - start)) "$result")")
+  [ "$result" = ok ] || exit 1
+done
