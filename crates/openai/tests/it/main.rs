@@ -9,6 +9,7 @@ mod check;
 mod failover;
 mod oddities;
 mod oddity;
+mod probe;
 mod reports;
 mod structured;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_breaker::State;
-use mainstay_degradation::{EndpointSettings, Rules, Settings as RuleSettings};
+use mainstay_degradation::{EndpointSettings, ProbeSchedule, Rules, Settings as RuleSettings};
 use mainstay_openai::{ChatRequest, Models, ProviderSettings, Settings, message};
 use mainstay_runtime::{
     Answer, CallerId, Context, EngineBuilder, Error, Handle, NoObserver, Observer, Secret,
@@ -36,12 +36,30 @@ impl World {
 
     /// With somebody who is told of every operation.
     pub(crate) async fn watched(settings: Settings, observer: Arc<dyn Observer>) -> Self {
+        Self::start(settings, observer, |_| {})
+    }
+
+    /// With probes that follow each other closely.
+    pub(crate) async fn probing(settings: Settings) -> Self {
+        Self::start(settings, Arc::new(NoObserver), |probes| {
+            probes.heartbeat = Duration::from_millis(100);
+            probes.recovered = Duration::from_millis(100);
+            probes.failing = vec![Duration::from_millis(100)];
+            probes.deadline = Duration::from_millis(300);
+        })
+    }
+
+    fn start(
+        settings: Settings,
+        observer: Arc<dyn Observer>,
+        probes: impl Fn(&mut ProbeSchedule),
+    ) -> Self {
         let data = tempfile::tempdir().unwrap();
         let names = settings
             .providers
             .iter()
             .map(|p| format!("openai/{}", p.name));
-        let rules = rules(names.collect());
+        let rules = rules(names.collect(), probes);
         let mut engine = EngineBuilder::new(rules, data.path(), observer).unwrap();
         let models = Models::connect(settings, &mut engine).unwrap();
         let handle = engine.start().unwrap();
@@ -123,13 +141,14 @@ pub(crate) async fn chats(api: &ModelApi) -> u64 {
 }
 
 /// The model providers and no other dependency.
-fn rules(endpoints: Vec<String>) -> Rules {
+fn rules(endpoints: Vec<String>, probes: impl Fn(&mut ProbeSchedule)) -> Rules {
     let mut settings = RuleSettings::standard();
     settings.features.clear();
     settings.cascade.clear();
     settings.dependencies.retain(|it| it.name == "openai");
     for openai in &mut settings.dependencies {
         openai.weight = 1.0;
+        probes(&mut openai.probes);
         openai.endpoints = endpoints.iter().map(EndpointSettings::main).collect();
     }
     settings.validate().unwrap()
