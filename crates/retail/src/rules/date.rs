@@ -188,6 +188,9 @@ pub(crate) fn labels(folded: &str) -> Vec<Role> {
 /// Whether only "de" or punctuation stands between `word` and this label.
 fn joined_by(folded: &str, captures: &Captures<'_>, word: &str) -> bool {
     let start = captures.get(0).map_or(0, |m| m.start());
+    if folded[..start].ends_with("  ") {
+        return false;
+    }
     let before = folded[..start].trim_end_matches([' ', '.', ':']);
     let before = before.strip_suffix(" de").unwrap_or(before).trim_end();
     before.ends_with(word)

@@ -374,8 +374,8 @@ fn item(words: &[String], tokens: &[Token], roles: &Roles) -> Item {
         })
         .filter(|i| {
             *i <= last_word
-                || index(roles.price).is_none_or(|price| *i < price)
-                    && index(roles.quantity).is_none_or(|q| *i < q)
+                || matches!(tokens[*i], Token::Word)
+                || index(roles.price.or(roles.total)).is_none_or(|amount| *i < amount)
         })
         .collect();
     let has_code = rest.len() > 1 && looks_like_code(&words[rest[0]], &tokens[rest[0]]);

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use regex::Regex;
+use regex::{Captures, Regex};
 
 use super::cuit::{self, Cuit};
 use super::invoice::Party;
@@ -17,7 +17,8 @@ enum Role {
 static ROLES: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(concat!(
         r"(?P<r>\bsenor(?:es)?\b|\bsr(?:es)?\b|\bcliente\b|\breceptor\b|\bapellido y nombre\b|\bcomprador\b|\badquirente\b|\bdestinatario\b)",
-        r"|(?P<i>\bemisor\b|\bproveedor\b|\bvendedor\b|\bingresos brutos\b|\bing\.? ?brutos\b|\biibb\b|\binicio de act)",
+        r"|(?P<i>\bemisor\b|\bproveedor\b|\bvendedor\b)",
+        r"|(?P<w>\bingresos brutos\b|\bing\.? ?brutos\b|\biibb\b|\binicio de act)",
     ))
     .expect("a constant pattern")
 });
@@ -99,33 +100,34 @@ fn mentions(document: &Document<'_>) -> Vec<Mention> {
     mentions
 }
 
-/// The only role a line names. Gross income tax numbers stand beside either party's CUIT, so within the receiver's section they say nothing.
+/// The only role a line names. Gross income tax numbers stand beside either party's CUIT, so within the receiver's section they
+/// say nothing.
 fn role_in(folded: &str, in_receiver: bool) -> Option<Role> {
-    let mut roles = ROLES.captures_iter(folded).map(|c| {
-        if c.name("r").is_some() {
-            Role::Receiver
-        } else {
-            Role::Issuer
-        }
-    });
+    let mut roles = ROLES
+        .captures_iter(folded)
+        .filter(|captures| !(in_receiver && captures.name("w").is_some()))
+        .map(|captures| role_of(&captures));
     let first = roles.next()?;
-    let only = roles.all(|role| role == first);
-    (only && !(in_receiver && first == Role::Issuer)).then_some(first)
+    roles.all(|role| role == first).then_some(first)
+}
+
+fn role_of(captures: &Captures<'_>) -> Role {
+    if captures.name("r").is_some() {
+        Role::Receiver
+    } else {
+        Role::Issuer
+    }
 }
 
 /// The last label before the CUIT when a line names both parties.
 fn nearest_role(folded: &str, at: usize) -> Option<Role> {
-    let both = ["r", "i"]
-        .iter()
-        .all(|name| ROLES.captures_iter(folded).any(|c| c.name(name).is_some()));
-    let last = ROLES.captures_iter(&folded[..at]).last()?;
-    both.then(|| {
-        if last.name("r").is_some() {
-            Role::Receiver
-        } else {
-            Role::Issuer
-        }
-    })
+    let roles: Vec<(usize, Role)> = ROLES
+        .captures_iter(folded)
+        .map(|captures| (captures.get(0).map_or(0, |m| m.start()), role_of(&captures)))
+        .collect();
+    let both = roles.iter().any(|(_, role)| *role != roles[0].1);
+    let last = roles.iter().rev().find(|(start, _)| *start < at)?;
+    both.then_some(last.1)
 }
 
 fn names(document: &Document<'_>) -> (Option<String>, Option<String>) {

@@ -72,10 +72,15 @@ pub(crate) fn begins_total(folded: &str) -> bool {
         return false;
     };
     let at_start = !folded[..*start].contains(|c: char| c.is_ascii_alphanumeric());
-    let next = labels.get(1).map_or(folded.len(), |(_, start, _)| *start);
-    let alone = !folded[*end..].contains(|c: char| c.is_ascii_alphabetic());
+    let mut segments = labels.iter().enumerate().map(|(index, (_, _, end))| {
+        let until = labels
+            .get(index + 1)
+            .map_or(folded.len(), |(_, start, _)| *start);
+        segment(&folded[*end..until])
+    });
+    let first = segments.next().flatten();
     at_start
-        && (alone || segment(&folded[*end..next]).is_some_and(|(_, amounts)| !amounts.is_empty()))
+        && first.is_some_and(|(_, amounts)| !amounts.is_empty() || segments.all(|s| s.is_some()))
 }
 
 /// Reads the totals; what is doubtful goes to `findings`.
@@ -135,23 +140,27 @@ fn labelled(folded: &str, next: &str, style: amount::Style) -> Vec<Labelled> {
             amounts,
         });
     }
-    if all.len() == labels.len() && all.iter().all(|labelled| labelled.amounts.is_empty()) {
+    let only_labels = all.len() == labels.len() && begins_total(folded);
+    if only_labels && all.iter().all(|labelled| labelled.amounts.is_empty()) {
         // The amounts stand below their labels.
-        let below = segment(next)
-            .map(|(_, amounts)| amounts)
-            .unwrap_or_default();
-        let below: Vec<Amount> = below
-            .iter()
-            .filter_map(|text| amount::parse(text, style))
-            .collect();
-        if below.len() == all.len() {
-            for (labelled, amount) in all.iter_mut().zip(below) {
-                labelled.amounts.push(amount);
-            }
+        for (labelled, amount) in all.iter_mut().zip(amounts_alone(next, labels.len(), style)) {
+            labelled.amounts.push(amount);
         }
     }
     all.retain(|labelled| !labelled.amounts.is_empty());
     all
+}
+
+/// The amounts of a line that holds exactly `count` of them and no words.
+fn amounts_alone(folded: &str, count: usize, style: amount::Style) -> Vec<Amount> {
+    let words = folded.replace("$ ", "$");
+    let amounts: Option<Vec<Amount>> = words
+        .split_whitespace()
+        .map(|word| amount::parse(word, style))
+        .collect();
+    amounts
+        .filter(|amounts| amounts.len() == count)
+        .unwrap_or_default()
 }
 
 /// The rate and the amounts after a label; `None` if other words stand there.

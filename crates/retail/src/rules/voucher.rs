@@ -232,7 +232,7 @@ pub enum AuthorizationKind {
 /// The authorisation's kind and digits; the digits are as found, also when they aren't fourteen.
 pub(crate) fn authorization(folded: &[&str]) -> Option<(AuthorizationKind, String)> {
     static LABEL: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"\bc\.? ?a\.? ?(?:(?P<i>i)|e\.? ?(?P<a>a)?)(?:\b|\.)(?: ?(?:n(?:ro|°|o)?))?[ .:#°]{0,6}").expect("a constant pattern")
+        Regex::new(r"\bc\.? ?a\.? ?(?:(?P<i>i)|e\.? ?(?P<a>a)?)(?:\b|\.)\.?(?: ?n(?:ro\b|o\b|°|\b))?[ .:#°]{0,6}").expect("a constant pattern")
     });
     let mut first: Option<(AuthorizationKind, String)> = None;
     for (index, line) in folded.iter().enumerate() {
