@@ -60,13 +60,16 @@ pub fn verdict(error: &DriverError) -> Verdict {
 pub fn meaning(error: &RedisError) -> Meaning {
     match error.kind() {
         DriverKind::Io => Meaning::Failed(io_failure(error)),
-        DriverKind::Parse | DriverKind::UnexpectedReturnType => Meaning::Failed(FailureKind::Protocol),
-        DriverKind::AuthenticationFailed | DriverKind::InvalidClientConfig | DriverKind::RESP3NotSupported => {
-            Meaning::Failed(FailureKind::Config)
+        DriverKind::Parse | DriverKind::UnexpectedReturnType => {
+            Meaning::Failed(FailureKind::Protocol)
         }
-        DriverKind::Server(_) | DriverKind::Extension => {
-            reply_meaning(error.code().unwrap_or_default(), error.detail().unwrap_or_default())
-        }
+        DriverKind::AuthenticationFailed
+        | DriverKind::InvalidClientConfig
+        | DriverKind::RESP3NotSupported => Meaning::Failed(FailureKind::Config),
+        DriverKind::Server(_) | DriverKind::Extension => reply_meaning(
+            error.code().unwrap_or_default(),
+            error.detail().unwrap_or_default(),
+        ),
         _ => Meaning::Failed(FailureKind::Internal),
     }
 }
@@ -99,7 +102,8 @@ fn plain_error(detail: &str) -> Meaning {
     } else if says("would overflow") {
         Meaning::Refused(refusal(Refusal::Overflow))
     } else if says("unknown command") {
-        let detail = "this Redis doesn't know the command: it is older than 7.0, or the command was renamed";
+        let detail =
+            "this Redis doesn't know the command: it is older than 7.0, or the command was renamed";
         Meaning::Refused(Error::new(ErrorKind::Unsupported, detail).dependency(DEPENDENCY))
     } else {
         // Its own words may hold values of the request.
@@ -109,11 +113,18 @@ fn plain_error(detail: &str) -> Meaning {
 }
 
 fn io_failure(error: &RedisError) -> FailureKind {
-    if error.is_timeout() { FailureKind::Timeout } else { FailureKind::Connect }
+    if error.is_timeout() {
+        FailureKind::Timeout
+    } else {
+        FailureKind::Connect
+    }
 }
 
 fn is_reply(error: &RedisError) -> bool {
-    matches!(error.kind(), DriverKind::Server(_) | DriverKind::Extension | DriverKind::AuthenticationFailed)
+    matches!(
+        error.kind(),
+        DriverKind::Server(_) | DriverKind::Extension | DriverKind::AuthenticationFailed
+    )
 }
 
 /// An error of ours, in the driver's type: the pool or the deadline of a checkout.
@@ -129,10 +140,14 @@ pub(crate) fn refusal(refusal: Refusal) -> Error {
             let detail = "the key holds another kind of value: use the operations of that kind, or delete the key first";
             error(ErrorKind::Conflict, detail).field("key")
         }
-        Refusal::NotAnInteger => {
-            error(ErrorKind::Conflict, "the key's value is not a 64-bit integer: set it to one first").field("key")
+        Refusal::NotAnInteger => error(
+            ErrorKind::Conflict,
+            "the key's value is not a 64-bit integer: set it to one first",
+        )
+        .field("key"),
+        Refusal::Overflow => {
+            error(ErrorKind::Conflict, "the sum would not fit 64 bits").field("by")
         }
-        Refusal::Overflow => error(ErrorKind::Conflict, "the sum would not fit 64 bits").field("by"),
         Refusal::Full => {
             let detail = "the store in memory has no room for this: delete keys, or raise redis.memory_bytes";
             error(ErrorKind::InsufficientStorage, detail)
@@ -148,8 +163,12 @@ pub(crate) fn refusal(refusal: Refusal) -> Error {
 /// What a failure that can't be answered from memory tells the caller.
 pub(crate) fn unavailable(error: &RedisError) -> Error {
     let detail = match meaning(error) {
-        Meaning::Failed(FailureKind::Config) => "Redis refuses us: its password, permissions or address are set wrongly",
-        Meaning::Failed(FailureKind::Protocol) => "what answers at the address of Redis does not speak its protocol",
+        Meaning::Failed(FailureKind::Config) => {
+            "Redis refuses us: its password, permissions or address are set wrongly"
+        }
+        Meaning::Failed(FailureKind::Protocol) => {
+            "what answers at the address of Redis does not speak its protocol"
+        }
         Meaning::Failed(FailureKind::Timeout) => "Redis did not answer in time",
         Meaning::Overload => "Redis is overloaded or still loading its data",
         _ => "Redis can't be reached",
@@ -179,21 +198,37 @@ mod tests {
 
     #[test]
     fn broken_connections_are_connect_failures() {
-        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof};
-        let kinds = [ConnectionRefused, ConnectionReset, ConnectionAborted, BrokenPipe, UnexpectedEof];
+        use io::ErrorKind::{
+            BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, UnexpectedEof,
+        };
+        let kinds = [
+            ConnectionRefused,
+            ConnectionReset,
+            ConnectionAborted,
+            BrokenPipe,
+            UnexpectedEof,
+        ];
         check(kinds.map(io), Meaning::Failed(FailureKind::Connect));
     }
 
     #[test]
     fn silence_is_a_timeout() {
-        check([io(io::ErrorKind::TimedOut)], Meaning::Failed(FailureKind::Timeout));
+        check(
+            [io(io::ErrorKind::TimedOut)],
+            Meaning::Failed(FailureKind::Timeout),
+        );
     }
 
     #[test]
     fn garbage_is_a_protocol_failure() {
-        let garbage = redis::parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").expect_err("not Redis");
-        let shape = redis::from_redis_value::<i64>(redis::Value::SimpleString("x".into())).expect_err("no number");
-        check([garbage, shape.into()], Meaning::Failed(FailureKind::Protocol));
+        let garbage =
+            redis::parse_redis_value(b"HTTP/1.1 400 Bad Request\r\n").expect_err("not Redis");
+        let shape = redis::from_redis_value::<i64>(redis::Value::SimpleString("x".into()))
+            .expect_err("no number");
+        check(
+            [garbage, shape.into()],
+            Meaning::Failed(FailureKind::Protocol),
+        );
     }
 
     #[test]
@@ -238,17 +273,31 @@ mod tests {
     #[test]
     fn a_correct_no_counts_as_success_and_says_what_to_do() {
         let cases = [
-            ("WRONGTYPE Operation against a key holding the wrong kind of value", ErrorKind::Conflict),
-            ("ERR value is not an integer or out of range", ErrorKind::Conflict),
-            ("ERR increment or decrement would overflow", ErrorKind::Conflict),
+            (
+                "WRONGTYPE Operation against a key holding the wrong kind of value",
+                ErrorKind::Conflict,
+            ),
+            (
+                "ERR value is not an integer or out of range",
+                ErrorKind::Conflict,
+            ),
+            (
+                "ERR increment or decrement would overflow",
+                ErrorKind::Conflict,
+            ),
             ("ERR syntax error", ErrorKind::InvalidInput),
-            ("ERR invalid expire time in 'set' command", ErrorKind::InvalidInput),
+            (
+                "ERR invalid expire time in 'set' command",
+                ErrorKind::InvalidInput,
+            ),
             ("ERR unknown command 'ZADD'", ErrorKind::Unsupported),
         ];
         for (text, kind) in cases {
             let error = DriverError::sent(reply(text));
             assert_eq!(verdict(&error), Verdict::SUCCESS, "{text}");
-            let Meaning::Refused(refused) = meaning(&error.error) else { panic!("{text}") };
+            let Meaning::Refused(refused) = meaning(&error.error) else {
+                panic!("{text}")
+            };
             assert_eq!(refused.kind, kind, "{text}");
             assert!(!error.leaves_outcome_unknown(), "{text}");
         }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment};
 use mainstay_runtime::{
-    Answer, Call, CallError, Context, EndpointSpec, EngineBuilder, Error, ErrorKind, Guard, Report, Secret, Source,
-    Status, Verdict,
+    Answer, Call, CallError, Context, EndpointSpec, EngineBuilder, Error, ErrorKind, Guard, Report,
+    Secret, Source, Status, Verdict,
 };
 
 use crate::classify::{self, DEPENDENCY, DriverError, refusal};
@@ -34,7 +34,10 @@ struct Inner {
 }
 
 enum Store {
-    Embedded { memory: Arc<Mutex<Memory>>, settings: Arc<Settings> },
+    Embedded {
+        memory: Arc<Mutex<Memory>>,
+        settings: Arc<Settings>,
+    },
     Server(Arc<Server>),
 }
 
@@ -46,7 +49,6 @@ impl Redis {
     pub fn connect(settings: Settings, engine: &mut EngineBuilder) -> Result<Self, Error> {
         settings.validate()?;
         let guard = engine.endpoint(EndpointSpec {
-            dependency: DEPENDENCY.into(),
             name: DEPENDENCY.into(),
             breaker: settings.breaker,
             limit: settings.limit,
@@ -57,12 +59,24 @@ impl Redis {
             Target::Server(url) => {
                 let connector = connector(url, &settings, &guard)?;
                 let pool = Arc::new(Pool::new(connector, settings.pool_size));
-                engine.probe(&guard, Arc::new(ServerProbe { pool: Arc::clone(&pool) }));
+                engine.probe(
+                    &guard,
+                    Arc::new(ServerProbe {
+                        pool: Arc::clone(&pool),
+                    }),
+                );
                 Store::Server(Arc::new(Server::new(guard.clone(), settings, pool)))
             }
         };
         let (hits, misses) = Default::default();
-        Ok(Self { inner: Arc::new(Inner { guard, store, hits, misses }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                guard,
+                store,
+                hits,
+                misses,
+            }),
+        })
     }
 
     /// Carries a command out, in Redis or, while it's down, in memory. The crate's documentation has the rules.
@@ -76,7 +90,9 @@ impl Redis {
     pub async fn run(&self, ctx: &Context, command: Command) -> Result<Answer<Reply>, Error> {
         let started = self.inner.guard.now();
         let ended = match &self.inner.store {
-            Store::Embedded { memory, settings } => self.embedded(ctx, &command, memory, settings).await,
+            Store::Embedded { memory, settings } => {
+                self.embedded(ctx, &command, memory, settings).await
+            }
             Store::Server(server) => server.run(ctx, &command).await,
         };
         self.count(&command, &ended);
@@ -126,16 +142,33 @@ impl Redis {
         let started = guard.now();
         let asked = async {
             let mut con = server.pool().connector().connect().await?;
-            redis::cmd("INFO").arg("server").query_async::<String>(&mut con).await
+            redis::cmd("INFO")
+                .arg("server")
+                .query_async::<String>(&mut con)
+                .await
         };
-        let info = match guard.clock().until(started + Duration::from_secs(2), asked).await {
+        let info = match guard
+            .clock()
+            .until(started + Duration::from_secs(2), asked)
+            .await
+        {
             Err(_) => return Err(remedy(Some(FailureKind::Timeout))),
-            Ok(Err(error)) => return Err(remedy(classify::verdict(&DriverError::unsent(error)).failure_kind())),
+            Ok(Err(error)) => {
+                return Err(remedy(
+                    classify::verdict(&DriverError::unsent(error)).failure_kind(),
+                ));
+            }
             Ok(Ok(info)) => info,
         };
-        let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).unwrap_or("of unknown version");
+        let version = info
+            .lines()
+            .find_map(|line| line.strip_prefix("redis_version:"))
+            .unwrap_or("of unknown version");
         let took = guard.now().saturating_since(started);
-        Ok(format!("Redis {version} answered in {:.1} ms", took.as_secs_f64() * 1000.0))
+        Ok(format!(
+            "Redis {version} answered in {:.1} ms",
+            took.as_secs_f64() * 1000.0
+        ))
     }
 
     fn server(&self) -> Option<&Server> {
@@ -145,15 +178,27 @@ impl Redis {
         }
     }
 
-    async fn embedded(&self, ctx: &Context, command: &Command, memory: &Mutex<Memory>, settings: &Settings) -> Ended {
+    async fn embedded(
+        &self,
+        ctx: &Context,
+        command: &Command,
+        memory: &Mutex<Memory>,
+        settings: &Settings,
+    ) -> Ended {
         let guard = &self.inner.guard;
         let call = Call::new(command.operation(), ctx);
         let work = |_| ready(in_memory(command, memory, settings, guard));
         // Whatever the store refuses, it has answered.
         let ended = guard.call(call, |_: &Refusal| Verdict::SUCCESS, work).await;
         match ended {
-            Ok(held) => Ended { result: Ok(Answer::fresh(held.reply, Source::Primary)), failure: None },
-            Err(CallError::Failed(refused)) => Ended { result: Err(refusal(refused)), failure: None },
+            Ok(held) => Ended {
+                result: Ok(Answer::fresh(held.reply, Source::Primary)),
+                failure: None,
+            },
+            Err(CallError::Failed(refused)) => Ended {
+                result: Err(refusal(refused)),
+                failure: None,
+            },
             Err(CallError::Rejected(rejection)) => refused(CallError::Rejected(rejection)),
             Err(CallError::Busy { retry_after }) => refused(CallError::Busy { retry_after }),
             Err(CallError::Deadline { .. }) => refused(CallError::Deadline { sent: false }),
@@ -161,9 +206,18 @@ impl Redis {
     }
 
     fn count(&self, command: &Command, ended: &Ended) {
-        let is_lookup = matches!(command, Command::At { action: Action::Get | Action::Hget(_), .. });
+        let is_lookup = matches!(
+            command,
+            Command::At {
+                action: Action::Get | Action::Hget(_),
+                ..
+            }
+        );
         match &ended.result {
-            Ok(Answer { value: Reply::Hit { .. }, .. }) if is_lookup => self.inner.hits.fetch_add(1, Ordering::Relaxed),
+            Ok(Answer {
+                value: Reply::Hit { .. },
+                ..
+            }) if is_lookup => self.inner.hits.fetch_add(1, Ordering::Relaxed),
             Ok(_) if is_lookup => self.inner.misses.fetch_add(1, Ordering::Relaxed),
             _ => 0,
         };
@@ -197,24 +251,53 @@ fn failure_kind(failure: &CallError<DriverError>) -> Option<FailureKind> {
 }
 
 fn refused(failure: CallError<DriverError>) -> Ended {
-    let error = failure.clone().into_error(DEPENDENCY, |error| classify::unavailable(&error.error));
-    Ended { result: Err(error), failure: Some(failure) }
+    let error = failure
+        .clone()
+        .into_error(DEPENDENCY, |error| classify::unavailable(&error.error));
+    Ended {
+        result: Err(error),
+        failure: Some(failure),
+    }
 }
 
 fn embedded(guard: &Guard, settings: Settings, engine: &mut EngineBuilder) -> Store {
-    let memory = Arc::new(Mutex::new(Memory::new(settings.memory_bytes, Missing::Absent)));
-    let probe = MemoryProbe { memory: Arc::clone(&memory), clock: guard.clock() };
+    let memory = Arc::new(Mutex::new(Memory::new(
+        settings.memory_bytes,
+        Missing::Absent,
+    )));
+    let probe = MemoryProbe {
+        memory: Arc::clone(&memory),
+        clock: guard.clock(),
+    };
     engine.probe(guard, Arc::new(probe));
-    Store::Embedded { memory, settings: Arc::new(settings) }
+    Store::Embedded {
+        memory,
+        settings: Arc::new(settings),
+    }
 }
 
-fn in_memory(command: &Command, memory: &Mutex<Memory>, settings: &Settings, guard: &Guard) -> Result<Held, Refusal> {
+fn in_memory(
+    command: &Command,
+    memory: &Mutex<Memory>,
+    settings: &Settings,
+    guard: &Guard,
+) -> Result<Held, Refusal> {
     let Command::At { key, action } = command else {
-        return Ok(Held { reply: Reply::Pong, age: None });
+        return Ok(Held {
+            reply: Reply::Pong,
+            age: None,
+        });
     };
     let evictable = settings.class_of(key.as_str()) == Class::Cache;
-    let terms = Terms { now: guard.now(), ttl: guard.tuning().ttl, evictable };
-    memory.lock().unwrap_or_else(PoisonError::into_inner).apply(key, action, &terms)
+    let terms = Terms {
+        now: guard.now(),
+        ttl: guard.tuning().ttl,
+        evictable,
+    };
+    memory
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .apply(key, action, &terms)
 }
 
 fn connector(url: &Secret, settings: &Settings, guard: &Guard) -> Result<Connector, Error> {
@@ -225,7 +308,9 @@ fn connector(url: &Secret, settings: &Settings, guard: &Guard) -> Result<Connect
     Connector::new(url, settings.call_deadline, guard.clock()).map_err(|_| {
         let detail = "can't be read as redis://[user[:password]@]host[:port][/db] or rediss://…; \
                       percent-encode special characters of the password";
-        Error::new(ErrorKind::InvalidInput, detail).field("redis.url").dependency(DEPENDENCY)
+        Error::new(ErrorKind::InvalidInput, detail)
+            .field("redis.url")
+            .dependency(DEPENDENCY)
     })
 }
 
@@ -234,10 +319,18 @@ fn remedy(kind: Option<FailureKind>) -> Error {
         Some(FailureKind::Config) => {
             "Redis refuses the login or the database number: check user, password and /db in redis.url, and the user's ACL"
         }
-        Some(FailureKind::Timeout) => "nothing answered within 2 s: check host, port and firewall, and that Redis isn't frozen",
-        Some(FailureKind::Connect) => "no connection: check that Redis runs at the host and port of redis.url (and speaks TLS if it is rediss://)",
-        Some(FailureKind::Protocol) => "what answers there is not Redis: check the port in redis.url",
-        Some(FailureKind::Overload) => "Redis is loading its data, or has no client connection left: wait, or raise its maxclients",
+        Some(FailureKind::Timeout) => {
+            "nothing answered within 2 s: check host, port and firewall, and that Redis isn't frozen"
+        }
+        Some(FailureKind::Connect) => {
+            "no connection: check that Redis runs at the host and port of redis.url (and speaks TLS if it is rediss://)"
+        }
+        Some(FailureKind::Protocol) => {
+            "what answers there is not Redis: check the port in redis.url"
+        }
+        Some(FailureKind::Overload) => {
+            "Redis is loading its data, or has no client connection left: wait, or raise its maxclients"
+        }
         _ => "Redis answered but can't serve: look at its log",
     };
     Error::unavailable(DEPENDENCY, detail)

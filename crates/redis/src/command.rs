@@ -145,8 +145,9 @@ impl Range {
 
 /// Every operation's name, in the order of the documentation.
 pub const OPERATIONS: [&str; 24] = [
-    "get", "set", "delete", "incr", "lpush", "rpush", "lpop", "rpop", "llen", "lrange", "sadd", "srem", "smembers",
-    "scard", "hset", "hget", "hgetall", "hdel", "zadd", "zrange", "zcard", "expire", "ttl", "ping",
+    "get", "set", "delete", "incr", "lpush", "rpush", "lpop", "rpop", "llen", "lrange", "sadd",
+    "srem", "smembers", "scard", "hset", "hget", "hgetall", "hdel", "zadd", "zrange", "zcard",
+    "expire", "ttl", "ping",
 ];
 
 impl Command {
@@ -187,7 +188,9 @@ impl Action {
             Self::Delete => "delete",
             Self::Incr { .. } => "incr",
             Self::Push { end: End::Left, .. } => "lpush",
-            Self::Push { end: End::Right, .. } => "rpush",
+            Self::Push {
+                end: End::Right, ..
+            } => "rpush",
             Self::Pop { end: End::Left } => "lpop",
             Self::Pop { end: End::Right } => "rpop",
             Self::Llen => "llen",
@@ -213,7 +216,17 @@ impl Action {
         use Action::{Delete, Expire, Hdel, Hset, Incr, Pop, Push, Sadd, Set, Srem, Zadd};
         matches!(
             self,
-            Set { .. } | Delete | Incr { .. } | Push { .. } | Pop { .. } | Sadd(_) | Srem(_) | Hset(_) | Hdel(_) | Zadd(_) | Expire(_)
+            Set { .. }
+                | Delete
+                | Incr { .. }
+                | Push { .. }
+                | Pop { .. }
+                | Sadd(_)
+                | Srem(_)
+                | Hset(_)
+                | Hdel(_)
+                | Zadd(_)
+                | Expire(_)
         )
     }
 

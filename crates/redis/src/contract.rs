@@ -33,9 +33,13 @@ pub async fn all(redis: &Redis) {
 /// The operation's own.
 pub async fn ask(redis: &Redis, operation: &str, body: Value) -> Result<Value, Error> {
     let deadline = redis.guard().now() + Duration::from_secs(2);
-    let ctx = Context { caller: CallerId(1), deadline };
+    let ctx = Context {
+        caller: CallerId(1),
+        deadline,
+    };
     let answer = redis.run(&ctx, Command::parse(operation, &body)?).await?;
-    serde_json::to_value(answer.value).map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
+    serde_json::to_value(answer.value)
+        .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }
 
 type Step = (&'static str, Value, Result<Value, ErrorKind>);
@@ -50,7 +54,9 @@ fn refused(operation: &'static str, body: Value, kind: ErrorKind) -> Step {
 
 async fn check(redis: &Redis, steps: impl IntoIterator<Item = Step>) {
     for (at, (operation, body, expected)) in steps.into_iter().enumerate() {
-        let answer = ask(redis, operation, body.clone()).await.map_err(|error| error.kind);
+        let answer = ask(redis, operation, body.clone())
+            .await
+            .map_err(|error| error.kind);
         assert_eq!(answer, expected, "step {}: {operation} {body}", at + 1);
     }
 }
@@ -83,13 +89,29 @@ pub async fn strings_are_stored_read_and_deleted(redis: &Redis) {
         [
             gives("get", key.clone(), status("absent")),
             gives("delete", key.clone(), status("absent")),
-            gives("set", json!({"key": "c:string", "value": "one"}), status("stored")),
+            gives(
+                "set",
+                json!({"key": "c:string", "value": "one"}),
+                status("stored"),
+            ),
             gives("get", key.clone(), hit("one")),
-            gives("set", json!({"key": "c:string", "value": ""}), status("stored")),
+            gives(
+                "set",
+                json!({"key": "c:string", "value": ""}),
+                status("stored"),
+            ),
             gives("get", key.clone(), hit("")),
-            gives("set", json!({"key": "c:string", "value": 7}), status("stored")),
+            gives(
+                "set",
+                json!({"key": "c:string", "value": 7}),
+                status("stored"),
+            ),
             gives("get", key.clone(), hit("7")),
-            gives("set", json!({"key": "c:string", "value": "ñandú ✓"}), status("stored")),
+            gives(
+                "set",
+                json!({"key": "c:string", "value": "ñandú ✓"}),
+                status("stored"),
+            ),
             gives("get", key.clone(), hit("ñandú ✓")),
             gives("delete", key.clone(), status("deleted")),
             gives("get", key, status("absent")),
@@ -104,11 +126,31 @@ pub async fn bytes_that_are_not_text_come_back_unharmed(redis: &Redis) {
     check(
         redis,
         [
-            gives("set", json!({"key": "c:bytes", "value": bytes}), status("stored")),
-            gives("get", json!({"key": "c:bytes"}), json!({"status": "hit", "value": bytes})),
-            gives("hset", json!({"key": "c:bytes:h", "field": bytes, "value": "v"}), changed(1)),
-            gives("hget", json!({"key": "c:bytes:h", "field": bytes}), hit("v")),
-            gives("set", json!({"key": "c:bytes", "value": {"base64": "aGk="}}), status("stored")),
+            gives(
+                "set",
+                json!({"key": "c:bytes", "value": bytes}),
+                status("stored"),
+            ),
+            gives(
+                "get",
+                json!({"key": "c:bytes"}),
+                json!({"status": "hit", "value": bytes}),
+            ),
+            gives(
+                "hset",
+                json!({"key": "c:bytes:h", "field": bytes, "value": "v"}),
+                changed(1),
+            ),
+            gives(
+                "hget",
+                json!({"key": "c:bytes:h", "field": bytes}),
+                hit("v"),
+            ),
+            gives(
+                "set",
+                json!({"key": "c:bytes", "value": {"base64": "aGk="}}),
+                status("stored"),
+            ),
             gives("get", json!({"key": "c:bytes"}), hit("hi")),
         ],
     )
@@ -117,7 +159,8 @@ pub async fn bytes_that_are_not_text_come_back_unharmed(redis: &Redis) {
 
 /// `if` and `keep_ttl`.
 pub async fn conditions_of_set_are_kept(redis: &Redis) {
-    let set = |value: &str, condition: &str| json!({"key": "c:if", "value": value, "if": condition});
+    let set =
+        |value: &str, condition: &str| json!({"key": "c:if", "value": value, "if": condition});
     check(
         redis,
         [
@@ -141,14 +184,37 @@ pub async fn counters_count_and_refuse_what_is_no_counter(redis: &Redis) {
         gives("incr", incr(-3), counter(-2)),
         gives("incr", incr(0), counter(-2)),
         gives("get", json!({"key": "c:counter"}), hit("-2")),
-        gives("set", json!({"key": "c:counter", "value": i64::MAX}), status("stored")),
+        gives(
+            "set",
+            json!({"key": "c:counter", "value": i64::MAX}),
+            status("stored"),
+        ),
         refused("incr", incr(1), ErrorKind::Conflict),
-        gives("get", json!({"key": "c:counter"}), hit(&i64::MAX.to_string())),
+        gives(
+            "get",
+            json!({"key": "c:counter"}),
+            hit(&i64::MAX.to_string()),
+        ),
         gives("incr", incr(i64::MIN), counter(-1)),
         refused("incr", incr(i64::MIN), ErrorKind::Conflict),
     ];
-    for text in ["", "one", "1.0", " 1", "1 ", "+1", "01", "-0", "9223372036854775808", "0x1"] {
-        steps.push(gives("set", json!({"key": "c:counter", "value": text}), status("stored")));
+    for text in [
+        "",
+        "one",
+        "1.0",
+        " 1",
+        "1 ",
+        "+1",
+        "01",
+        "-0",
+        "9223372036854775808",
+        "0x1",
+    ] {
+        steps.push(gives(
+            "set",
+            json!({"key": "c:counter", "value": text}),
+            status("stored"),
+        ));
         steps.push(refused("incr", incr(1), ErrorKind::Conflict));
     }
     check(redis, steps).await;
@@ -163,8 +229,16 @@ pub async fn lists_work_from_both_ends(redis: &Redis) {
             gives("llen", key.clone(), status("absent")),
             gives("lpop", key.clone(), status("absent")),
             gives("rpop", key.clone(), status("absent")),
-            gives("rpush", json!({"key": "c:list", "values": ["c", "d"]}), length(2)),
-            gives("lpush", json!({"key": "c:list", "values": ["b", "a"]}), length(4)),
+            gives(
+                "rpush",
+                json!({"key": "c:list", "values": ["c", "d"]}),
+                length(2),
+            ),
+            gives(
+                "lpush",
+                json!({"key": "c:list", "values": ["b", "a"]}),
+                length(4),
+            ),
             gives("lrange", key.clone(), values(&["a", "b", "c", "d"])),
             gives("rpush", json!({"key": "c:list", "value": "a"}), length(5)),
             gives("lpop", key.clone(), hit("a")),
@@ -183,14 +257,22 @@ pub async fn list_ranges_count_from_both_ends(redis: &Redis) {
         redis,
         [
             gives("lrange", range(0, -1), status("absent")),
-            gives("rpush", json!({"key": "c:range", "values": ["a", "b", "c"]}), length(3)),
+            gives(
+                "rpush",
+                json!({"key": "c:range", "values": ["a", "b", "c"]}),
+                length(3),
+            ),
             gives("lrange", range(0, 0), values(&["a"])),
             gives("lrange", range(-2, -1), values(&["b", "c"])),
             gives("lrange", range(-100, 100), values(&["a", "b", "c"])),
             gives("lrange", range(1, -3), values(&[])),
             gives("lrange", range(3, 9), values(&[])),
             gives("lrange", range(-9, -4), values(&[])),
-            gives("lrange", range(i64::MIN, i64::MAX), values(&["a", "b", "c"])),
+            gives(
+                "lrange",
+                range(i64::MIN, i64::MAX),
+                values(&["a", "b", "c"]),
+            ),
         ],
     )
     .await;
@@ -205,10 +287,22 @@ pub async fn sets_hold_members_once(redis: &Redis) {
             gives("smembers", key.clone(), status("absent")),
             gives("scard", key.clone(), status("absent")),
             gives("srem", json!({"key": "c:set", "member": "x"}), changed(0)),
-            gives("sadd", json!({"key": "c:set", "members": ["b", "a", "b"]}), changed(2)),
-            gives("sadd", json!({"key": "c:set", "members": ["b", "c", 5]}), changed(2)),
+            gives(
+                "sadd",
+                json!({"key": "c:set", "members": ["b", "a", "b"]}),
+                changed(2),
+            ),
+            gives(
+                "sadd",
+                json!({"key": "c:set", "members": ["b", "c", 5]}),
+                changed(2),
+            ),
             gives("smembers", key.clone(), values(&["5", "a", "b", "c"])),
-            gives("srem", json!({"key": "c:set", "members": ["a", "x", "a"]}), changed(1)),
+            gives(
+                "srem",
+                json!({"key": "c:set", "members": ["a", "x", "a"]}),
+                changed(1),
+            ),
             gives("scard", key, length(3)),
         ],
     )
@@ -225,14 +319,34 @@ pub async fn hashes_hold_fields(redis: &Redis) {
         redis,
         [
             gives("hgetall", key.clone(), status("absent")),
-            gives("hget", json!({"key": "c:hash", "field": "a"}), status("absent")),
+            gives(
+                "hget",
+                json!({"key": "c:hash", "field": "a"}),
+                status("absent"),
+            ),
             gives("hdel", json!({"key": "c:hash", "field": "a"}), changed(0)),
-            gives("hset", json!({"key": "c:hash", "fields": {"a": "1", "b": 2}}), changed(2)),
-            gives("hset", json!({"key": "c:hash", "fields": {"a": "3", "": "4"}}), changed(1)),
+            gives(
+                "hset",
+                json!({"key": "c:hash", "fields": {"a": "1", "b": 2}}),
+                changed(2),
+            ),
+            gives(
+                "hset",
+                json!({"key": "c:hash", "fields": {"a": "3", "": "4"}}),
+                changed(1),
+            ),
             gives("hget", json!({"key": "c:hash", "field": "a"}), hit("3")),
-            gives("hget", json!({"key": "c:hash", "field": "z"}), status("absent")),
+            gives(
+                "hget",
+                json!({"key": "c:hash", "field": "z"}),
+                status("absent"),
+            ),
             gives("hgetall", key, all),
-            gives("hdel", json!({"key": "c:hash", "fields": ["a", "z", "a"]}), changed(1)),
+            gives(
+                "hdel",
+                json!({"key": "c:hash", "fields": ["a", "z", "a"]}),
+                changed(1),
+            ),
         ],
     )
     .await;
@@ -284,7 +398,11 @@ pub async fn empty_collections_vanish(redis: &Redis) {
             gives("ttl", key(), status("absent")),
             gives("sadd", json!({"key": "c:empty", "member": "x"}), changed(1)),
             gives("srem", json!({"key": "c:empty", "member": "x"}), changed(1)),
-            gives("hset", json!({"key": "c:empty", "field": "f", "value": "x"}), changed(1)),
+            gives(
+                "hset",
+                json!({"key": "c:empty", "field": "f", "value": "x"}),
+                changed(1),
+            ),
             gives("hdel", json!({"key": "c:empty", "field": "f"}), changed(1)),
             gives("get", key(), status("absent")),
         ],
@@ -318,8 +436,16 @@ pub async fn every_operation_refuses_a_value_of_another_kind(redis: &Redis) {
         ("llen", json!({"key": key})),
         ("lrange", json!({"key": key})),
     ];
-    check(redis, [gives("rpush", json!({"key": key, "value": "x"}), length(1))]).await;
-    check(redis, on_list.map(|(operation, body)| refused(operation, body, ErrorKind::Conflict))).await;
+    check(
+        redis,
+        [gives("rpush", json!({"key": key, "value": "x"}), length(1))],
+    )
+    .await;
+    check(
+        redis,
+        on_list.map(|(operation, body)| refused(operation, body, ErrorKind::Conflict)),
+    )
+    .await;
     check(
         redis,
         [
@@ -328,7 +454,11 @@ pub async fn every_operation_refuses_a_value_of_another_kind(redis: &Redis) {
         ],
     )
     .await;
-    check(redis, on_string.map(|(operation, body)| refused(operation, body, ErrorKind::Conflict))).await;
+    check(
+        redis,
+        on_string.map(|(operation, body)| refused(operation, body, ErrorKind::Conflict)),
+    )
+    .await;
     check(redis, [gives("get", json!({"key": key}), hit("s"))]).await;
 }
 
@@ -340,28 +470,76 @@ pub async fn times_to_live_are_kept_and_lost_as_in_redis(redis: &Redis) {
         redis,
         [
             gives("ttl", key(), status("absent")),
-            gives("expire", json!({"key": "c:ttl", "ttl": 100}), status("absent")),
-            gives("set", json!({"key": "c:ttl", "value": "1"}), status("stored")),
+            gives(
+                "expire",
+                json!({"key": "c:ttl", "ttl": 100}),
+                status("absent"),
+            ),
+            gives(
+                "set",
+                json!({"key": "c:ttl", "value": "1"}),
+                status("stored"),
+            ),
             gives("ttl", key(), status("persistent")),
-            gives("expire", json!({"key": "c:ttl", "ttl": 100}), hundred.clone()),
+            gives(
+                "expire",
+                json!({"key": "c:ttl", "ttl": 100}),
+                hundred.clone(),
+            ),
         ],
     )
     .await;
     assert_lives_about(redis, "c:ttl", 100.0).await;
-    check(redis, [gives("incr", key(), json!({"status": "counter", "value": 2}))]).await;
+    check(
+        redis,
+        [gives(
+            "incr",
+            key(),
+            json!({"status": "counter", "value": 2}),
+        )],
+    )
+    .await;
     assert_lives_about(redis, "c:ttl", 100.0).await;
-    check(redis, [gives("set", json!({"key": "c:ttl", "value": "x", "keep_ttl": true}), status("stored"))]).await;
+    check(
+        redis,
+        [gives(
+            "set",
+            json!({"key": "c:ttl", "value": "x", "keep_ttl": true}),
+            status("stored"),
+        )],
+    )
+    .await;
     assert_lives_about(redis, "c:ttl", 100.0).await;
-    check(redis, [gives("set", json!({"key": "c:ttl", "value": "x", "ttl": 50.5}), status("stored"))]).await;
+    check(
+        redis,
+        [gives(
+            "set",
+            json!({"key": "c:ttl", "value": "x", "ttl": 50.5}),
+            status("stored"),
+        )],
+    )
+    .await;
     assert_lives_about(redis, "c:ttl", 50.5).await;
     check(
         redis,
         [
-            gives("set", json!({"key": "c:ttl", "value": "x"}), status("stored")),
+            gives(
+                "set",
+                json!({"key": "c:ttl", "value": "x"}),
+                status("stored"),
+            ),
             gives("ttl", key(), status("persistent")),
-            gives("sadd", json!({"key": "c:ttl:set", "member": "a"}), changed(1)),
+            gives(
+                "sadd",
+                json!({"key": "c:ttl:set", "member": "a"}),
+                changed(1),
+            ),
             gives("expire", json!({"key": "c:ttl:set", "ttl": 100}), hundred),
-            gives("sadd", json!({"key": "c:ttl:set", "member": "b"}), changed(1)),
+            gives(
+                "sadd",
+                json!({"key": "c:ttl:set", "member": "b"}),
+                changed(1),
+            ),
         ],
     )
     .await;
@@ -369,9 +547,16 @@ pub async fn times_to_live_are_kept_and_lost_as_in_redis(redis: &Redis) {
 }
 
 async fn assert_lives_about(redis: &Redis, key: &str, seconds: f64) {
-    let answer = ask(redis, "ttl", json!({"key": key})).await.expect("ttl of an existing key");
-    let ttl = answer["ttl"].as_f64().unwrap_or_else(|| panic!("{key} has no ttl: {answer}"));
-    assert!(ttl <= seconds && ttl > seconds - 20.0, "{key}: {ttl} s left of {seconds}");
+    let answer = ask(redis, "ttl", json!({"key": key}))
+        .await
+        .expect("ttl of an existing key");
+    let ttl = answer["ttl"]
+        .as_f64()
+        .unwrap_or_else(|| panic!("{key} has no ttl: {answer}"));
+    assert!(
+        ttl <= seconds && ttl > seconds - 20.0,
+        "{key}: {ttl} s left of {seconds}"
+    );
 }
 
 /// A time to live ends.
@@ -380,9 +565,21 @@ pub async fn expired_keys_are_absent(redis: &Redis) {
     check(
         redis,
         [
-            gives("set", json!({"key": "c:short", "value": "x", "ttl": 0.02}), status("stored")),
-            gives("rpush", json!({"key": "c:short:list", "value": "x"}), length(1)),
-            gives("expire", json!({"key": "c:short:list", "ttl": 0.02}), json!({"status": "expires", "ttl": 0.02})),
+            gives(
+                "set",
+                json!({"key": "c:short", "value": "x", "ttl": 0.02}),
+                status("stored"),
+            ),
+            gives(
+                "rpush",
+                json!({"key": "c:short:list", "value": "x"}),
+                length(1),
+            ),
+            gives(
+                "expire",
+                json!({"key": "c:short:list", "ttl": 0.02}),
+                json!({"status": "expires", "ttl": 0.02}),
+            ),
         ],
     )
     .await;
@@ -392,8 +589,16 @@ pub async fn expired_keys_are_absent(redis: &Redis) {
         [
             gives("get", json!({"key": "c:short"}), status("absent")),
             gives("llen", json!({"key": "c:short:list"}), status("absent")),
-            gives("set", json!({"key": "c:short", "value": "x", "if": "present"}), status("not_stored")),
-            gives("set", json!({"key": "c:short", "value": "x", "keep_ttl": true}), status("stored")),
+            gives(
+                "set",
+                json!({"key": "c:short", "value": "x", "if": "present"}),
+                status("not_stored"),
+            ),
+            gives(
+                "set",
+                json!({"key": "c:short", "value": "x", "keep_ttl": true}),
+                status("stored"),
+            ),
             gives("ttl", json!({"key": "c:short"}), status("persistent")),
         ],
     )

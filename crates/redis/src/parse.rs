@@ -37,9 +37,15 @@ impl Command {
     pub fn parse(operation: &str, body: &Value) -> Result<Self, Error> {
         let operation = known(operation)?;
         let Value::Object(map) = body else {
-            return Err(Error::new(ErrorKind::InvalidInput, "the body is a JSON object, e.g. {\"key\": \"…\"}"));
+            return Err(Error::new(
+                ErrorKind::InvalidInput,
+                "the body is a JSON object, e.g. {\"key\": \"…\"}",
+            ));
         };
-        let mut body = Body { map, known: Vec::new() };
+        let mut body = Body {
+            map,
+            known: Vec::new(),
+        };
         if operation == "ping" {
             return body.finish(operation).map(|()| Self::Ping);
         }
@@ -47,18 +53,27 @@ impl Command {
         let action = action(operation, &mut body);
         // A misspelt name explains a missing one better than "is missing" would.
         body.finish(operation)?;
-        Ok(Self::At { key: key?, action: action? })
+        Ok(Self::At {
+            key: key?,
+            action: action?,
+        })
     }
 }
 
 fn known(operation: &str) -> Result<&'static str, Error> {
-    OPERATIONS.into_iter().find(|known| *known == operation).ok_or_else(|| {
-        let detail = match nearest(operation, &OPERATIONS) {
-            Some(near) => format!("no such operation; did you mean {near:?}? There are: {}", OPERATIONS.join(" ")),
-            None => format!("no such operation; there are: {}", OPERATIONS.join(" ")),
-        };
-        Error::invalid("operation", detail)
-    })
+    OPERATIONS
+        .into_iter()
+        .find(|known| *known == operation)
+        .ok_or_else(|| {
+            let detail = match nearest(operation, &OPERATIONS) {
+                Some(near) => format!(
+                    "no such operation; did you mean {near:?}? There are: {}",
+                    OPERATIONS.join(" ")
+                ),
+                None => format!("no such operation; there are: {}", OPERATIONS.join(" ")),
+            };
+            Error::invalid("operation", detail)
+        })
 }
 
 fn action(operation: &'static str, body: &mut Body<'_>) -> Result<Action, Error> {
@@ -66,9 +81,17 @@ fn action(operation: &'static str, body: &mut Body<'_>) -> Result<Action, Error>
         "get" => Action::Get,
         "set" => set(body)?,
         "delete" => Action::Delete,
-        "incr" => Action::Incr { by: body.integer("by", 1)? },
-        "lpush" => Action::Push { end: End::Left, values: body.one_or_many("value", "values")? },
-        "rpush" => Action::Push { end: End::Right, values: body.one_or_many("value", "values")? },
+        "incr" => Action::Incr {
+            by: body.integer("by", 1)?,
+        },
+        "lpush" => Action::Push {
+            end: End::Left,
+            values: body.one_or_many("value", "values")?,
+        },
+        "rpush" => Action::Push {
+            end: End::Right,
+            values: body.one_or_many("value", "values")?,
+        },
         "lpop" => Action::Pop { end: End::Left },
         "rpop" => Action::Pop { end: End::Right },
         "llen" => Action::Llen,
@@ -84,20 +107,36 @@ fn action(operation: &'static str, body: &mut Body<'_>) -> Result<Action, Error>
         "zadd" => Action::Zadd(body.scored()?),
         "zrange" => {
             let with_scores = body.flag("with_scores")?;
-            Action::Zrange { range: body.range()?, with_scores }
+            Action::Zrange {
+                range: body.range()?,
+                with_scores,
+            }
         }
         "zcard" => Action::Zcard,
         "expire" => Action::Expire(body.ttl()?.ok_or_else(|| missing("ttl"))?),
         "ttl" => Action::Ttl,
-        _ => return Err(Error::new(ErrorKind::Internal, "an operation is listed but not read")),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::Internal,
+                "an operation is listed but not read",
+            ));
+        }
     })
 }
 
 fn set(body: &mut Body<'_>) -> Result<Action, Error> {
-    let (value, ttl, keep, condition) = (body.blob("value"), body.ttl(), body.flag("keep_ttl"), body.take("if"));
+    let (value, ttl, keep, condition) = (
+        body.blob("value"),
+        body.ttl(),
+        body.flag("keep_ttl"),
+        body.take("if"),
+    );
     let expiry = match (ttl?, keep?) {
         (Some(_), true) => {
-            return Err(Error::invalid("keep_ttl", "\"ttl\" and \"keep_ttl\" exclude each other: send one of them"));
+            return Err(Error::invalid(
+                "keep_ttl",
+                "\"ttl\" and \"keep_ttl\" exclude each other: send one of them",
+            ));
         }
         (Some(ttl), false) => SetExpiry::After(ttl),
         (None, true) => SetExpiry::Keep,
@@ -109,7 +148,11 @@ fn set(body: &mut Body<'_>) -> Result<Action, Error> {
         Some(Some("present")) => SetCondition::IfPresent,
         Some(_) => return Err(Error::invalid("if", "is \"absent\" or \"present\"")),
     };
-    Ok(Action::Set { value: value?, expiry, condition })
+    Ok(Action::Set {
+        value: value?,
+        expiry,
+        condition,
+    })
 }
 
 /// A body whose fields are asked for by name: what was never asked for is unknown.
@@ -151,29 +194,47 @@ impl<'a> Body<'a> {
         match self.take(name) {
             None => Ok(default),
             Some(json) => json.as_i64().ok_or_else(|| {
-                Error::invalid(name, format!("is a whole number from {} to {}", i64::MIN, i64::MAX))
+                Error::invalid(
+                    name,
+                    format!("is a whole number from {} to {}", i64::MIN, i64::MAX),
+                )
             }),
         }
     }
 
     fn range(&mut self) -> Result<Range, Error> {
         let (start, stop) = (self.integer("start", 0), self.integer("stop", -1));
-        Ok(Range { start: start?, stop: stop? })
+        Ok(Range {
+            start: start?,
+            stop: stop?,
+        })
     }
 
     fn ttl(&mut self) -> Result<Option<Duration>, Error> {
-        let Some(json) = self.take("ttl") else { return Ok(None) };
-        let seconds = json.as_f64().ok_or_else(|| Error::invalid("ttl", "is a number of seconds"))?;
+        let Some(json) = self.take("ttl") else {
+            return Ok(None);
+        };
+        let seconds = json
+            .as_f64()
+            .ok_or_else(|| Error::invalid("ttl", "is a number of seconds"))?;
         if seconds.is_nan() || seconds < 0.001 {
-            return Err(Error::invalid("ttl", "is at least 0.001 seconds; to remove a key use delete"));
+            return Err(Error::invalid(
+                "ttl",
+                "is at least 0.001 seconds; to remove a key use delete",
+            ));
         }
         if seconds > MAX_TTL.as_secs_f64() {
-            let detail = format!("is at most {} seconds; leave it out for a key without expiry", MAX_TTL.as_secs());
+            let detail = format!(
+                "is at most {} seconds; leave it out for a key without expiry",
+                MAX_TTL.as_secs()
+            );
             return Err(Error::invalid("ttl", detail));
         }
         // Redis counts whole milliseconds.
         let millis = Duration::from_secs_f64(seconds).as_millis();
-        Ok(Some(Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))))
+        Ok(Some(Duration::from_millis(
+            u64::try_from(millis).unwrap_or(u64::MAX),
+        )))
     }
 
     /// `{"member": …}` or `{"members": […]}`.
@@ -183,7 +244,9 @@ impl<'a> Body<'a> {
             (Some(json), None) => Ok(vec![Blob::parse(one, json)?]),
             (None, json) => {
                 let items = list(many, json)?.iter().enumerate();
-                items.map(|(at, item)| Blob::parse(&format!("{many}[{at}]"), item)).collect()
+                items
+                    .map(|(at, item)| Blob::parse(&format!("{many}[{at}]"), item))
+                    .collect()
             }
         }
     }
@@ -192,23 +255,43 @@ impl<'a> Body<'a> {
         match (self.take("field"), self.take("value"), self.take("fields")) {
             (Some(_), _, Some(_)) => Err(both("field", "fields")),
             (_, Some(_), Some(_)) => Err(both("value", "fields")),
-            (Some(field), Some(value), None) => Ok(vec![(Blob::parse("field", field)?, Blob::parse("value", value)?)]),
+            (Some(field), Some(value), None) => Ok(vec![(
+                Blob::parse("field", field)?,
+                Blob::parse("value", value)?,
+            )]),
             (Some(_), None, None) => Err(missing("value")),
             (None, Some(_), None) => Err(missing("field")),
             (None, None, Some(Value::Object(map))) if !map.is_empty() => {
                 let pairs = map.iter();
-                pairs.map(|(name, json)| Ok((name.as_str().into(), Blob::parse(&format!("fields.{name}"), json)?))).collect()
+                pairs
+                    .map(|(name, json)| {
+                        Ok((
+                            name.as_str().into(),
+                            Blob::parse(&format!("fields.{name}"), json)?,
+                        ))
+                    })
+                    .collect()
             }
-            (None, None, Some(_)) => Err(Error::invalid("fields", "is an object with at least one field: {\"name\": value}")),
+            (None, None, Some(_)) => Err(Error::invalid(
+                "fields",
+                "is an object with at least one field: {\"name\": value}",
+            )),
             (None, None, None) => Err(missing("fields")),
         }
     }
 
     fn scored(&mut self) -> Result<Vec<(f64, Blob)>, Error> {
-        match (self.take("member"), self.take("score"), self.take("members")) {
+        match (
+            self.take("member"),
+            self.take("score"),
+            self.take("members"),
+        ) {
             (Some(_), _, Some(_)) => Err(both("member", "members")),
             (_, Some(_), Some(_)) => Err(both("score", "members")),
-            (Some(member), score, None) => Ok(vec![(score_of("score", score)?, Blob::parse("member", member)?)]),
+            (Some(member), score, None) => Ok(vec![(
+                score_of("score", score)?,
+                Blob::parse("member", member)?,
+            )]),
             (None, _, json) => {
                 let items = list("members", json)?.iter().enumerate();
                 items.map(|(at, item)| scored_member(at, item)).collect()
@@ -217,13 +300,20 @@ impl<'a> Body<'a> {
     }
 
     fn finish(&self, operation: &str) -> Result<(), Error> {
-        let Some(name) = self.map.keys().find(|name| !self.known.contains(&name.as_str())) else {
+        let Some(name) = self
+            .map
+            .keys()
+            .find(|name| !self.known.contains(&name.as_str()))
+        else {
             return Ok(());
         };
         let detail = match (nearest(name, &self.known), self.known.is_empty()) {
             (Some(near), _) => format!("{operation} has no such field; did you mean {near:?}?"),
             (None, true) => format!("{operation} takes no fields"),
-            (None, false) => format!("{operation} has no such field; it takes: {}", self.known.join(", ")),
+            (None, false) => format!(
+                "{operation} has no such field; it takes: {}",
+                self.known.join(", ")
+            ),
         };
         Err(Error::invalid(name.as_str(), detail))
     }
@@ -232,10 +322,19 @@ impl<'a> Body<'a> {
 fn scored_member(at: usize, json: &Value) -> Result<(f64, Blob), Error> {
     let name = |part: &str| format!("members[{at}]{part}");
     let Value::Object(map) = json else {
-        return Err(Error::invalid(name(""), "is an object: {\"member\": …, \"score\": number}"));
+        return Err(Error::invalid(
+            name(""),
+            "is an object: {\"member\": …, \"score\": number}",
+        ));
     };
-    if let Some(other) = map.keys().find(|field| !["member", "score"].contains(&field.as_str())) {
-        return Err(Error::invalid(name(&format!(".{other}")), "no such field; a member has \"member\" and \"score\""));
+    if let Some(other) = map
+        .keys()
+        .find(|field| !["member", "score"].contains(&field.as_str()))
+    {
+        return Err(Error::invalid(
+            name(&format!(".{other}")),
+            "no such field; a member has \"member\" and \"score\"",
+        ));
     }
     let member = map.get("member").ok_or_else(|| missing(&name(".member")))?;
     let score = score_of(&name(".score"), map.get("score"))?;
@@ -264,11 +363,15 @@ fn missing(field: &str) -> Error {
 }
 
 fn both(one: &str, many: &'static str) -> Error {
-    Error::invalid(many, format!("{one:?} and {many:?} exclude each other: send one of them"))
+    Error::invalid(
+        many,
+        format!("{one:?} and {many:?} exclude each other: send one of them"),
+    )
 }
 
 fn nearest(word: &str, known: &[&'static str]) -> Option<&'static str> {
-    let scored = known.iter().map(|near| (strsim::jaro_winkler(word, near), *near));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 > 0.75).then_some(best.1)
+    let word = word.to_lowercase();
+    let apart = |near: &&str| strsim::damerau_levenshtein(&word, near);
+    let best = known.iter().copied().min_by_key(apart)?;
+    (apart(&best) <= (best.len() / 3).max(1)).then_some(best)
 }

@@ -13,7 +13,9 @@ use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleR
 use mainstay_runtime::{Clock, Secret};
 use redis::aio::MultiplexedConnection;
 use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, cmd};
+use redis::{
+    AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, cmd,
+};
 
 use crate::classify::{DriverError, connection_error};
 
@@ -53,18 +55,31 @@ impl Connector {
         let (login, db) = (login(&info), info.redis_settings().db());
         // Logging in is done here, so that a refusal keeps its own words.
         let plain = redis::RedisConnectionInfo::default().set_skip_set_lib_name();
-        let tcp = TcpSettings::default().set_nodelay(true).set_linger_time(Duration::ZERO).set_user_timeout(UNACKNOWLEDGED);
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_linger_time(Duration::ZERO)
+            .set_user_timeout(UNACKNOWLEDGED);
         let client = Client::open(info.set_redis_settings(plain).set_tcp_settings(tcp))?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(deadline))
             .set_response_timeout(Some(deadline));
-        Ok(Self { client, config, login, db, clock, generation: AtomicU64::new(0) })
+        Ok(Self {
+            client,
+            config,
+            login,
+            db,
+            clock,
+            generation: AtomicU64::new(0),
+        })
     }
 
     /// A new connection, logged in.
     pub(crate) async fn connect(&self) -> RedisResult<MultiplexedConnection> {
         // Boxed: it's rare, and the driver's future is so deep that callers would need a higher recursion limit.
-        let connecting = Box::pin(self.client.get_multiplexed_async_connection_with_config(&self.config));
+        let connecting = Box::pin(
+            self.client
+                .get_multiplexed_async_connection_with_config(&self.config),
+        );
         let connecting: BoxFuture<'_, _> = connecting;
         let mut con = connecting.await?;
         if !self.login.is_empty() {
@@ -101,7 +116,10 @@ impl managed::Manager for Connector {
 
     async fn create(&self) -> Result<Line, RedisError> {
         let generation = self.generation.load(Ordering::Relaxed);
-        Ok(Line { con: self.connect().await?, generation })
+        Ok(Line {
+            con: self.connect().await?,
+            generation,
+        })
     }
 
     async fn recycle(&self, line: &mut Line, metrics: &Metrics) -> RecycleResult<RedisError> {
@@ -114,7 +132,11 @@ impl managed::Manager for Connector {
         let ping = cmd("PING");
         let answer = ping.query_async::<String>(&mut line.con);
         let deadline = self.clock.now() + IDLE_ANSWER;
-        let alive = self.clock.until(deadline, answer).await.is_ok_and(|answer| answer.is_ok());
+        let alive = self
+            .clock
+            .until(deadline, answer)
+            .await
+            .is_ok_and(|answer| answer.is_ok());
         if alive {
             return Ok(());
         }
@@ -134,7 +156,9 @@ impl Pool {
     pub(crate) fn new(connector: Connector, size: usize) -> Self {
         let pool = managed::Pool::builder(connector).max_size(size).build();
         // Only timeouts need a runtime, and the pool has none of its own: the guard's deadline covers the checkout.
-        Self { pool: pool.expect("a pool without timeouts can always be built") }
+        Self {
+            pool: pool.expect("a pool without timeouts can always be built"),
+        }
     }
 
     /// Lends a connection. Its deadline is the caller's: dropping the future gives the place back.
@@ -145,7 +169,10 @@ impl Pool {
                 _ => connection_error(io::ErrorKind::NotConnected, "the pool gave no connection"),
             })
         })?;
-        Ok(Lease { object: Some(object), clean: true })
+        Ok(Lease {
+            object: Some(object),
+            clean: true,
+        })
     }
 
     /// Lends none of the present connections again.
@@ -176,12 +203,18 @@ impl Lease {
         &mut self,
         work: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<T>,
     ) -> RedisResult<T> {
-        let object = self.object.as_mut().expect("a lease holds its connection until it's dropped");
+        let object = self
+            .object
+            .as_mut()
+            .expect("a lease holds its connection until it's dropped");
         self.clean = false;
         let result = work(&mut object.con).await;
         self.clean = match &result {
             Ok(_) => true,
-            Err(error) => matches!(error.kind(), redis::ErrorKind::Server(_) | redis::ErrorKind::Extension),
+            Err(error) => matches!(
+                error.kind(),
+                redis::ErrorKind::Server(_) | redis::ErrorKind::Extension
+            ),
         };
         result
     }

@@ -48,15 +48,30 @@ pub(crate) struct MemoryProbe {
 impl Probe for MemoryProbe {
     async fn check(&self) -> Result<(), Verdict> {
         let key = Key::reserved("probe");
-        let terms = Terms { now: self.clock.now(), ttl: Duration::from_secs(60), evictable: true };
+        let terms = Terms {
+            now: self.clock.now(),
+            ttl: Duration::from_secs(60),
+            evictable: true,
+        };
         let value = terms.now.as_nanos().to_string();
-        let set = Action::Set { value: value.as_str().into(), expiry: SetExpiry::Never, condition: SetCondition::Always };
+        let set = Action::Set {
+            value: value.as_str().into(),
+            expiry: SetExpiry::Never,
+            condition: SetCondition::Always,
+        };
         let mut memory = self.memory.lock().unwrap_or_else(PoisonError::into_inner);
         let stored = memory.apply(&key, &set, &terms);
         let read = memory.apply(&key, &Action::Get, &terms);
         memory.forget(&key);
         match (stored, read) {
-            (Ok(_), Ok(held)) if held.reply == (Reply::Hit { value: value.into() }) => Ok(()),
+            (Ok(_), Ok(held))
+                if held.reply
+                    == (Reply::Hit {
+                        value: value.into(),
+                    }) =>
+            {
+                Ok(())
+            }
             _ => Err(Verdict::failure(FailureKind::Internal)),
         }
     }

@@ -90,7 +90,11 @@ pub struct Member {
 impl Reply {
     /// `Absent` for 0: a key without elements doesn't exist.
     pub(crate) fn length(length: u64) -> Self {
-        if length == 0 { Self::Absent } else { Self::Length { length } }
+        if length == 0 {
+            Self::Absent
+        } else {
+            Self::Length { length }
+        }
     }
 
     pub(crate) fn from_option(value: Option<Blob>) -> Self {

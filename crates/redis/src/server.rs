@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use mainstay_runtime::{Answer, Attempt, Call, CallError, Context, Error, ErrorKind, Guard, Source};
+use mainstay_runtime::{
+    Answer, Attempt, Call, CallError, Context, Error, ErrorKind, Guard, Source,
+};
 
 use crate::classify::{self, DEPENDENCY, DriverError, Meaning};
 use crate::command::Command;
@@ -42,7 +44,14 @@ impl Server {
     pub(crate) fn new(guard: Guard, settings: Settings, pool: Arc<Pool>) -> Self {
         let standin = StandIn::new(settings.memory_bytes, settings.touched_keys);
         let (reconciling, sweeping) = Default::default();
-        Self { guard, settings, pool, standin, reconciling, sweeping }
+        Self {
+            guard,
+            settings,
+            pool,
+            standin,
+            reconciling,
+            sweeping,
+        }
     }
 
     pub(crate) fn pool(&self) -> &Pool {
@@ -56,14 +65,21 @@ impl Server {
     /// Carries a command out in Redis, or answers in its place.
     pub(crate) async fn run(self: &Arc<Self>, ctx: &Context, command: &Command) -> Ended {
         let call = Call::new(command.operation(), ctx);
-        let call = if command.is_repeatable() { call.idempotent() } else { call };
+        let call = if command.is_repeatable() {
+            call.idempotent()
+        } else {
+            call
+        };
         // Memory can answer, so the retries share the time of one attempt instead of having one each.
         let call = call.no_later_than(self.guard.now() + self.guard.call_deadline());
         let work = |attempt| self.attempt(command, attempt);
         let failure = match self.guard.call(call, classify::verdict, work).await {
             Ok(reply) => {
                 self.learn(command, &reply);
-                return Ended { result: Ok(Answer::fresh(reply, Source::Primary)), failure: None };
+                return Ended {
+                    result: Ok(Answer::fresh(reply, Source::Primary)),
+                    failure: None,
+                };
             }
             Err(failure) => failure,
         };
@@ -74,10 +90,16 @@ impl Server {
         if let CallError::Failed(error) = &failure
             && let Meaning::Refused(refused) = classify::meaning(&error.error)
         {
-            return Ended { result: Err(refused), failure: None };
+            return Ended {
+                result: Err(refused),
+                failure: None,
+            };
         }
         let result = self.in_its_place(command, &failure);
-        Ended { result, failure: Some(failure) }
+        Ended {
+            result,
+            failure: Some(failure),
+        }
     }
 
     async fn attempt(&self, command: &Command, attempt: Attempt) -> Result<Reply, DriverError> {
@@ -89,7 +111,9 @@ impl Server {
             done.map_err(|error| self.lost(DriverError::unsent(error)))?;
         }
         attempt.mark_sent();
-        let done = lease.exchange(async |con| wire::execute(con, command).await).await;
+        let done = lease
+            .exchange(async |con| wire::execute(con, command).await)
+            .await;
         done.map_err(|error| self.lost(DriverError::sent(error)))
     }
 
@@ -105,11 +129,17 @@ impl Server {
     async fn reconcile(&self, lease: &mut Lease, keys: &[Key]) -> redis::RedisResult<()> {
         let _turn = self.reconciling.lock().await;
         // Another command may have done it while this one waited; deleting again would drop what was written since.
-        let keys: Vec<Key> = keys.iter().filter(|key| self.standin.is_touched(key)).cloned().collect();
+        let keys: Vec<Key> = keys
+            .iter()
+            .filter(|key| self.standin.is_touched(key))
+            .cloned()
+            .collect();
         if keys.is_empty() {
             return Ok(());
         }
-        lease.exchange(async |con| wire::delete(con, &keys).await).await?;
+        lease
+            .exchange(async |con| wire::delete(con, &keys).await)
+            .await?;
         self.standin.reconciled(&keys);
         Ok(())
     }
@@ -123,7 +153,11 @@ impl Server {
     }
 
     fn terms(&self) -> Terms {
-        Terms { now: self.guard.now(), ttl: self.guard.tuning().ttl, evictable: true }
+        Terms {
+            now: self.guard.now(),
+            ttl: self.guard.tuning().ttl,
+            evictable: true,
+        }
     }
 
     /// What is answered when Redis didn't.
@@ -132,7 +166,9 @@ impl Server {
         command: &Command,
         failure: &CallError<DriverError>,
     ) -> Result<Answer<Reply>, Error> {
-        let Command::At { key, action } = command else { return Err(plain(failure)) };
+        let Command::At { key, action } = command else {
+            return Err(plain(failure));
+        };
         let unanswered = match failure {
             CallError::Deadline { sent } => *sent,
             CallError::Failed(error) => error.leaves_outcome_unknown(),
@@ -151,11 +187,21 @@ impl Server {
             return Err(refused_class(class, failure));
         }
         let held = self.standin.answer(key, action, &self.terms());
-        let held = held.map_err(|error| if error.retryable { error.retry_after(self.retry_after()) } else { error })?;
+        let held = held.map_err(|error| {
+            if error.retryable {
+                error.retry_after(self.retry_after())
+            } else {
+                error
+            }
+        })?;
         if action.is_write() {
             self.start_sweeping();
         }
-        Ok(Answer { value: held.reply, source: Source::Memory, age: held.age })
+        Ok(Answer {
+            value: held.reply,
+            source: Source::Memory,
+            age: held.age,
+        })
     }
 
     fn retry_after(&self) -> Option<Duration> {
@@ -174,7 +220,12 @@ impl Server {
         let keys = self.standin.some_touched(BATCH);
         if !keys.is_empty() && !self.guard.is_open() {
             let now = self.guard.now();
-            let call = Call { operation: "reconcile", idempotent: true, deadline: now + self.guard.call_deadline(), caller: None };
+            let call = Call {
+                operation: "reconcile",
+                idempotent: true,
+                deadline: now + self.guard.call_deadline(),
+                caller: None,
+            };
             let work = async |_: Attempt| {
                 let mut lease = self.pool.lend().await?;
                 let done = self.reconcile(&mut lease, &keys).await;
@@ -204,13 +255,24 @@ async fn sweep(server: Weak<Server>, guard: Guard) {
 }
 
 fn plain(failure: &CallError<DriverError>) -> Error {
-    failure.clone().into_error(DEPENDENCY, |error| classify::unavailable(&error.error))
+    failure
+        .clone()
+        .into_error(DEPENDENCY, |error| classify::unavailable(&error.error))
 }
 
 fn refused_class(class: Class, failure: &CallError<DriverError>) -> Error {
     let error = plain(failure);
-    let detail = format!("{}; keys of class {} can't be served without it yet", error.detail, class.as_str());
-    Error { detail, kind: ErrorKind::Unavailable, retryable: true, ..error }
+    let detail = format!(
+        "{}; keys of class {} can't be served without it yet",
+        error.detail,
+        class.as_str()
+    );
+    Error {
+        detail,
+        kind: ErrorKind::Unavailable,
+        retryable: true,
+        ..error
+    }
 }
 
 fn outcome_unknown() -> Error {

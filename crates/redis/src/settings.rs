@@ -46,10 +46,18 @@ impl std::str::FromStr for Class {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let all = [Self::Cache, Self::Counter, Self::Session, Self::Lock, Self::Queue];
-        all.into_iter().find(|class| class.as_str() == text).ok_or_else(|| {
-            Error::invalid("class", "is one of: cache, counter, session, lock, queue")
-        })
+        let all = [
+            Self::Cache,
+            Self::Counter,
+            Self::Session,
+            Self::Lock,
+            Self::Queue,
+        ];
+        all.into_iter()
+            .find(|class| class.as_str() == text)
+            .ok_or_else(|| {
+                Error::invalid("class", "is one of: cache, counter, session, lock, queue")
+            })
     }
 }
 
@@ -100,7 +108,9 @@ impl Settings {
     }
 
     pub(crate) fn validate(&self) -> Result<(), Error> {
-        let wrong = |field: &str, detail: &str| Err(Error::new(ErrorKind::InvalidInput, detail).field(field));
+        let wrong = |field: &str, detail: &str| {
+            Err(Error::new(ErrorKind::InvalidInput, detail).field(field))
+        };
         if self.pool_size == 0 {
             return wrong("redis.pool_size", "is at least 1");
         }
@@ -112,15 +122,23 @@ impl Settings {
         }
         let empty = self.classes.iter().position(|rule| rule.prefix.is_empty());
         match empty {
-            Some(at) => wrong(&format!("redis.classes[{at}].prefix"), "is not empty: without a rule every key is a cache"),
+            Some(at) => wrong(
+                &format!("redis.classes[{at}].prefix"),
+                "is not empty: without a rule every key is a cache",
+            ),
             None => Ok(()),
         }
     }
 
     /// The class of a key.
     pub fn class_of(&self, key: &str) -> Class {
-        let matching = self.classes.iter().filter(|rule| key.starts_with(&rule.prefix));
-        matching.max_by_key(|rule| rule.prefix.len()).map_or(Class::Cache, |rule| rule.class)
+        let matching = self
+            .classes
+            .iter()
+            .filter(|rule| key.starts_with(&rule.prefix));
+        matching
+            .max_by_key(|rule| rule.prefix.len())
+            .map_or(Class::Cache, |rule| rule.class)
     }
 }
 
@@ -130,8 +148,15 @@ fn default_breaker() -> breaker::Settings {
     breaker::Settings {
         consecutive: std::num::NonZeroU32::new(5),
         reset_timeout: Duration::from_secs(20),
-        slow: standard.slow.map(|rule| breaker::SlowRule { after: Duration::from_millis(100), ..rule }),
-        half_open: breaker::HalfOpen { probes: 2, successes: 2, lease: Duration::from_millis(1250) },
+        slow: standard.slow.map(|rule| breaker::SlowRule {
+            after: Duration::from_millis(100),
+            ..rule
+        }),
+        half_open: breaker::HalfOpen {
+            probes: 2,
+            successes: 2,
+            lease: Duration::from_millis(1250),
+        },
         ..standard
     }
 }

@@ -29,8 +29,15 @@ struct Inner {
 impl StandIn {
     pub(crate) fn new(memory_bytes: usize, most_touched: usize) -> Self {
         let memory = Memory::new(memory_bytes, Missing::Unknown);
-        let inner = Mutex::new(Inner { memory, touched: HashSet::new() });
-        Self { inner, touched: AtomicUsize::new(0), most_touched }
+        let inner = Mutex::new(Inner {
+            memory,
+            touched: HashSet::new(),
+        });
+        Self {
+            inner,
+            touched: AtomicUsize::new(0),
+            most_touched,
+        }
     }
 
     /// How many keys Redis still has to forget.
@@ -67,7 +74,8 @@ impl StandIn {
             return inner.memory.apply(key, action, terms).map_err(refusal);
         }
         if !inner.touched.contains(key) && inner.touched.len() >= self.most_touched {
-            let detail = "Redis is down and as many keys as redis.touched_keys allows were written since";
+            let detail =
+                "Redis is down and as many keys as redis.touched_keys allows were written since";
             return Err(Error::new(ErrorKind::Unavailable, detail).dependency(DEPENDENCY));
         }
         let held = inner.memory.apply(key, action, terms).map_err(refusal)?;
@@ -92,11 +100,15 @@ impl StandIn {
         let memory = &mut inner.memory;
         match (action, reply) {
             (Action::Get, Reply::Hit { value }) => memory.mirror(key, value.clone(), None, terms),
-            (Action::Set { value, expiry, .. }, Reply::Stored) => memory.mirror(key, value.clone(), Some(*expiry), terms),
+            (Action::Set { value, expiry, .. }, Reply::Stored) => {
+                memory.mirror(key, value.clone(), Some(*expiry), terms)
+            }
             (Action::Incr { .. }, Reply::Counter { value }) => {
                 memory.mirror(key, value.to_string().into(), Some(SetExpiry::Keep), terms);
             }
-            (Action::Expire(_) | Action::Ttl, Reply::Expires { ttl }) => memory.mirror_expiry(key, *ttl, terms.now),
+            (Action::Expire(_) | Action::Ttl, Reply::Expires { ttl }) => {
+                memory.mirror_expiry(key, *ttl, terms.now)
+            }
             (_, Reply::NotStored | Reply::Persistent) => {}
             _ => memory.forget(key),
         }

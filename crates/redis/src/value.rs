@@ -43,8 +43,11 @@ impl Blob {
         use serde_json::Value;
         match json {
             Value::String(text) => Ok(Self::from(text.as_str())),
-            Value::Number(number) if number.is_i64() || number.is_u64() => Ok(Self::from(number.to_string())),
-            Value::Object(map) if map.len() == 1 => match map.get("base64").and_then(Value::as_str) {
+            Value::Number(number) if number.is_i64() || number.is_u64() => {
+                Ok(Self::from(number.to_string()))
+            }
+            Value::Object(map) if map.len() == 1 => match map.get("base64").and_then(Value::as_str)
+            {
                 Some(text) => decode(field, text),
                 None => Err(not_a_value(field)),
             },
@@ -127,7 +130,9 @@ impl Key {
             return Err(Error::invalid("key", detail));
         }
         if key.starts_with(RESERVED_PREFIX) {
-            let detail = format!("keys that begin with {RESERVED_PREFIX:?} are reserved: choose another prefix");
+            let detail = format!(
+                "keys that begin with {RESERVED_PREFIX:?} are reserved: choose another prefix"
+            );
             return Err(Error::invalid("key", detail));
         }
         Ok(Self(key.into()))

@@ -12,9 +12,15 @@ use crate::value::{Blob, Key};
 type Bytes = Vec<u8>;
 
 /// Sends a command and reads its answer.
-pub(crate) async fn execute(con: &mut MultiplexedConnection, command: &Command) -> RedisResult<Reply> {
+pub(crate) async fn execute(
+    con: &mut MultiplexedConnection,
+    command: &Command,
+) -> RedisResult<Reply> {
     match command {
-        Command::Ping => cmd("PING").query_async::<String>(con).await.map(|_| Reply::Pong),
+        Command::Ping => cmd("PING")
+            .query_async::<String>(con)
+            .await
+            .map(|_| Reply::Pong),
         Command::At { key, action } => at(con, key.as_str(), action).await,
     }
 }
@@ -31,9 +37,23 @@ pub(crate) async fn delete(con: &mut MultiplexedConnection, keys: &[Key]) -> Red
 async fn at(con: &mut MultiplexedConnection, key: &str, action: &Action) -> RedisResult<Reply> {
     match action {
         Action::Get => ask(con, cmd("GET").arg(key), hit).await,
-        Action::Set { value, expiry, condition } => ask(con, &mut set(key, value, *expiry, *condition), stored).await,
-        Action::Delete => ask(con, cmd("DEL").arg(key), |n: i64| if n > 0 { Reply::Deleted } else { Reply::Absent }).await,
-        Action::Incr { by } => ask(con, cmd("INCRBY").arg(key).arg(by), |value| Reply::Counter { value }).await,
+        Action::Set {
+            value,
+            expiry,
+            condition,
+        } => ask(con, &mut set(key, value, *expiry, *condition), stored).await,
+        Action::Delete => {
+            ask(con, cmd("DEL").arg(key), |n: i64| {
+                if n > 0 { Reply::Deleted } else { Reply::Absent }
+            })
+            .await
+        }
+        Action::Incr { by } => {
+            ask(con, cmd("INCRBY").arg(key).arg(by), |value| {
+                Reply::Counter { value }
+            })
+            .await
+        }
         Action::Push { end, values } => {
             let name = if *end == End::Left { "LPUSH" } else { "RPUSH" };
             ask(con, &mut many(name, key, values), Reply::length).await
@@ -41,7 +61,9 @@ async fn at(con: &mut MultiplexedConnection, key: &str, action: &Action) -> Redi
         Action::Pop { end: End::Left } => ask(con, cmd("LPOP").arg(key), hit).await,
         Action::Pop { end: End::Right } => ask(con, cmd("RPOP").arg(key), hit).await,
         Action::Llen => ask(con, cmd("LLEN").arg(key), Reply::length).await,
-        Action::Lrange(range) => part(con, "LLEN", &ranged("LRANGE", key, *range), key, values).await,
+        Action::Lrange(range) => {
+            part(con, "LLEN", &ranged("LRANGE", key, *range), key, values).await
+        }
         Action::Sadd(members) => ask(con, &mut many("SADD", key, members), changed).await,
         Action::Srem(members) => ask(con, &mut many("SREM", key, members), changed).await,
         Action::Smembers => ask(con, cmd("SMEMBERS").arg(key), sorted_members).await,
@@ -51,17 +73,27 @@ async fn at(con: &mut MultiplexedConnection, key: &str, action: &Action) -> Redi
         Action::Hgetall => ask(con, cmd("HGETALL").arg(key), sorted_fields).await,
         Action::Hdel(fields) => ask(con, &mut many("HDEL", key, fields), changed).await,
         Action::Zadd(members) => ask(con, &mut zadd(key, members), changed).await,
-        Action::Zrange { range, with_scores: false } => {
-            part(con, "ZCARD", &ranged("ZRANGE", key, *range), key, values).await
-        }
-        Action::Zrange { range, with_scores: true } => {
+        Action::Zrange {
+            range,
+            with_scores: false,
+        } => part(con, "ZCARD", &ranged("ZRANGE", key, *range), key, values).await,
+        Action::Zrange {
+            range,
+            with_scores: true,
+        } => {
             let mut command = ranged("ZRANGE", key, *range);
             command.arg("WITHSCORES");
             part(con, "ZCARD", &command, key, scored).await
         }
         Action::Zcard => ask(con, cmd("ZCARD").arg(key), Reply::length).await,
         Action::Expire(ttl) => {
-            let reply = |set: bool| if set { Reply::Expires { ttl: *ttl } } else { Reply::Absent };
+            let reply = |set: bool| {
+                if set {
+                    Reply::Expires { ttl: *ttl }
+                } else {
+                    Reply::Absent
+                }
+            };
             ask(con, cmd("PEXPIRE").arg(key).arg(millis(*ttl)), reply).await
         }
         Action::Ttl => ask(con, cmd("PTTL").arg(key), remaining).await,
@@ -89,7 +121,10 @@ async fn part<T: FromRedisValue>(
     let answers = con.send_packed_commands(&both, 0, 2).await?;
     let mut answers = answers.into_iter().map(Value::extract_error);
     let (Some(length), Some(part)) = (answers.next(), answers.next()) else {
-        return Err(RedisError::from((redis::ErrorKind::Parse, "an answer of the pipeline is missing")));
+        return Err(RedisError::from((
+            redis::ErrorKind::Parse,
+            "an answer of the pipeline is missing",
+        )));
     };
     if redis::from_redis_value::<u64>(length?)? == 0 {
         return Ok(Reply::Absent);
@@ -164,7 +199,11 @@ fn hit(value: Option<Bytes>) -> Reply {
 }
 
 fn stored(answer: Value) -> Reply {
-    if answer == Value::Nil { Reply::NotStored } else { Reply::Stored }
+    if answer == Value::Nil {
+        Reply::NotStored
+    } else {
+        Reply::Stored
+    }
 }
 
 fn changed(changed: u64) -> Reply {
@@ -176,7 +215,9 @@ fn blobs(values: Vec<Bytes>) -> Vec<Blob> {
 }
 
 fn values(values: Vec<Bytes>) -> Reply {
-    Reply::Values { values: blobs(values) }
+    Reply::Values {
+        values: blobs(values),
+    }
 }
 
 /// Redis gives sets and hashes in an order of its own that changes; ours is always the bytes'.
@@ -194,7 +235,12 @@ fn sorted_fields(fields: Vec<(Bytes, Bytes)>) -> Reply {
         return Reply::Absent;
     }
     let pairs = fields.into_iter();
-    let mut fields: Vec<Field> = pairs.map(|(field, value)| Field { field: field.into(), value: value.into() }).collect();
+    let mut fields: Vec<Field> = pairs
+        .map(|(field, value)| Field {
+            field: field.into(),
+            value: value.into(),
+        })
+        .collect();
     fields.sort_unstable_by(|a, b| a.field.cmp(&b.field));
     Reply::Fields { fields }
 }
@@ -202,12 +248,21 @@ fn sorted_fields(fields: Vec<(Bytes, Bytes)>) -> Reply {
 fn scored(members: Vec<(Bytes, f64)>) -> Reply {
     let pairs = members.into_iter();
     // A score below zero that rounds to zero comes back as "-0".
-    Reply::Members { members: pairs.map(|(member, score)| Member { member: member.into(), score: score + 0.0 }).collect() }
+    Reply::Members {
+        members: pairs
+            .map(|(member, score)| Member {
+                member: member.into(),
+                score: score + 0.0,
+            })
+            .collect(),
+    }
 }
 
 fn remaining(millis: i64) -> Reply {
     match u64::try_from(millis) {
-        Ok(millis) => Reply::Expires { ttl: Duration::from_millis(millis) },
+        Ok(millis) => Reply::Expires {
+            ttl: Duration::from_millis(millis),
+        },
         Err(_) if millis == -1 => Reply::Persistent,
         Err(_) => Reply::Absent,
     }

@@ -54,7 +54,10 @@ struct Sorted {
 impl Data {
     pub(crate) fn text(value: Blob) -> Self {
         let bytes = value.len();
-        Self { kind: Kind::Text(value), bytes }
+        Self {
+            kind: Kind::Text(value),
+            bytes,
+        }
     }
 
     /// Approximately, in bytes.
@@ -91,9 +94,18 @@ pub(crate) fn growth(action: &Action) -> usize {
         Action::Set { value, .. } => value.len(),
         Action::Incr { .. } => 20,
         Action::Push { values, .. } => values.iter().map(|value| value.len() + LIST_ELEMENT).sum(),
-        Action::Sadd(members) => members.iter().map(|member| member.len() + SET_ELEMENT).sum(),
-        Action::Hset(fields) => fields.iter().map(|(field, value)| field.len() + value.len() + HASH_ELEMENT).sum(),
-        Action::Zadd(members) => members.iter().map(|(_, member)| member.len() + SORTED_ELEMENT).sum(),
+        Action::Sadd(members) => members
+            .iter()
+            .map(|member| member.len() + SET_ELEMENT)
+            .sum(),
+        Action::Hset(fields) => fields
+            .iter()
+            .map(|(field, value)| field.len() + value.len() + HASH_ELEMENT)
+            .sum(),
+        Action::Zadd(members) => members
+            .iter()
+            .map(|(_, member)| member.len() + SORTED_ELEMENT)
+            .sum(),
         _ => 0,
     }
 }
@@ -102,7 +114,9 @@ pub(crate) fn growth(action: &Action) -> usize {
 pub(crate) fn apply(slot: &mut Option<Data>, action: &Action) -> Result<Reply, Refusal> {
     let reply = match action {
         Action::Get => Reply::from_option(text(slot)?.cloned()),
-        Action::Set { value, condition, .. } => return Ok(set(slot, value, *condition)),
+        Action::Set {
+            value, condition, ..
+        } => return Ok(set(slot, value, *condition)),
         Action::Delete => return Ok(slot.take().map_or(Reply::Absent, |_| Reply::Deleted)),
         Action::Incr { by } => incr(slot, *by)?,
         Action::Push { end, values } => push(slot, *end, values)?,
@@ -114,7 +128,9 @@ pub(crate) fn apply(slot: &mut Option<Data>, action: &Action) -> Result<Reply, R
         Action::Smembers => members(set_of(slot)?),
         Action::Scard => Reply::length(set_of(slot)?.map_or(0, BTreeSet::len) as u64),
         Action::Hset(fields) => hset(slot, fields)?,
-        Action::Hget(field) => Reply::from_option(hash(slot)?.and_then(|hash| hash.get(field)).cloned()),
+        Action::Hget(field) => {
+            Reply::from_option(hash(slot)?.and_then(|hash| hash.get(field)).cloned())
+        }
         Action::Hgetall => hash(slot)?.map_or(Reply::Absent, hgetall),
         Action::Hdel(fields) => hdel(slot, fields)?,
         Action::Zadd(members) => zadd(slot, members)?,
@@ -187,7 +203,9 @@ fn set(slot: &mut Option<Data>, value: &Blob, condition: SetCondition) -> Reply 
 }
 
 fn incr(slot: &mut Option<Data>, by: i64) -> Result<Reply, Refusal> {
-    let before = text(slot)?.map_or(Some(0), strict_integer).ok_or(Refusal::NotAnInteger)?;
+    let before = text(slot)?
+        .map_or(Some(0), strict_integer)
+        .ok_or(Refusal::NotAnInteger)?;
     let value = before.checked_add(by).ok_or(Refusal::Overflow)?;
     *slot = Some(Data::text(value.to_string().into()));
     Ok(Reply::Counter { value })
@@ -255,7 +273,9 @@ fn srem(slot: &mut Option<Data>, members: &[Blob]) -> Result<Reply, Refusal> {
 }
 
 fn members(set: Option<&BTreeSet<Blob>>) -> Reply {
-    set.map_or(Reply::Absent, |set| Reply::Values { values: set.iter().cloned().collect() })
+    set.map_or(Reply::Absent, |set| Reply::Values {
+        values: set.iter().cloned().collect(),
+    })
 }
 
 fn hset(slot: &mut Option<Data>, fields: &[(Blob, Blob)]) -> Result<Reply, Refusal> {
@@ -276,7 +296,14 @@ fn hset(slot: &mut Option<Data>, fields: &[(Blob, Blob)]) -> Result<Reply, Refus
 
 fn hgetall(hash: &BTreeMap<Blob, Blob>) -> Reply {
     let pairs = hash.iter();
-    Reply::Fields { fields: pairs.map(|(field, value)| Field { field: field.clone(), value: value.clone() }).collect() }
+    Reply::Fields {
+        fields: pairs
+            .map(|(field, value)| Field {
+                field: field.clone(),
+                value: value.clone(),
+            })
+            .collect(),
+    }
 }
 
 fn hdel(slot: &mut Option<Data>, fields: &[Blob]) -> Result<Reply, Refusal> {
@@ -316,8 +343,15 @@ fn zrange(sorted: &Sorted, range: Range, with_scores: bool) -> Reply {
     let within = range.within(sorted.order.len());
     let part = sorted.order.iter().skip(within.start).take(within.len());
     if with_scores {
-        let members = part.map(|(score, member)| Member { member: member.clone(), score: score.get() });
-        return Reply::Members { members: members.collect() };
+        let members = part.map(|(score, member)| Member {
+            member: member.clone(),
+            score: score.get(),
+        });
+        return Reply::Members {
+            members: members.collect(),
+        };
     }
-    Reply::Values { values: part.map(|(_, member)| member.clone()).collect() }
+    Reply::Values {
+        values: part.map(|(_, member)| member.clone()).collect(),
+    }
 }

@@ -42,7 +42,9 @@ impl Lifetime {
     pub(crate) fn reply(self, now: Moment) -> Reply {
         match self {
             Self::Forever => Reply::Persistent,
-            Self::Until(end) => Reply::Expires { ttl: whole_millis(end.saturating_since(now)) },
+            Self::Until(end) => Reply::Expires {
+                ttl: whole_millis(end.saturating_since(now)),
+            },
             Self::Unsure(_) => Reply::Unknown,
         }
     }
@@ -81,12 +83,18 @@ impl Entry {
     }
 
     pub(crate) fn text(key: &Key, value: Blob, lifetime: Lifetime) -> Self {
-        Self { lifetime, ..Self::new(key, Data::text(value), true) }
+        Self {
+            lifetime,
+            ..Self::new(key, Data::text(value), true)
+        }
     }
 
     /// The knowledge that there is no such key.
     pub(crate) fn gone(key: &Key, evictable: bool) -> Self {
-        Self { data: None, ..Self::new(key, Data::text("".into()), evictable) }
+        Self {
+            data: None,
+            ..Self::new(key, Data::text("".into()), evictable)
+        }
     }
 
     /// Makes this entry say that there is no such key.
@@ -105,7 +113,11 @@ impl Entry {
 
     /// The lifetime of a key that this action has created.
     pub(crate) fn set_lifetime(&mut self, action: &Action, terms: &Terms) {
-        if let Action::Set { expiry: SetExpiry::After(ttl), .. } = action {
+        if let Action::Set {
+            expiry: SetExpiry::After(ttl),
+            ..
+        } = action
+        {
             self.lifetime = Lifetime::Until(terms.now + *ttl);
         }
     }
@@ -116,7 +128,10 @@ impl Entry {
             return;
         }
         match action {
-            Action::Set { expiry: SetExpiry::Never, .. } => self.lifetime = Lifetime::Forever,
+            Action::Set {
+                expiry: SetExpiry::Never,
+                ..
+            } => self.lifetime = Lifetime::Forever,
             _ => self.set_lifetime(action, terms),
         }
     }

@@ -69,7 +69,15 @@ const SWEEP: usize = 32;
 impl Memory {
     pub(crate) fn new(limit: usize, missing: Missing) -> Self {
         let (entries, used, ends) = Default::default();
-        Self { entries, used, ends, tick: 0, bytes: 0, limit, missing }
+        Self {
+            entries,
+            used,
+            ends,
+            tick: 0,
+            bytes: 0,
+            limit,
+            missing,
+        }
     }
 
     /// What is held, in bytes; never more than the limit.
@@ -79,7 +87,12 @@ impl Memory {
     }
 
     /// Carries out an operation.
-    pub(crate) fn apply(&mut self, key: &Key, action: &Action, terms: &Terms) -> Result<Held, Refusal> {
+    pub(crate) fn apply(
+        &mut self,
+        key: &Key,
+        action: &Action,
+        terms: &Terms,
+    ) -> Result<Held, Refusal> {
         self.sweep(terms.now);
         let mut entry = self.take(key, terms.now);
         let freed = match action {
@@ -101,17 +114,25 @@ impl Memory {
     }
 
     /// Keeps what Redis has just confirmed: a string and, where known, how long it lives.
-    pub(crate) fn mirror(&mut self, key: &Key, value: Blob, expiry: Option<SetExpiry>, terms: &Terms) {
+    pub(crate) fn mirror(
+        &mut self,
+        key: &Key,
+        value: Blob,
+        expiry: Option<SetExpiry>,
+        terms: &Terms,
+    ) {
         self.sweep(terms.now);
         let old = self.take(key, terms.now);
         let lifetime = match expiry {
             Some(SetExpiry::After(ttl)) => Lifetime::Until(terms.now + ttl),
             // Bounded all the same: others change Redis too, and nobody tells us.
             Some(SetExpiry::Never) => Lifetime::Unsure(terms.now + terms.ttl),
-            Some(SetExpiry::Keep) | None => match old.filter(|old| old.holds(&value)).map(|old| old.lifetime) {
-                Some(Lifetime::Until(end)) => Lifetime::Until(end),
-                _ => Lifetime::Unsure(terms.now + terms.ttl),
-            },
+            Some(SetExpiry::Keep) | None => {
+                match old.filter(|old| old.holds(&value)).map(|old| old.lifetime) {
+                    Some(Lifetime::Until(end)) => Lifetime::Until(end),
+                    _ => Lifetime::Unsure(terms.now + terms.ttl),
+                }
+            }
         };
         let mut entry = Entry::text(key, value, lifetime);
         entry.known_at = Some(terms.now);
@@ -145,10 +166,12 @@ impl Memory {
         match slot {
             None if self.missing == Missing::Absent => carry_out(slot, key, action, terms),
             None => on_unknown(slot, key, action, terms),
-            Some(entry) if !entry.complete => on_incomplete(entry, action, terms).transpose().unwrap_or_else(|| {
-                *slot = None;
-                Ok(Held::fresh(Reply::Applied))
-            }),
+            Some(entry) if !entry.complete => on_incomplete(entry, action, terms)
+                .transpose()
+                .unwrap_or_else(|| {
+                    *slot = None;
+                    Ok(Held::fresh(Reply::Applied))
+                }),
             Some(_) => {
                 let held = carry_out(slot, key, action, terms);
                 // While Redis is down, knowing that a key is gone is worth keeping.
@@ -199,7 +222,9 @@ impl Memory {
 
     fn sweep(&mut self, now: Moment) {
         for _ in 0..SWEEP {
-            let Some((end, key)) = self.ends.first() else { return };
+            let Some((end, key)) = self.ends.first() else {
+                return;
+            };
             if *end > now {
                 return;
             }
@@ -221,7 +246,9 @@ impl Memory {
             return false;
         }
         while self.bytes + needed > self.limit {
-            let Some((_, key)) = self.used.pop_first() else { return false };
+            let Some((_, key)) = self.used.pop_first() else {
+                return false;
+            };
             self.forget(&key);
         }
         true
@@ -229,7 +256,12 @@ impl Memory {
 }
 
 /// Redis' own semantics, on a key of which all is known.
-fn carry_out(slot: &mut Option<Entry>, key: &Key, action: &Action, terms: &Terms) -> Result<Held, Refusal> {
+fn carry_out(
+    slot: &mut Option<Entry>,
+    key: &Key,
+    action: &Action,
+    terms: &Terms,
+) -> Result<Held, Refusal> {
     let Some(entry) = slot else {
         let mut data = None;
         let reply = data::apply(&mut data, action)?;
@@ -256,13 +288,25 @@ fn carry_out(slot: &mut Option<Entry>, key: &Key, action: &Action, terms: &Terms
     if entry.data.is_none() {
         *slot = None;
     }
-    Ok(Held { reply, age: age.filter(|_| !matches!(action, Action::Set { .. } | Action::Delete)) })
+    Ok(Held {
+        reply,
+        age: age.filter(|_| !matches!(action, Action::Set { .. } | Action::Delete)),
+    })
 }
 
 /// On a key that Redis may or may not have.
-fn on_unknown(slot: &mut Option<Entry>, key: &Key, action: &Action, terms: &Terms) -> Result<Held, Refusal> {
+fn on_unknown(
+    slot: &mut Option<Entry>,
+    key: &Key,
+    action: &Action,
+    terms: &Terms,
+) -> Result<Held, Refusal> {
     match action {
-        Action::Set { condition: SetCondition::Always, expiry, .. } => {
+        Action::Set {
+            condition: SetCondition::Always,
+            expiry,
+            ..
+        } => {
             let held = carry_out(slot, key, action, terms);
             if let (SetExpiry::Keep, Some(entry)) = (expiry, slot) {
                 entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
@@ -274,7 +318,11 @@ fn on_unknown(slot: &mut Option<Entry>, key: &Key, action: &Action, terms: &Term
             *slot = Some(Entry::gone(key, terms.evictable));
             Ok(Held::fresh(Reply::Applied))
         }
-        Action::Incr { .. } | Action::Push { .. } | Action::Sadd(_) | Action::Hset(_) | Action::Zadd(_) => {
+        Action::Incr { .. }
+        | Action::Push { .. }
+        | Action::Sadd(_)
+        | Action::Hset(_)
+        | Action::Zadd(_) => {
             carry_out(slot, key, action, terms)?;
             if let Some(entry) = slot {
                 entry.complete = false;
@@ -288,9 +336,16 @@ fn on_unknown(slot: &mut Option<Entry>, key: &Key, action: &Action, terms: &Term
 }
 
 /// On a key of which only this outage's additions are known. `Ok(None)`: nothing is known any more.
-fn on_incomplete(entry: &mut Entry, action: &Action, terms: &Terms) -> Result<Option<Held>, Refusal> {
+fn on_incomplete(
+    entry: &mut Entry,
+    action: &Action,
+    terms: &Terms,
+) -> Result<Option<Held>, Refusal> {
     let reply = match action {
-        Action::Set { condition: SetCondition::Always, .. } => {
+        Action::Set {
+            condition: SetCondition::Always,
+            ..
+        } => {
             entry.complete = true;
             let stored = data::apply(&mut entry.data, action)?;
             entry.set_lifetime_after(&stored, action, terms);
@@ -313,7 +368,8 @@ fn on_incomplete(entry: &mut Entry, action: &Action, terms: &Terms) -> Result<Op
             }
             Reply::Applied
         }
-        read => data::known_field(&entry.data, read).map_or(Reply::Unknown, |value| Reply::Hit { value }),
+        read => data::known_field(&entry.data, read)
+            .map_or(Reply::Unknown, |value| Reply::Hit { value }),
     };
     Ok(Some(Held::fresh(reply)))
 }

@@ -22,9 +22,13 @@ async fn a_real_redis_keeps_the_contract() {
 #[tokio::test]
 async fn hits_and_misses_are_counted() {
     let world = World::new(mainstay_redis::Settings::new(Target::Memory));
-    world.ok("set", serde_json::json!({"key": "a", "value": "1"})).await;
+    world
+        .ok("set", serde_json::json!({"key": "a", "value": "1"}))
+        .await;
     world.ok("get", serde_json::json!({"key": "a"})).await;
     world.ok("get", serde_json::json!({"key": "b"})).await;
-    world.ok("hget", serde_json::json!({"key": "b", "field": "f"})).await;
+    world
+        .ok("hget", serde_json::json!({"key": "b", "field": "f"}))
+        .await;
     assert_eq!((world.redis.hits(), world.redis.misses()), (1, 2));
 }
