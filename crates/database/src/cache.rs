@@ -21,7 +21,10 @@ pub struct CacheSettings {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        Self { bytes: 64 << 20, max_stale: Duration::from_secs(24 * 3600) }
+        Self {
+            bytes: 64 << 20,
+            max_stale: Duration::from_secs(24 * 3600),
+        }
     }
 }
 
@@ -52,7 +55,10 @@ struct Entry {
 
 impl Cache {
     pub(crate) fn new(settings: CacheSettings) -> Self {
-        Self { settings, state: Mutex::default() }
+        Self {
+            settings,
+            state: Mutex::default(),
+        }
     }
 
     /// Keeps the result, unless it alone would take more than an eighth of the space.
@@ -67,7 +73,15 @@ impl Cache {
         state.next += 1;
         state.bytes += bytes;
         state.order.insert(order, key);
-        state.entries.insert(key, Entry { rows, stored: now, order, bytes });
+        state.entries.insert(
+            key,
+            Entry {
+                rows,
+                stored: now,
+                order,
+                bytes,
+            },
+        );
         while state.bytes > self.settings.bytes
             && let Some((_, oldest)) = state.order.first_key_value()
         {
@@ -119,8 +133,17 @@ pub(crate) fn key(caller: CallerId, statement: &Statement) -> Key {
 
 /// Bytes that the rows take in memory, roughly.
 fn size_of(rows: &Rows) -> usize {
-    let columns: usize = rows.columns.iter().map(|column| 64 + column.name.len() + column.r#type.len()).sum();
-    256 + columns + rows.rows.iter().map(|row| 24 + row.iter().map(size_of_value).sum::<usize>()).sum::<usize>()
+    let columns: usize = rows
+        .columns
+        .iter()
+        .map(|column| 64 + column.name.len() + column.r#type.len())
+        .sum();
+    256 + columns
+        + rows
+            .rows
+            .iter()
+            .map(|row| 24 + row.iter().map(size_of_value).sum::<usize>())
+            .sum::<usize>()
 }
 
 fn size_of_value(value: &Value) -> usize {
@@ -129,7 +152,10 @@ fn size_of_value(value: &Value) -> usize {
             Value::Null | Value::Bool(_) | Value::Number(_) => 0,
             Value::String(text) => text.len(),
             Value::Array(items) => items.iter().map(size_of_value).sum(),
-            Value::Object(map) => map.iter().map(|(key, value)| 48 + key.len() + size_of_value(value)).sum(),
+            Value::Object(map) => map
+                .iter()
+                .map(|(key, value)| 48 + key.len() + size_of_value(value))
+                .sum(),
         }
 }
 
@@ -141,7 +167,10 @@ mod tests {
     const DAY: Duration = Duration::from_secs(24 * 3600);
 
     fn rows(text: &str) -> Arc<Rows> {
-        Arc::new(Rows { columns: Vec::new(), rows: vec![vec![json!(text)]] })
+        Arc::new(Rows {
+            columns: Vec::new(),
+            rows: vec![vec![json!(text)]],
+        })
     }
 
     fn at(age: Duration) -> Moment {
@@ -164,7 +193,10 @@ mod tests {
             key(CallerId(1), &Statement::new("SELECT $1", [json!(1)])),
             key(CallerId(2), &Statement::new("SELECT $1", [json!(1)])),
             key(CallerId(1), &Statement::new("SELECT $1", [json!("1")])),
-            key(CallerId(1), &Statement::new("SELECT $1", [json!(1), json!(null)])),
+            key(
+                CallerId(1),
+                &Statement::new("SELECT $1", [json!(1), json!(null)]),
+            ),
             key(CallerId(1), &Statement::new("SELECT $11", [])),
         ];
         for (index, key) in keys.iter().enumerate() {
@@ -174,7 +206,10 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_the_oldest_goes_first() {
-        let cache = Cache::new(CacheSettings { bytes: 16_000, max_stale: DAY });
+        let cache = Cache::new(CacheSettings {
+            bytes: 16_000,
+            max_stale: DAY,
+        });
         let key = |n: u64| key(CallerId(n), &Statement::new("SELECT 1", []));
         for n in 0..100 {
             cache.put(key(n), rows(&"x".repeat(1000)), at(Duration::ZERO));
@@ -183,6 +218,10 @@ mod tests {
         assert!(cache.get(&key(0), at(Duration::ZERO)).is_none());
         assert!(cache.get(&key(99), at(Duration::ZERO)).is_some());
         cache.put(key(99), rows(&"x".repeat(3000)), at(Duration::ZERO));
-        assert_eq!(cache.get(&key(99), at(Duration::ZERO)).unwrap().0, rows(&"x".repeat(1000)), "too large to keep");
+        assert_eq!(
+            cache.get(&key(99), at(Duration::ZERO)).unwrap().0,
+            rows(&"x".repeat(1000)),
+            "too large to keep"
+        );
     }
 }

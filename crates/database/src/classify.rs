@@ -69,10 +69,14 @@ fn sqlstate(code: &str, stage: Stage) -> Verdict {
 pub(crate) fn sqlite(code: rusqlite::ErrorCode) -> Verdict {
     use rusqlite::ErrorCode::*;
     match code {
-        DatabaseBusy | DatabaseLocked | OperationInterrupted | FileLockingProtocolFailed => Verdict::SLOW,
+        DatabaseBusy | DatabaseLocked | OperationInterrupted | FileLockingProtocolFailed => {
+            Verdict::SLOW
+        }
         DiskFull | OutOfMemory => Verdict::overload(None),
         CannotOpen | PermissionDenied | NotADatabase => Verdict::failure(Config),
-        SystemIoFailure | DatabaseCorrupt | InternalMalfunction | ApiMisuse => Verdict::failure(Internal),
+        SystemIoFailure | DatabaseCorrupt | InternalMalfunction | ApiMisuse => {
+            Verdict::failure(Internal)
+        }
         _ => Verdict::SUCCESS,
     }
 }
@@ -114,17 +118,34 @@ mod tests {
             ("XX000", failure(Internal), failure(Internal)),
             ("XX001", failure(Internal), failure(Internal)),
         ] {
-            assert_eq!(postgres(Signal::SqlState(code), Stage::Statement), statement, "{code} in a statement");
-            assert_eq!(postgres(Signal::SqlState(code), Stage::Connecting), connecting, "{code} while connecting");
+            assert_eq!(
+                postgres(Signal::SqlState(code), Stage::Statement),
+                statement,
+                "{code} in a statement"
+            );
+            assert_eq!(
+                postgres(Signal::SqlState(code), Stage::Connecting),
+                connecting,
+                "{code} while connecting"
+            );
         }
     }
 
     #[test]
     fn everything_but_a_sqlstate_has_its_verdict() {
         for (signal, verdict) in [
-            (Signal::Io(io::ErrorKind::ConnectionRefused), Verdict::failure(Connect)),
-            (Signal::Io(io::ErrorKind::ConnectionReset), Verdict::failure(Connect)),
-            (Signal::Io(io::ErrorKind::TimedOut), Verdict::failure(Timeout)),
+            (
+                Signal::Io(io::ErrorKind::ConnectionRefused),
+                Verdict::failure(Connect),
+            ),
+            (
+                Signal::Io(io::ErrorKind::ConnectionReset),
+                Verdict::failure(Connect),
+            ),
+            (
+                Signal::Io(io::ErrorKind::TimedOut),
+                Verdict::failure(Timeout),
+            ),
             (Signal::Closed, Verdict::failure(Connect)),
             (Signal::Tls, Verdict::failure(Config)),
             (Signal::Authentication, Verdict::failure(Config)),

@@ -8,12 +8,16 @@ use crate::sqlite::Sqlite;
 use crate::statement::{Isolation, Rows, Statement, Written};
 
 pub(crate) enum Driver {
-    Postgres(Postgres),
+    Postgres(Box<Postgres>),
     Sqlite(Sqlite),
 }
 
 impl Driver {
-    pub(crate) async fn read(&self, attempt: &Attempt, statement: &Statement) -> Result<Rows, Fault> {
+    pub(crate) async fn read(
+        &self,
+        attempt: &Attempt,
+        statement: &Statement,
+    ) -> Result<Rows, Fault> {
         match self {
             Self::Postgres(postgres) => postgres.read(attempt, statement).await,
             Self::Sqlite(sqlite) => sqlite.read(attempt, statement).await,

@@ -22,7 +22,13 @@ pub(crate) struct Fault {
 
 impl Fault {
     pub(crate) fn new(verdict: Verdict, error: Error) -> Self {
-        Self { verdict, error, unanswered: false, read_only: false, abandon: false }
+        Self {
+            verdict,
+            error,
+            unanswered: false,
+            read_only: false,
+            abandon: false,
+        }
     }
 
     /// A mistake in the request: the database is fine.
@@ -32,18 +38,26 @@ impl Fault {
 
     /// The same, found while rows were still coming.
     pub(crate) fn midway(error: Error) -> Self {
-        Self { abandon: true, ..Self::request(error) }
+        Self {
+            abandon: true,
+            ..Self::request(error)
+        }
     }
 
     /// A result over its bound.
     pub(crate) fn too_large(limit: impl std::fmt::Display) -> Self {
-        let detail = format!("the result has more than {limit}: ask for less, or page through it with LIMIT");
+        let detail = format!(
+            "the result has more than {limit}: ask for less, or page through it with LIMIT"
+        );
         Self::midway(Error::new(ErrorKind::TooLarge, detail).dependency(DATABASE))
     }
 
     /// Names the field as a part of `operations[index]`.
     pub(crate) fn in_operation(mut self, index: usize) -> Self {
-        self.error.field = self.error.field.map(|field| format!("operations[{index}].{field}"));
+        self.error.field = self
+            .error
+            .field
+            .map(|field| format!("operations[{index}].{field}"));
         self
     }
 }

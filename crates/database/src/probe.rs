@@ -17,7 +17,11 @@ const PATIENCE: Duration = Duration::from_secs(5);
 #[async_trait]
 impl Probe for Replica {
     async fn check(&self) -> Result<(), Verdict> {
-        self.driver.probe().await.map(drop).map_err(|fault| fault.verdict)
+        self.driver
+            .probe()
+            .await
+            .map(drop)
+            .map_err(|fault| fault.verdict)
     }
 }
 
@@ -51,16 +55,19 @@ pub struct Checked {
 impl Database {
     /// Tries each endpoint on a new connection, past its breaker: for a person who wants to know what is wrong.
     pub async fn check(&self) -> Vec<Checked> {
-        let mut checked = vec![self.check_one("database", self.primary_driver()).await];
-        if let Some(replica) = self.replica_driver() {
-            checked.push(self.check_one("database/replica", replica).await);
+        let mut checked = vec![self.check_one("database", &self.primary.driver).await];
+        if let Some(replica) = &self.replica {
+            checked.push(self.check_one("database/replica", &replica.driver).await);
         }
         checked
     }
 
     async fn check_one(&self, endpoint: &str, driver: &Driver) -> Checked {
         let clock = self.guard().clock();
-        let result = match clock.until(clock.now() + PATIENCE, driver.probe_anew()).await {
+        let result = match clock
+            .until(clock.now() + PATIENCE, driver.probe_anew())
+            .await
+        {
             Ok(Ok(read_only)) => Ok(describe(driver, read_only)),
             Ok(Err(fault)) => Err(fault.error),
             Err(_elapsed) => Err(Error::unavailable(
@@ -68,7 +75,10 @@ impl Database {
                 "the server accepts connections and does not answer: see whether it hangs",
             )),
         };
-        Checked { endpoint: endpoint.to_owned(), result }
+        Checked {
+            endpoint: endpoint.to_owned(),
+            result,
+        }
     }
 }
 
@@ -77,6 +87,10 @@ fn describe(driver: &Driver, read_only: bool) -> String {
         Driver::Postgres(_) => "PostgreSQL",
         Driver::Sqlite(_) => "SQLite, embedded",
     };
-    let writes = if read_only { "read-only" } else { "takes writes" };
+    let writes = if read_only {
+        "read-only"
+    } else {
+        "takes writes"
+    };
     format!("{engine}: answers, {writes}")
 }

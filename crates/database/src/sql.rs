@@ -7,7 +7,11 @@
 //! Limit: a name that is put together inside the database (dynamic SQL in a function) isn't seen here. On SQLite the
 //! authorizer sees it; on PostgreSQL Mainstay keeps nothing, and the role's rights decide.
 
+mod lexer;
+
 use mainstay_runtime::{Error, ErrorKind};
+
+use lexer::{Lexer, Token};
 
 /// Whose lexical rules apply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,20 +22,31 @@ pub(crate) enum Dialect {
 
 /// First words of statements that control the transaction, the session or the server's files.
 const REFUSED: [&str; 24] = [
-    "abort", "attach", "begin", "checkpoint", "commit", "copy", "deallocate", "detach", "discard", "do", "end",
-    "execute", "listen", "load", "pragma", "prepare", "release", "reset", "rollback", "savepoint", "set", "start",
-    "unlisten", "vacuum",
+    "abort",
+    "attach",
+    "begin",
+    "checkpoint",
+    "commit",
+    "copy",
+    "deallocate",
+    "detach",
+    "discard",
+    "do",
+    "end",
+    "execute",
+    "listen",
+    "load",
+    "pragma",
+    "prepare",
+    "release",
+    "reset",
+    "rollback",
+    "savepoint",
+    "set",
+    "start",
+    "unlisten",
+    "vacuum",
 ];
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Token<'a> {
-    Word(&'a str),
-    Quoted(&'a str),
-    /// `U&"…"`, whose name only the database can read.
-    Escaped,
-    Semicolon,
-    Other(char),
-}
 
 /// Refuses what must not reach the database, whatever the database would say.
 ///
@@ -39,9 +54,17 @@ enum Token<'a> {
 /// `InvalidInput` or `Forbidden`, both naming the field `query`.
 pub(crate) fn check(query: &str, dialect: Dialect) -> Result<(), Error> {
     if query.contains('\0') {
-        return Err(Error::invalid("query", "a statement can't hold the character U+0000"));
+        return Err(Error::invalid(
+            "query",
+            "a statement can't hold the character U+0000",
+        ));
     }
-    let mut tokens = Lexer { rest: query, dialect }.filter(|token| *token != Token::Semicolon).peekable();
+    let mut tokens = Lexer {
+        rest: query,
+        dialect,
+    }
+    .filter(|token| *token != Token::Semicolon)
+    .peekable();
     match tokens.peek() {
         None => return Err(Error::invalid("query", "there is no statement in it")),
         Some(Token::Word(word)) if is_refused(word) => return Err(refused(word)),
@@ -57,7 +80,10 @@ pub(crate) fn check(query: &str, dialect: Dialect) -> Result<(), Error> {
 
 /// The statement without what follows its last token, a closing semicolon included.
 pub(crate) fn without_semicolon(query: &str, dialect: Dialect) -> &str {
-    let mut lexer = Lexer { rest: query, dialect };
+    let mut lexer = Lexer {
+        rest: query,
+        dialect,
+    };
     let mut end = 0;
     while let Some(token) = lexer.next() {
         if token != Token::Semicolon {
@@ -68,31 +94,49 @@ pub(crate) fn without_semicolon(query: &str, dialect: Dialect) -> &str {
 }
 
 fn is_refused(word: &str) -> bool {
-    REFUSED.iter().any(|refused| word.eq_ignore_ascii_case(refused))
+    REFUSED
+        .iter()
+        .any(|refused| word.eq_ignore_ascii_case(refused))
 }
 
 fn refused(word: &str) -> Error {
     let word = word.to_ascii_uppercase();
     let detail = match word.as_str() {
         "BEGIN" | "START" | "COMMIT" | "END" | "ROLLBACK" | "ABORT" | "SAVEPOINT" | "RELEASE" => {
-            format!("{word} is refused: Mainstay opens and ends transactions; send the statements as one transaction")
+            format!(
+                "{word} is refused: Mainstay opens and ends transactions; send the statements as one transaction"
+            )
         }
         _ => format!("{word} is refused: it changes the session or reaches beyond the data"),
     };
     Error::new(ErrorKind::Forbidden, detail).field("query")
 }
 
-fn check_name(previous: Option<Token<'_>>, token: Token<'_>, dialect: Dialect) -> Result<(), Error> {
+fn check_name(
+    previous: Option<Token<'_>>,
+    token: Token<'_>,
+    dialect: Dialect,
+) -> Result<(), Error> {
     let reserved = match (previous, token) {
-        (Some(Token::Word(name) | Token::Quoted(name)), Token::Other('.')) => name.eq_ignore_ascii_case("mainstay"),
+        (Some(Token::Word(name) | Token::Quoted(name)), Token::Other('.')) => {
+            name.eq_ignore_ascii_case("mainstay")
+        }
         (_, Token::Escaped) => {
-            return Err(Error::invalid("query", "names in the form U&\"…\" are refused: write the characters themselves"));
+            return Err(Error::invalid(
+                "query",
+                "names in the form U&\"…\" are refused: write the characters themselves",
+            ));
         }
         (_, Token::Word(name) | Token::Quoted(name)) => is_reserved(name, dialect),
+        // SQLite takes a literal as a new name, and doesn't show that to the authorizer.
+        (Some(Token::Word(to)), Token::Literal(name)) if dialect == Dialect::Sqlite => {
+            to.eq_ignore_ascii_case("to") && is_reserved(name, dialect)
+        }
         _ => false,
     };
     if reserved {
-        let detail = "the schema mainstay, and names that begin with mainstay_ or sqlite_, are reserved";
+        let detail =
+            "the schema mainstay, and names that begin with mainstay_ or sqlite_, are reserved";
         return Err(Error::new(ErrorKind::Forbidden, detail).field("query"));
     }
     Ok(())
@@ -100,137 +144,22 @@ fn check_name(previous: Option<Token<'_>>, token: Token<'_>, dialect: Dialect) -
 
 /// Whether a table of this name is Mainstay's own, or the database's.
 pub(crate) fn is_reserved(name: &str, dialect: Dialect) -> bool {
-    const READABLE: [&str; 4] = ["sqlite_schema", "sqlite_master", "sqlite_version", "sqlite_source_id"];
-    let begins = |prefix: &str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    let readable = || READABLE.iter().any(|readable| name.eq_ignore_ascii_case(readable));
+    const READABLE: [&str; 4] = [
+        "sqlite_schema",
+        "sqlite_master",
+        "sqlite_version",
+        "sqlite_source_id",
+    ];
+    let begins = |prefix: &str| {
+        name.get(..prefix.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    let readable = || {
+        READABLE
+            .iter()
+            .any(|readable| name.eq_ignore_ascii_case(readable))
+    };
     begins("mainstay_") || (dialect == Dialect::Sqlite && begins("sqlite_") && !readable())
-}
-
-/// Tokens without white space, comments, literals and numbers.
-struct Lexer<'a> {
-    rest: &'a str,
-    dialect: Dialect,
-}
-
-impl<'a> Iterator for Lexer<'a> {
-    type Item = Token<'a>;
-
-    fn next(&mut self) -> Option<Token<'a>> {
-        self.skip_blank();
-        let first = self.rest.chars().next()?;
-        let postgres = self.dialect == Dialect::Postgres;
-        Some(match first {
-            ';' => {
-                self.take(1);
-                Token::Semicolon
-            }
-            '\'' => self.literal(1, false),
-            'e' | 'E' if postgres && self.rest[1..].starts_with('\'') => self.literal(2, true),
-            'u' | 'U' if postgres && self.rest[1..].starts_with("&\"") => {
-                self.take(2);
-                Token::Escaped
-            }
-            '"' => self.quoted('"'),
-            '`' if !postgres => self.quoted('`'),
-            '[' if !postgres => self.quoted(']'),
-            '$' if postgres => self.dollar(),
-            c if c.is_alphabetic() || c == '_' || !c.is_ascii() => Token::Word(self.take(self.word_length())),
-            c if c.is_ascii_digit() => {
-                self.take(self.word_length());
-                Token::Other('0')
-            }
-            c => {
-                self.take(c.len_utf8());
-                Token::Other(c)
-            }
-        })
-    }
-}
-
-impl<'a> Lexer<'a> {
-    fn take(&mut self, bytes: usize) -> &'a str {
-        let (taken, rest) = self.rest.split_at(bytes);
-        self.rest = rest;
-        taken
-    }
-
-    fn word_length(&self) -> usize {
-        let part = |c: char| c.is_alphanumeric() || c == '_' || c == '$' || !c.is_ascii();
-        self.rest.find(|c| !part(c)).unwrap_or(self.rest.len())
-    }
-
-    fn skip_blank(&mut self) {
-        loop {
-            self.rest = self.rest.trim_start_matches(|c: char| c.is_ascii_whitespace() || c == '\u{b}');
-            if self.rest.starts_with("--") {
-                self.take(self.rest.find('\n').unwrap_or(self.rest.len()));
-            } else if self.rest.starts_with("/*") {
-                self.take(comment_length(self.rest, self.dialect == Dialect::Postgres));
-            } else {
-                return;
-            }
-        }
-    }
-
-    /// A string literal that opens after `prefix` bytes. An unclosed one reaches to the end: the database refuses it.
-    fn literal(&mut self, prefix: usize, backslashes: bool) -> Token<'a> {
-        let bytes = self.rest.as_bytes();
-        let mut at = prefix;
-        while at < bytes.len() {
-            match bytes[at] {
-                b'\\' if backslashes => at += 2,
-                b'\'' if bytes.get(at + 1) == Some(&b'\'') => at += 2,
-                b'\'' => break,
-                _ => at += 1,
-            }
-        }
-        // An escape may end amid a character; the next boundary is the same literal's.
-        let mut end = (at + 1).min(bytes.len());
-        while !self.rest.is_char_boundary(end) {
-            end += 1;
-        }
-        self.take(end);
-        Token::Other('\'')
-    }
-
-    fn quoted(&mut self, close: char) -> Token<'a> {
-        let inner = &self.rest[1..];
-        let length = inner.find(close).unwrap_or(inner.len());
-        let name = &inner[..length];
-        self.take((length + 2).min(self.rest.len()));
-        Token::Quoted(name)
-    }
-
-    /// `$1`, or `$tag$ … $tag$`.
-    fn dollar(&mut self) -> Token<'a> {
-        let tag_end = self.rest[1..].find(|c: char| !(c.is_alphanumeric() || c == '_' || !c.is_ascii()));
-        let opens = tag_end.filter(|end| {
-            self.rest[1 + end..].starts_with('$') && !self.rest[1..].starts_with(|c: char| c.is_ascii_digit())
-        });
-        let length = match opens {
-            None => 1,
-            Some(end) => {
-                let (tag, body) = self.rest.split_at(end + 2);
-                body.find(tag).map_or(self.rest.len(), |at| at + 2 * tag.len())
-            }
-        };
-        self.take(length);
-        Token::Other('$')
-    }
-}
-
-/// Length of the comment that `text` begins with. PostgreSQL's comments nest.
-fn comment_length(text: &str, nests: bool) -> usize {
-    let bytes = text.as_bytes();
-    let (mut at, mut depth) = (2, 1);
-    while at < bytes.len() && depth > 0 {
-        match &bytes[at..] {
-            [b'*', b'/', ..] => (at, depth) = (at + 2, depth - 1),
-            [b'/', b'*', ..] if nests => (at, depth) = (at + 2, depth + 1),
-            _ => at += 1,
-        }
-    }
-    at
 }
 
 #[cfg(test)]
@@ -253,32 +182,85 @@ mod tests {
 
     #[test]
     fn session_control_is_refused_behind_blanks_comments_and_semicolons() {
-        let queries = ["COMMIT", " \n\tcommit", "--x\nROLLBACK", "/* a /* b */ c */ SET x = 1", ";;COPY t FROM stdin",
-            "do $$begin end$$", "/**/begin", "VACUUM", "Listen x", ""];
+        let queries = [
+            "COMMIT",
+            " \n\tcommit",
+            "--x\nROLLBACK",
+            "/* a /* b */ c */ SET x = 1",
+            ";;COPY t FROM stdin",
+            "do $$begin end$$",
+            "/**/begin",
+            "VACUUM",
+            "Listen x",
+            "",
+        ];
         refusals(Dialect::Postgres, &queries);
-        refusals(Dialect::Sqlite, &["PRAGMA user_version", "attach 'x' as y", "/* a /* b */ begin", "VACUUM INTO 'x'", "-- only"]);
+        refusals(
+            Dialect::Sqlite,
+            &[
+                "PRAGMA user_version",
+                "attach 'x' as y",
+                "/* a /* b */ begin",
+                "VACUUM INTO 'x'",
+                "-- only",
+            ],
+        );
     }
 
     #[test]
     fn words_inside_literals_comments_and_names_mean_nothing() {
-        let queries = ["SELECT 'COMMIT; mainstay_x'", "SELECT $$mainstay_x$$, $a$ $$ mainstay. $a$", "SELECT E'\\'mainstay_x'",
-            "SELECT 1 -- mainstay_x", "SELECT \"commit\" FROM settle", "SELECT $1::text || $2", "SELECT 'it''s mainstay_x'",
-            "WITH a AS (SELECT 1) SELECT * FROM a", "SELECT mainstay FROM t", "SELECT u & 3", "(SELECT 1)", "SELECT 'ñ', \"ñandú\""];
+        let queries = [
+            "SELECT 'COMMIT; mainstay_x'",
+            "SELECT $$mainstay_x$$, $a$ $$ mainstay. $a$",
+            "SELECT E'\\'mainstay_x'",
+            "SELECT 1 -- mainstay_x",
+            "SELECT \"commit\" FROM settle",
+            "SELECT $1::text || $2",
+            "SELECT 'it''s mainstay_x'",
+            "WITH a AS (SELECT 1) SELECT * FROM a",
+            "SELECT mainstay FROM t",
+            "SELECT u & 3",
+            "(SELECT 1)",
+            "SELECT 'ñ', \"ñandú\"",
+        ];
         passes(Dialect::Postgres, &queries);
-        passes(Dialect::Sqlite, &["SELECT [a b], `c` FROM t WHERE x = $1 AND y = ?2", "SELECT * FROM sqlite_schema"]);
+        passes(
+            Dialect::Sqlite,
+            &[
+                "SELECT [a b], `c` FROM t WHERE x = $1 AND y = ?2",
+                "SELECT * FROM sqlite_schema",
+            ],
+        );
     }
 
     #[test]
     fn reserved_names_are_refused_however_they_are_written() {
-        let queries = ["SELECT * FROM mainstay.t", "SELECT * FROM \"mainstay\".t", "SELECT * FROM MAINSTAY_cache",
-            "SELECT * FROM mainstay . t", "DROP TABLE \"Mainstay_x\"", "SELECT * FROM U&\"m\\0061instay_x\""];
+        let queries = [
+            "SELECT * FROM mainstay.t",
+            "SELECT * FROM \"mainstay\".t",
+            "SELECT * FROM MAINSTAY_cache",
+            "SELECT * FROM mainstay . t",
+            "DROP TABLE \"Mainstay_x\"",
+            "SELECT * FROM U&\"m\\0061instay_x\"",
+        ];
         refusals(Dialect::Postgres, &queries);
-        refusals(Dialect::Sqlite, &["SELECT * FROM [mainstay_x]", "DELETE FROM `mainstay_x`", "UPDATE sqlite_sequence SET seq = 0"]);
+        refusals(
+            Dialect::Sqlite,
+            &[
+                "SELECT * FROM [mainstay_x]",
+                "DELETE FROM `mainstay_x`",
+                "UPDATE sqlite_sequence SET seq = 0",
+            ],
+        );
     }
 
     #[test]
     fn a_closing_semicolon_and_what_follows_it_is_cut() {
-        for (query, cut) in [("SELECT 1", "SELECT 1"), ("SELECT 1 ; -- x", "SELECT 1"), ("SELECT ';' /* ; */;;", "SELECT ';'")] {
+        for (query, cut) in [
+            ("SELECT 1", "SELECT 1"),
+            ("SELECT 1 ; -- x", "SELECT 1"),
+            ("SELECT ';' /* ; */;;", "SELECT ';'"),
+        ] {
             assert_eq!(without_semicolon(query, Dialect::Postgres), cut);
         }
     }

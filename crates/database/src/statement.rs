@@ -19,7 +19,10 @@ pub struct Statement {
 impl Statement {
     /// A statement and its parameters.
     pub fn new(query: impl Into<String>, params: impl Into<Vec<Value>>) -> Self {
-        Self { query: query.into(), params: params.into() }
+        Self {
+            query: query.into(),
+            params: params.into(),
+        }
     }
 }
 
@@ -105,6 +108,9 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rows: 10_000, bytes: 8 << 20 }
+        Self {
+            rows: 10_000,
+            bytes: 8 << 20,
+        }
     }
 }

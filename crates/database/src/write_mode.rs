@@ -23,7 +23,11 @@ pub(crate) struct Primary {
 
 impl Primary {
     pub(crate) fn new(guard: Guard, driver: Driver) -> Self {
-        Self { guard, driver, refuses_writes: AtomicBool::new(false) }
+        Self {
+            guard,
+            driver,
+            refuses_writes: AtomicBool::new(false),
+        }
     }
 
     /// Read-only unless the breaker is closed and the server takes writes. A breaker in shadow mode rejects nothing.
@@ -39,7 +43,10 @@ impl Primary {
     /// The server takes no writes. A task ends this when it does again; it ends with the primary, too.
     pub(crate) fn set_read_only(self: &Arc<Self>) {
         if !self.refuses_writes.swap(true, Ordering::Relaxed) {
-            tracing::warn!(dependency = "database", "the server takes no writes: read-only mode");
+            tracing::warn!(
+                dependency = "database",
+                "the server takes no writes: read-only mode"
+            );
             tokio::spawn(watch(Arc::downgrade(self)));
         }
     }
@@ -51,7 +58,9 @@ impl Primary {
 
     async fn takes_writes(&self) -> bool {
         let clock = self.guard.clock();
-        let checked = clock.until(clock.now() + CHECK_EVERY, self.driver.probe_anew()).await;
+        let checked = clock
+            .until(clock.now() + CHECK_EVERY, self.driver.probe_anew())
+            .await;
         matches!(checked, Ok(Ok(false)))
     }
 }

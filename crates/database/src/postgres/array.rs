@@ -25,12 +25,21 @@ pub(super) fn encode(element: &Type, items: &[Value], place: &str) -> Result<Str
     Ok(literal)
 }
 
-fn push_element(literal: &mut String, element: &Type, item: &Value, place: &str) -> Result<(), Error> {
+fn push_element(
+    literal: &mut String,
+    element: &Type,
+    item: &Value,
+    place: &str,
+) -> Result<(), Error> {
     let Some(text) = params::encode(element, item, place)? else {
         literal.push_str("NULL");
         return Ok(());
     };
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
+    if !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'-')
+    {
         literal.push_str(&text);
         return Ok(());
     }
@@ -62,11 +71,19 @@ pub(super) fn decode(element: &Type, raw: &[u8]) -> Result<Value, Malformed> {
     decode_dimension(element, &lengths, &mut raw)
 }
 
-fn decode_dimension(element: &Type, lengths: &[usize], raw: &mut &[u8]) -> Result<Value, Malformed> {
+fn decode_dimension(
+    element: &Type,
+    lengths: &[usize],
+    raw: &mut &[u8],
+) -> Result<Value, Malformed> {
     let Some((length, inner)) = lengths.split_first() else {
-        let Ok(length) = usize::try_from(values::take_i32(raw)?) else { return Ok(Value::Null) };
+        let Ok(length) = usize::try_from(values::take_i32(raw)?) else {
+            return Ok(Value::Null);
+        };
         return values::decode(element, values::take(raw, length)?);
     };
-    let items: Result<Vec<Value>, _> = (0..*length).map(|_| decode_dimension(element, inner, raw)).collect();
+    let items: Result<Vec<Value>, _> = (0..*length)
+        .map(|_| decode_dimension(element, inner, raw))
+        .collect();
     items.map(Value::Array)
 }

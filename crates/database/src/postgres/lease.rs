@@ -30,11 +30,18 @@ pub(super) struct Lease {
 
 impl Lease {
     pub(super) fn new(object: Object, tls: Tls, clock: Clock) -> Self {
-        Self { cancel: object.cancel_token(), object: Some(object), tls, clock }
+        Self {
+            cancel: object.cancel_token(),
+            object: Some(object),
+            tls,
+            clock,
+        }
     }
 
     pub(super) fn client(&self) -> &Client {
-        self.object.as_ref().expect("only the methods that consume the lease take the connection")
+        self.object
+            .as_ref()
+            .expect("only the methods that consume the lease take the connection")
     }
 
     /// Gives the connection back as it is.
@@ -46,7 +53,9 @@ impl Lease {
     pub(super) fn give_back_after(self, tidy: &'static str) {
         let clock = self.clock;
         tokio::spawn(async move {
-            let tidied = clock.until(clock.now() + GRACE, self.client().batch_execute(tidy)).await;
+            let tidied = clock
+                .until(clock.now() + GRACE, self.client().batch_execute(tidy))
+                .await;
             if matches!(tidied, Ok(Ok(()))) {
                 self.give_back();
             }
@@ -57,14 +66,18 @@ impl Lease {
 impl Drop for Lease {
     /// The attempt was abandoned: its statement must not run on, and the connection's state is unknown.
     fn drop(&mut self) {
-        let (Some(object), Ok(handle)) = (self.object.take(), Handle::try_current()) else { return };
+        let (Some(object), Ok(handle)) = (self.object.take(), Handle::try_current()) else {
+            return;
+        };
         let client = Object::take(object);
         if client.is_closed() {
             return;
         }
         let (cancel, tls, clock) = (self.cancel.clone(), self.tls.clone(), self.clock);
         handle.spawn(async move {
-            let _ = clock.until(clock.now() + GRACE, cancel.cancel_query(tls)).await;
+            let _ = clock
+                .until(clock.now() + GRACE, cancel.cancel_query(tls))
+                .await;
             // Kept until here, so that the server has nobody else's statement under this number.
             drop(client);
         });

@@ -30,11 +30,19 @@ fn text(digits: &[i16], weight: i32, negative: bool, scale: usize) -> String {
     // The base-10000 digit that stands for 10000^power.
     let digit = |power: i32| {
         let index = usize::try_from(weight - power).ok();
-        index.and_then(|index| digits.get(index)).copied().unwrap_or(0)
+        index
+            .and_then(|index| digits.get(index))
+            .copied()
+            .unwrap_or(0)
     };
     let mut text = String::from(if negative { "-" } else { "" });
-    let mut write = |arguments: std::fmt::Arguments<'_>| text.write_fmt(arguments).expect("a String takes any text");
-    write(format_args!("{}", if weight < 0 { 0 } else { digit(weight) }));
+    let mut write = |arguments: std::fmt::Arguments<'_>| {
+        text.write_fmt(arguments).expect("a String takes any text")
+    };
+    write(format_args!(
+        "{}",
+        if weight < 0 { 0 } else { digit(weight) }
+    ));
     for power in (0..weight).rev() {
         write(format_args!("{:04}", digit(power)));
     }

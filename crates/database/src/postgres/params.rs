@@ -24,8 +24,14 @@ impl std::fmt::Debug for Param {
 }
 
 impl ToSql for Param {
-    fn to_sql(&self, _: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
-        let Some(text) = &self.0 else { return Ok(IsNull::Yes) };
+    fn to_sql(
+        &self,
+        _: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        let Some(text) = &self.0 else {
+            return Ok(IsNull::Yes);
+        };
         out.put_slice(text.as_bytes());
         Ok(IsNull::No)
     }
@@ -34,7 +40,11 @@ impl ToSql for Param {
         true
     }
 
-    fn to_sql_checked(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+    fn to_sql_checked(
+        &self,
+        ty: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
         self.to_sql(ty, out)
     }
 
@@ -50,7 +60,10 @@ impl ToSql for Param {
 pub(super) fn encode_all(types: &[Type], values: &[Value]) -> Result<Vec<Param>, Error> {
     if types.len() != values.len() {
         let (wanted, given) = (types.len(), values.len());
-        return Err(Error::invalid("params", format!("the statement takes {wanted} parameters, {given} were given")));
+        return Err(Error::invalid(
+            "params",
+            format!("the statement takes {wanted} parameters, {given} were given"),
+        ));
     }
     let encode = |(index, (ty, value))| encode(ty, value, &format!("params[{index}]")).map(Param);
     types.iter().zip(values).enumerate().map(encode).collect()
@@ -68,10 +81,20 @@ pub(super) fn encode(ty: &Type, value: &Value, place: &str) -> Result<Option<Str
         return array::encode(element, items, place).map(Some);
     }
     let text = scalar(ty, value).map_err(|expected| {
-        Error::invalid(place, format!("expected {expected} for type {}, got {}", ty.name(), kind(value)))
+        Error::invalid(
+            place,
+            format!(
+                "expected {expected} for type {}, got {}",
+                ty.name(),
+                kind(value)
+            ),
+        )
     })?;
     if text.contains('\0') {
-        return Err(Error::invalid(place, "PostgreSQL's text can't hold the character U+0000"));
+        return Err(Error::invalid(
+            place,
+            "PostgreSQL's text can't hold the character U+0000",
+        ));
     }
     Ok(Some(text))
 }
@@ -80,17 +103,39 @@ type Expected = &'static str;
 
 fn scalar(ty: &Type, value: &Value) -> Result<String, Expected> {
     match *ty {
-        Type::BOOL => value.as_bool().map(|b| b.to_string()).ok_or("true or false"),
-        Type::INT2 => integer(value, i16::MIN.into(), i16::MAX.into(), "a whole number from -32768 to 32767"),
-        Type::INT4 => integer(value, i32::MIN.into(), i32::MAX.into(), "a whole number from -2147483648 to 2147483647"),
-        Type::INT8 => integer(value, i64::MIN, i64::MAX, "a whole number of 64 bits, as number or text"),
+        Type::BOOL => value
+            .as_bool()
+            .map(|b| b.to_string())
+            .ok_or("true or false"),
+        Type::INT2 => integer(
+            value,
+            i16::MIN.into(),
+            i16::MAX.into(),
+            "a whole number from -32768 to 32767",
+        ),
+        Type::INT4 => integer(
+            value,
+            i32::MIN.into(),
+            i32::MAX.into(),
+            "a whole number from -2147483648 to 2147483647",
+        ),
+        Type::INT8 => integer(
+            value,
+            i64::MIN,
+            i64::MAX,
+            "a whole number of 64 bits, as number or text",
+        ),
         Type::FLOAT4 | Type::FLOAT8 => float(value),
         Type::NUMERIC => numeric(value),
         Type::JSON | Type::JSONB => Ok(value.to_string()),
         Type::BYTEA => bytea(value),
-        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => value.as_str().map(str::to_owned).ok_or("a string"),
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => {
+            value.as_str().map(str::to_owned).ok_or("a string")
+        }
         Type::UUID => uuid(value),
-        _ if matches!(ty.kind(), Kind::Array(_)) => value.as_str().map(str::to_owned).ok_or("an array"),
+        _ if matches!(ty.kind(), Kind::Array(_)) => {
+            value.as_str().map(str::to_owned).ok_or("an array")
+        }
         _ => other(value),
     }
 }
@@ -101,7 +146,10 @@ fn integer(value: &Value, low: i64, high: i64, expected: Expected) -> Result<Str
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     };
-    number.filter(|number| (low..=high).contains(number)).map(|number| number.to_string()).ok_or(expected)
+    number
+        .filter(|number| (low..=high).contains(number))
+        .map(|number| number.to_string())
+        .ok_or(expected)
 }
 
 fn float(value: &Value) -> Result<String, Expected> {
@@ -130,7 +178,10 @@ fn numeric(value: &Value) -> Result<String, Expected> {
 fn is_decimal(text: &str) -> bool {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match unsigned.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))),
+        Some((mantissa, exponent)) => (
+            mantissa,
+            Some(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)),
+        ),
         None => (unsigned, None),
     };
     let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
@@ -143,18 +194,24 @@ fn is_decimal(text: &str) -> bool {
 
 fn bytea(value: &Value) -> Result<String, Expected> {
     const EXPECTED: Expected = "base64 text";
-    let bytes = STANDARD.decode(value.as_str().ok_or(EXPECTED)?).map_err(|_| EXPECTED)?;
+    let bytes = STANDARD
+        .decode(value.as_str().ok_or(EXPECTED)?)
+        .map_err(|_| EXPECTED)?;
     let mut hex = String::with_capacity(2 + 2 * bytes.len());
     hex.push_str("\\x");
     for byte in bytes {
-        hex.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+        hex.extend(
+            [byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')),
+        );
     }
     Ok(hex)
 }
 
 fn uuid(value: &Value) -> Result<String, Expected> {
     const EXPECTED: Expected = "a UUID such as \"936da01f-9abd-4d9d-80c7-02af85c822a8\"";
-    let parsed = value.as_str().and_then(|text| uuid::Uuid::parse_str(text).ok());
+    let parsed = value
+        .as_str()
+        .and_then(|text| uuid::Uuid::parse_str(text).ok());
     parsed.map(|uuid| uuid.to_string()).ok_or(EXPECTED)
 }
 
@@ -189,23 +246,46 @@ mod tests {
         for (ty, value, text) in [
             (Type::BOOL, json!(true), "true"),
             (Type::INT2, json!(-32768), "-32768"),
-            (Type::INT8, json!("9223372036854775807"), "9223372036854775807"),
+            (
+                Type::INT8,
+                json!("9223372036854775807"),
+                "9223372036854775807",
+            ),
             (Type::FLOAT8, json!(0.1), "0.1"),
-            (Type::NUMERIC, json!("123456789012345678901234567890.000000001"), "123456789012345678901234567890.000000001"),
+            (
+                Type::NUMERIC,
+                json!("123456789012345678901234567890.000000001"),
+                "123456789012345678901234567890.000000001",
+            ),
             (Type::NUMERIC, json!(7), "7"),
             (Type::TEXT, json!("it's"), "it's"),
             (Type::JSONB, json!({"a": [1, null]}), r#"{"a":[1,null]}"#),
             (Type::JSONB, json!("text"), "\"text\""),
             (Type::BYTEA, json!("AP8="), "\\x00ff"),
             (Type::INT4_ARRAY, json!([1, null, 3]), "{1,NULL,3}"),
-            (Type::TEXT_ARRAY, json!(["a\"b", "c\\d", "NULL", ""]), r#"{"a\"b","c\\d","NULL",""}"#),
+            (
+                Type::TEXT_ARRAY,
+                json!(["a\"b", "c\\d", "NULL", ""]),
+                r#"{"a\"b","c\\d","NULL",""}"#,
+            ),
             (Type::INT4_ARRAY, json!([[1, 2], [3, 4]]), "{{1,2},{3,4}}"),
-            (Type::JSONB_ARRAY, json!([{"a": 1}, [2]]), r#"{"{\"a\":1}","[2]"}"#),
+            (
+                Type::JSONB_ARRAY,
+                json!([{"a": 1}, [2]]),
+                r#"{"{\"a\":1}","[2]"}"#,
+            ),
             (Type::INTERVAL, json!("1 day"), "1 day"),
         ] {
-            assert_eq!(encode(&ty, &value, "params[0]").unwrap().as_deref(), Some(text), "{ty} {value}");
+            assert_eq!(
+                encode(&ty, &value, "params[0]").unwrap().as_deref(),
+                Some(text),
+                "{ty} {value}"
+            );
         }
-        assert_eq!(encode(&Type::INT4, &Value::Null, "params[0]").unwrap(), None);
+        assert_eq!(
+            encode(&Type::INT4, &Value::Null, "params[0]").unwrap(),
+            None
+        );
     }
 
     #[test]
@@ -214,7 +294,11 @@ mod tests {
             (Type::BOOL, json!("true"), "params[3]"),
             (Type::INT2, json!(32768), "params[3]"),
             (Type::INT4, json!(1.5), "params[3]"),
-            (Type::INT8, json!(9_223_372_036_854_775_808_u64), "params[3]"),
+            (
+                Type::INT8,
+                json!(9_223_372_036_854_775_808_u64),
+                "params[3]",
+            ),
             (Type::FLOAT8, json!("NaN"), "params[3]"),
             (Type::NUMERIC, json!(0.1), "params[3]"),
             (Type::NUMERIC, json!("NaN"), "params[3]"),
@@ -228,7 +312,12 @@ mod tests {
             (Type::DATE, json!([1]), "params[3]"),
         ] {
             let error = encode(&ty, &value, "params[3]").unwrap_err();
-            assert_eq!(error.field.as_deref(), Some(place), "{ty} {value}: {}", error.detail);
+            assert_eq!(
+                error.field.as_deref(),
+                Some(place),
+                "{ty} {value}: {}",
+                error.detail
+            );
         }
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Pool, PoolError, QueueMode, RecyclingMethod, Runtime,
+    Timeouts,
 };
 use mainstay_runtime::{Clock, Error};
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
@@ -37,26 +38,60 @@ impl Postgres {
     ///
     /// # Errors
     /// When TLS can't be set up as the URL asks.
-    pub(crate) fn new(url: &PostgresUrl, places: usize, limits: Limits, allow_superuser: bool, clock: Clock) -> Result<Self, Error> {
+    pub(crate) fn new(
+        url: &PostgresUrl,
+        places: usize,
+        limits: Limits,
+        allow_superuser: bool,
+        clock: Clock,
+    ) -> Result<Self, Error> {
         let tls = tls::connector(url)?;
-        let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
         let manager = Manager::from_config(url.config.clone(), tls.clone(), recycling);
-        let timeouts = Timeouts { wait: Some(POOL_WAIT), create: Some(OPENING), recycle: Some(POOL_WAIT) };
+        let timeouts = Timeouts {
+            wait: Some(POOL_WAIT),
+            create: Some(OPENING),
+            recycle: Some(POOL_WAIT),
+        };
         let mut builder = Pool::builder(manager)
             .max_size(places + SPARE)
             .queue_mode(QueueMode::Lifo)
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1);
         if !allow_superuser {
-            builder = builder.post_create(Hook::async_fn(|client, _| Box::pin(refuse_superuser(client))));
+            builder = builder.post_create(Hook::async_fn(|client, _| {
+                Box::pin(refuse_superuser(client))
+            }));
         }
-        let pool = builder.build().map_err(|error| Error::invalid("url", error.to_string()))?;
-        Ok(Self { pool, config: url.config.clone(), tls, clock, limits, allow_superuser })
+        let pool = builder
+            .build()
+            .map_err(|error| Error::invalid("url", error.to_string()))?;
+        Ok(Self {
+            pool,
+            config: url.config.clone(),
+            tls,
+            clock,
+            limits,
+            allow_superuser,
+        })
     }
 
     /// A connection from the pool.
+    ///
+    /// A new one is opened to its end even when its caller's deadline comes first: otherwise a server that takes
+    /// longer to log in to than a caller waits could never be used.
     pub(super) async fn lease(&self) -> Result<Lease, Fault> {
-        let object = self.pool.get().await.map_err(|error| connecting(&error))?;
+        let got = if self.pool.status().available > 0 {
+            self.pool.get().await
+        } else {
+            let pool = self.pool.clone();
+            tokio::spawn(async move { pool.get().await })
+                .await
+                .unwrap_or(Err(PoolError::Closed))
+        };
+        let object = got.map_err(|error| connecting(&error))?;
         Ok(Lease::new(object, self.tls.clone(), self.clock))
     }
 
@@ -83,7 +118,9 @@ impl Postgres {
         let connected = self.config.connect(self.tls.clone()).await;
         let (client, connection) = connected.map_err(|error| connecting_alone(&error))?;
         let connection = AbortOnDrop(tokio::spawn(connection));
-        if !self.allow_superuser && let Err(error) = refuse_superuser(&client).await {
+        if !self.allow_superuser
+            && let Err(error) = refuse_superuser(&client).await
+        {
             return Err(connecting(&PoolError::PostCreateHook(error)));
         }
         let read_only = is_read_only(&client).await?;
@@ -102,13 +139,20 @@ impl<T> Drop for AbortOnDrop<T> {
 }
 
 async fn is_read_only(client: &Client) -> Result<bool, Fault> {
-    const QUERY: &str = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
-    let messages = client.simple_query(QUERY).await.map_err(|error| statement(&error))?;
+    const QUERY: &str =
+        "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool";
+    let messages = client
+        .simple_query(QUERY)
+        .await
+        .map_err(|error| statement(&error))?;
     Ok(first_value(&messages) == Some("t"))
 }
 
 async fn refuse_superuser(client: &Client) -> Result<(), HookError> {
-    let messages = client.simple_query("SHOW is_superuser").await.map_err(HookError::Backend)?;
+    let messages = client
+        .simple_query("SHOW is_superuser")
+        .await
+        .map_err(HookError::Backend)?;
     match first_value(&messages) {
         Some("off") => Ok(()),
         _ => Err(HookError::message(SUPERUSER)),

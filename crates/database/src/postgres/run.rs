@@ -32,14 +32,23 @@ struct Ready {
 
 impl Postgres {
     /// Runs one statement in a READ ONLY transaction that is always rolled back.
-    pub(crate) async fn read(&self, attempt: &Attempt, statement: &Statement) -> Result<Rows, Fault> {
+    pub(crate) async fn read(
+        &self,
+        attempt: &Attempt,
+        statement: &Statement,
+    ) -> Result<Rows, Fault> {
         let lease = self.lease().await?;
         let begin = format!("BEGIN READ ONLY; {}", self.time_limit(attempt.deadline));
         let answer = self.read_on(lease.client(), &begin, statement).await;
         settle(lease, answer, AFTER_READ, AFTER_READ).map(|written| written.returned)
     }
 
-    async fn read_on(&self, client: &Client, begin: &str, statement: &Statement) -> Result<Written, Fault> {
+    async fn read_on(
+        &self,
+        client: &Client,
+        begin: &str,
+        statement: &Statement,
+    ) -> Result<Written, Fault> {
         let begun = client.batch_execute(begin);
         let ready = prepare(client, begun, statement).await?;
         self.run(client, &ready, ready_ok()).await
@@ -53,8 +62,14 @@ impl Postgres {
         isolation: Isolation,
     ) -> Result<Vec<Written>, Fault> {
         let lease = self.lease().await?;
-        let begin = format!("BEGIN ISOLATION LEVEL {}; {}", isolation.sql(), self.time_limit(attempt.deadline));
-        let answer = self.write_on(lease.client(), &begin, attempt, statements).await;
+        let begin = format!(
+            "BEGIN ISOLATION LEVEL {}; {}",
+            isolation.sql(),
+            self.time_limit(attempt.deadline)
+        );
+        let answer = self
+            .write_on(lease.client(), &begin, attempt, statements)
+            .await;
         settle(lease, answer, AFTER_COMMIT, AFTER_FAILURE)
     }
 
@@ -71,7 +86,10 @@ impl Postgres {
             let written = self.write_alone(client, attempt, &ready).await;
             return Ok(vec![written.map_err(|fault| fault.in_operation(0))?]);
         }
-        client.batch_execute(begin).await.map_err(|error| unsent(fault_of(&error)))?;
+        client
+            .batch_execute(begin)
+            .await
+            .map_err(|error| unsent(fault_of(&error)))?;
         let mut written = Vec::with_capacity(statements.len());
         for (index, statement) in statements.iter().enumerate() {
             let done = async {
@@ -79,21 +97,37 @@ impl Postgres {
                 self.run(client, &ready, ready_ok()).await
             };
             // Before COMMIT is sent, a broken connection means that nothing was done.
-            written.push(done.await.map_err(|fault| unsent(fault).in_operation(index))?);
+            written.push(
+                done.await
+                    .map_err(|fault| unsent(fault).in_operation(index))?,
+            );
         }
         attempt.mark_sent();
-        client.batch_execute("COMMIT").await.map_err(|error| fault_of(&error))?;
+        client
+            .batch_execute("COMMIT")
+            .await
+            .map_err(|error| fault_of(&error))?;
         Ok(written)
     }
 
     /// COMMIT travels with a statement that returns no rows. One with rows commits when they fit the limits.
-    async fn write_alone(&self, client: &Client, attempt: &Attempt, ready: &Ready) -> Result<Written, Fault> {
+    async fn write_alone(
+        &self,
+        client: &Client,
+        attempt: &Attempt,
+        ready: &Ready,
+    ) -> Result<Written, Fault> {
         attempt.mark_sent();
         if ready.columns.is_empty() {
-            return self.run(client, ready, client.batch_execute("COMMIT")).await;
+            return self
+                .run(client, ready, client.batch_execute("COMMIT"))
+                .await;
         }
         let written = self.run(client, ready, ready_ok()).await?;
-        client.batch_execute("COMMIT").await.map_err(|error| fault_of(&error))?;
+        client
+            .batch_execute("COMMIT")
+            .await
+            .map_err(|error| fault_of(&error))?;
         Ok(written)
     }
 
@@ -106,7 +140,12 @@ impl Postgres {
     ) -> Result<Written, Fault> {
         let run = async {
             let stream = client.query_raw(&ready.prepared, ready.params.iter()).await;
-            collect(stream.map_err(|error| fault_of(&error))?, &ready.columns, self.limits).await
+            collect(
+                stream.map_err(|error| fault_of(&error))?,
+                &ready.columns,
+                self.limits,
+            )
+            .await
         };
         let (written, after) = join(run, after).await;
         let written = written?;
@@ -140,8 +179,14 @@ async fn prepare(
     });
     let columns = columns.collect();
     let params = params::encode_all(prepared.params(), &statement.params)?;
-    let prepared = text_columns::readable(client, &statement.query, prepared).await.map_err(unsent)?;
-    Ok(Ready { prepared, columns, params })
+    let prepared = text_columns::readable(client, &statement.query, prepared)
+        .await
+        .map_err(unsent)?;
+    Ok(Ready {
+        prepared,
+        columns,
+        params,
+    })
 }
 
 /// The rows, as long as they fit: they are counted while they arrive, so that memory stays bounded.
@@ -156,28 +201,55 @@ async fn collect(stream: RowStream, columns: &[Column], limits: Limits) -> Resul
         if bytes > limits.bytes {
             return Err(Fault::too_large(format_args!("{} bytes", limits.bytes)));
         }
-        let cells: Result<Vec<_>, Fault> = (0..columns.len()).map(|i| cell(&row, i, &columns[i])).collect();
+        let cells: Result<Vec<_>, Fault> = (0..columns.len())
+            .map(|i| cell(&row, i, &columns[i]))
+            .collect();
         rows.push(cells?);
     }
     let rows_affected = stream.rows_affected().unwrap_or(0);
-    Ok(Written { rows_affected, returned: Rows { columns: columns.to_vec(), rows } })
+    Ok(Written {
+        rows_affected,
+        returned: Rows {
+            columns: columns.to_vec(),
+            rows,
+        },
+    })
 }
 
-fn cell(row: &tokio_postgres::Row, index: usize, column: &Column) -> Result<serde_json::Value, Fault> {
+fn cell(
+    row: &tokio_postgres::Row,
+    index: usize,
+    column: &Column,
+) -> Result<serde_json::Value, Fault> {
     let value = row.try_get::<_, Cell>(index).map(|cell| cell.0);
     value.map_err(|_| {
-        let detail = format!("column {0} holds a {1} that has no JSON form: cast it, {0}::text", column.name, column.r#type);
-        Fault::midway(Error::new(ErrorKind::Unsupported, detail).field("query").dependency(DATABASE))
+        let detail = format!(
+            "column {0} holds a {1} that has no JSON form: cast it, {0}::text",
+            column.name, column.r#type
+        );
+        Fault::midway(
+            Error::new(ErrorKind::Unsupported, detail)
+                .field("query")
+                .dependency(DATABASE),
+        )
     })
 }
 
 /// The same fault, of a connection on which nothing was committed.
 fn unsent(fault: Fault) -> Fault {
-    Fault { unanswered: false, ..fault }
+    Fault {
+        unanswered: false,
+        ..fault
+    }
 }
 
 /// Gives the connection back when its state is known: after an answer, and after the server's own "no".
-fn settle<T>(lease: Lease, answer: Result<T, Fault>, good: &'static str, bad: &'static str) -> Result<T, Fault> {
+fn settle<T>(
+    lease: Lease,
+    answer: Result<T, Fault>,
+    good: &'static str,
+    bad: &'static str,
+) -> Result<T, Fault> {
     match &answer {
         Ok(_) => lease.give_back_after(good),
         Err(fault) if !fault.abandon => lease.give_back_after(bad),

@@ -12,18 +12,36 @@ use crate::sql::{self, Dialect};
 /// `prepared`, or a statement around it with the same columns whose unknown types are text.
 ///
 /// The statement in the middle has been accepted on its own before, so that its parentheses are its own.
-pub(super) async fn readable(client: &Client, query: &str, prepared: Statement) -> Result<Statement, Fault> {
-    if prepared.columns().iter().all(|column| is_known(column.type_())) {
+pub(super) async fn readable(
+    client: &Client,
+    query: &str,
+    prepared: Statement,
+) -> Result<Statement, Fault> {
+    if prepared
+        .columns()
+        .iter()
+        .all(|column| is_known(column.type_()))
+    {
         return Ok(prepared);
     }
     let query = sql::without_semicolon(query, Dialect::Postgres);
     let types = prepared.params();
-    let wrapped = client.prepare_typed(&wrap(query, prepared.columns()), types).await;
+    let wrapped = client
+        .prepare_typed(&wrap(query, prepared.columns()), types)
+        .await;
     wrapped.map_err(|_| {
-        let unknown = prepared.columns().iter().find(|column| !is_known(column.type_()));
-        let (name, ty) = unknown.map_or(("?", "?"), |column| (column.name(), column.type_().name()));
+        let unknown = prepared
+            .columns()
+            .iter()
+            .find(|column| !is_known(column.type_()));
+        let (name, ty) =
+            unknown.map_or(("?", "?"), |column| (column.name(), column.type_().name()));
         let detail = format!("column {name} has the type {ty}: cast it, {name}::text");
-        Fault::request(Error::new(ErrorKind::Unsupported, detail).field("query").dependency(DATABASE))
+        Fault::request(
+            Error::new(ErrorKind::Unsupported, detail)
+                .field("query")
+                .dependency(DATABASE),
+        )
     })
 }
 
@@ -31,7 +49,11 @@ fn wrap(query: &str, columns: &[Column]) -> String {
     let (mut names, mut selected) = (String::new(), String::new());
     for (index, column) in columns.iter().enumerate() {
         let comma = if index == 0 { "" } else { ", " };
-        let cast = if is_known(column.type_()) { "" } else { "::text" };
+        let cast = if is_known(column.type_()) {
+            ""
+        } else {
+            "::text"
+        };
         let name = column.name().replace('"', "\"\"");
         write!(names, "{comma}c{index}").expect("a String takes any text");
         write!(selected, "{comma}c{index}{cast} AS \"{name}\"").expect("a String takes any text");

@@ -25,10 +25,15 @@ pub(crate) fn connector(url: &PostgresUrl) -> Result<Tls, Error> {
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::invalid("url", format!("TLS can't be set up: {error}")))?;
     let config = if url.verify {
-        builder.with_root_certificates(roots(url.root_certificates.as_deref())?).with_no_client_auth()
+        builder
+            .with_root_certificates(roots(url.root_certificates.as_deref())?)
+            .with_no_client_auth()
     } else {
         let verifier = Arc::new(Unchecked(provider));
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(verifier)
+            .with_no_client_auth()
     };
     Ok(MakeRustlsConnect::new(config))
 }
@@ -41,7 +46,10 @@ fn roots(file: Option<&Path>) -> Result<RootCertStore, Error> {
         return Ok(roots);
     };
     let unreadable = |why: &dyn std::fmt::Display| {
-        Error::invalid("url", format!("sslrootcert {} can't be read: {why}", file.display()))
+        Error::invalid(
+            "url",
+            format!("sslrootcert {} can't be read: {why}", file.display()),
+        )
     };
     for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
         let certificate = certificate.map_err(|error| unreadable(&error))?;
@@ -72,7 +80,12 @@ impl ServerCertVerifier for Unchecked {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls12_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn verify_tls13_signature(
@@ -81,7 +94,12 @@ impl ServerCertVerifier for Unchecked {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+        verify_tls13_signature(
+            message,
+            certificate,
+            signature,
+            &self.0.signature_verification_algorithms,
+        )
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

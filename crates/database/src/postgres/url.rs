@@ -27,7 +27,12 @@ impl FromStr for PostgresUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = |why: String| Error::invalid("url", format!("{why}; expected postgres://user:password@host:port/database"));
+        let invalid = |why: String| {
+            Error::invalid(
+                "url",
+                format!("{why}; expected postgres://user:password@host:port/database"),
+            )
+        };
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(invalid("it does not begin with postgres://".to_owned()));
         }
@@ -39,15 +44,26 @@ impl FromStr for PostgresUrl {
                 Some(("sslmode", "disable")) => mode = SslMode::Disable,
                 Some(("sslmode", "prefer" | "allow")) => mode = SslMode::Prefer,
                 Some(("sslmode", "require")) => mode = SslMode::Require,
-                Some(("sslmode", "verify-full" | "verify-ca")) => (mode, verify) = (SslMode::Require, true),
-                Some(("sslmode", _)) => return Err(invalid("sslmode is one of disable, prefer, require, verify-full".to_owned())),
+                Some(("sslmode", "verify-full" | "verify-ca")) => {
+                    (mode, verify) = (SslMode::Require, true)
+                }
+                Some(("sslmode", _)) => {
+                    return Err(invalid(
+                        "sslmode is one of disable, prefer, require, verify-full".to_owned(),
+                    ));
+                }
                 Some(("sslrootcert", path)) => root_certificates = Some(PathBuf::from(path)),
                 _ => others.push(pair),
             }
         }
-        let rest = if others.is_empty() { base.to_owned() } else { format!("{base}?{}", others.join("&")) };
+        let rest = if others.is_empty() {
+            base.to_owned()
+        } else {
+            format!("{base}?{}", others.join("&"))
+        };
         // The parser's own words may repeat the password.
-        let mut config = Config::from_str(&rest).map_err(|_| invalid("it can't be read as a connection URL".to_owned()))?;
+        let mut config = Config::from_str(&rest)
+            .map_err(|_| invalid("it can't be read as a connection URL".to_owned()))?;
         if config.get_hosts().is_empty() {
             return Err(invalid("it names no host".to_owned()));
         }
@@ -58,7 +74,11 @@ impl FromStr for PostgresUrl {
         if config.get_application_name().is_none() {
             config.application_name("mainstay");
         }
-        Ok(Self { config, verify, root_certificates })
+        Ok(Self {
+            config,
+            verify,
+            root_certificates,
+        })
     }
 }
 
@@ -78,18 +98,35 @@ mod tests {
         for (mode, expected, verify) in [
             ("", SslMode::Prefer, false),
             ("?sslmode=disable", SslMode::Disable, false),
-            ("?sslmode=require&connect_timeout=3", SslMode::Require, false),
+            (
+                "?sslmode=require&connect_timeout=3",
+                SslMode::Require,
+                false,
+            ),
             ("?sslmode=verify-full", SslMode::Require, true),
-            ("?connect_timeout=3&sslmode=verify-ca", SslMode::Require, true),
+            (
+                "?connect_timeout=3&sslmode=verify-ca",
+                SslMode::Require,
+                true,
+            ),
         ] {
             let url: PostgresUrl = format!("postgres://u:p@h/d{mode}").parse().unwrap();
-            assert_eq!((url.config.get_ssl_mode(), url.verify), (expected, verify), "{mode}");
+            assert_eq!(
+                (url.config.get_ssl_mode(), url.verify),
+                (expected, verify),
+                "{mode}"
+            );
         }
     }
 
     #[test]
     fn a_wrong_url_is_refused_without_showing_the_password() {
-        for text in ["mysql://u:hunter2@h/d", "postgres://u:hunter2@h/d?sslmode=maybe", "postgres://u:hunter2@h:port/d", "postgres:///d"] {
+        for text in [
+            "mysql://u:hunter2@h/d",
+            "postgres://u:hunter2@h/d?sslmode=maybe",
+            "postgres://u:hunter2@h:port/d",
+            "postgres:///d",
+        ] {
             let error = text.parse::<PostgresUrl>().unwrap_err();
             assert_eq!(error.field.as_deref(), Some("url"));
             assert!(!error.detail.contains("hunter2"), "{}", error.detail);

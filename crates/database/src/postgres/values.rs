@@ -6,7 +6,7 @@
 //! | int2, int4, int8, oid | number; a reader with floats only loses digits of an int8 beyond 2^53 |
 //! | float4, float8 | number; `"NaN"`, `"Infinity"`, `"-Infinity"` |
 //! | numeric | exact text |
-//! | json, jsonb | the value itself |
+//! | json, jsonb | the value itself, its numbers as 64-bit integers or floats: cast to text for more digits |
 //! | uuid, text, varchar, char, name, enums | text |
 //! | date, time, timestamp | ISO 8601 text |
 //! | timestamptz | RFC 3339 text in UTC |
@@ -51,9 +51,28 @@ pub(super) fn is_known(ty: &Type) -> bool {
         Kind::Enum(_) => true,
         _ => matches!(
             *ty,
-            Type::BOOL | Type::INT2 | Type::INT4 | Type::INT8 | Type::OID | Type::FLOAT4 | Type::FLOAT8 | Type::NUMERIC
-                | Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN | Type::JSON | Type::JSONB
-                | Type::UUID | Type::DATE | Type::TIME | Type::TIMESTAMP | Type::TIMESTAMPTZ | Type::BYTEA | Type::VOID
+            Type::BOOL
+                | Type::INT2
+                | Type::INT4
+                | Type::INT8
+                | Type::OID
+                | Type::FLOAT4
+                | Type::FLOAT8
+                | Type::NUMERIC
+                | Type::TEXT
+                | Type::VARCHAR
+                | Type::BPCHAR
+                | Type::NAME
+                | Type::UNKNOWN
+                | Type::JSON
+                | Type::JSONB
+                | Type::UUID
+                | Type::DATE
+                | Type::TIME
+                | Type::TIMESTAMP
+                | Type::TIMESTAMPTZ
+                | Type::BYTEA
+                | Type::VOID
         ),
     }
 }
@@ -114,25 +133,43 @@ fn day(days: i32) -> Result<String, Malformed> {
 /// Not by a time type: PostgreSQL has 24:00:00.
 fn time(micros: i64) -> String {
     let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let clock = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if fraction == 0 { clock } else { format!("{clock}.{fraction:06}").trim_end_matches('0').to_owned() }
+    let clock = format!(
+        "{:02}:{:02}:{:02}",
+        seconds / 3600,
+        seconds / 60 % 60,
+        seconds % 60
+    );
+    if fraction == 0 {
+        clock
+    } else {
+        format!("{clock}.{fraction:06}")
+            .trim_end_matches('0')
+            .to_owned()
+    }
 }
 
 fn timestamp(micros: i64) -> Result<String, Malformed> {
     infinite(micros, || {
         let start: DateTime = EPOCH.into();
-        Ok(start.checked_add(SignedDuration::from_micros(micros))?.to_string())
+        Ok(start
+            .checked_add(SignedDuration::from_micros(micros))?
+            .to_string())
     })
 }
 
 fn instant(micros: i64) -> Result<String, Malformed> {
     infinite(micros, || {
         let start = Timestamp::from_second(946_684_800)?;
-        Ok(start.checked_add(SignedDuration::from_micros(micros))?.to_string())
+        Ok(start
+            .checked_add(SignedDuration::from_micros(micros))?
+            .to_string())
     })
 }
 
-fn infinite(micros: i64, finite: impl FnOnce() -> Result<String, Malformed>) -> Result<String, Malformed> {
+fn infinite(
+    micros: i64,
+    finite: impl FnOnce() -> Result<String, Malformed>,
+) -> Result<String, Malformed> {
     match micros {
         i64::MAX => Ok("infinity".to_owned()),
         i64::MIN => Ok("-infinity".to_owned()),
@@ -181,7 +218,14 @@ mod tests {
 
     #[test]
     fn truncated_bytes_are_errors() {
-        for ty in [Type::INT4, Type::NUMERIC, Type::UUID, Type::JSONB, Type::TIMESTAMPTZ, Type::INT4_ARRAY] {
+        for ty in [
+            Type::INT4,
+            Type::NUMERIC,
+            Type::UUID,
+            Type::JSONB,
+            Type::TIMESTAMPTZ,
+            Type::INT4_ARRAY,
+        ] {
             assert!(decode(&ty, &[]).is_err(), "{ty}");
         }
     }

@@ -12,14 +12,20 @@ pub(super) fn fault_of(error: &SqliteError) -> Fault {
         SqliteError::SqliteFailure(failure, message) => (failure.code, message.clone()),
         SqliteError::SqlInputError { error, msg, .. } => (error.code, Some(msg.clone())),
         SqliteError::MultipleStatement => {
-            let detail = "there is more than one statement in it: send them as operations of a transaction";
+            let detail =
+                "there is more than one statement in it: send them as operations of a transaction";
             return Fault::request(Error::invalid("query", detail).dependency(DATABASE));
         }
-        other => return Fault::request(Error::invalid("query", other.to_string()).dependency(DATABASE)),
+        other => {
+            return Fault::request(Error::invalid("query", other.to_string()).dependency(DATABASE));
+        }
     };
     let verdict = classify::sqlite(code);
     let message = message.unwrap_or_else(|| error.to_string());
-    Fault { read_only: code == ErrorCode::ReadOnly, ..Fault::new(verdict, words(code, message, &verdict)) }
+    Fault {
+        read_only: code == ErrorCode::ReadOnly,
+        ..Fault::new(verdict, words(code, message, &verdict))
+    }
 }
 
 fn words(code: ErrorCode, message: String, verdict: &Verdict) -> Error {

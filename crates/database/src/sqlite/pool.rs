@@ -34,6 +34,7 @@ pub(crate) struct Sqlite {
 
 /// Connections of one kind that nobody uses, and places for those who want one.
 struct Idle {
+    most: usize,
     places: Arc<Semaphore>,
     connections: Arc<Mutex<Vec<Session>>>,
 }
@@ -56,7 +57,13 @@ pub(super) enum Access {
 impl Sqlite {
     /// Opens nothing yet.
     pub(crate) fn new(path: &Path, limits: Limits, clock: Clock) -> Self {
-        Self { path: path.to_owned(), clock, limits, writers: Idle::new(1), readers: Idle::new(READERS) }
+        Self {
+            path: path.to_owned(),
+            clock,
+            limits,
+            writers: Idle::new(1),
+            readers: Idle::new(READERS),
+        }
     }
 
     /// Open connections, in use or idle.
@@ -67,7 +74,10 @@ impl Sqlite {
     /// Closes the idle connections.
     pub(crate) fn close_idle(&self) {
         for idle in [&self.writers, &self.readers] {
-            idle.connections.lock().unwrap_or_else(PoisonError::into_inner).clear();
+            idle.connections
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clear();
         }
     }
 
@@ -83,18 +93,33 @@ impl Sqlite {
     ) -> Result<T, Fault> {
         let left = deadline.saturating_since(self.clock.now());
         let end = self.clock.now() + left.saturating_sub(HEADROOM).max(left / 2);
-        let idle = if access == Access::Write { &self.writers } else { &self.readers };
-        let place = self.clock.until(end, Arc::clone(&idle.places).acquire_owned()).await;
-        let Ok(Ok(place)) = place else { return Err(busy()) };
+        let idle = if access == Access::Write {
+            &self.writers
+        } else {
+            &self.readers
+        };
+        let place = self
+            .clock
+            .until(end, Arc::clone(&idle.places).acquire_owned())
+            .await;
+        let Ok(Ok(place)) = place else {
+            return Err(busy());
+        };
         let (connections, path) = (Arc::clone(&idle.connections), self.path.clone());
         let stop = StopOnDrop(Arc::default());
         let stopping = Arc::clone(&stop.0);
         let mut task = tokio::task::spawn_blocking(move || {
             let _place = place;
-            let idle = connections.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let idle = connections
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .pop();
             let mut session = idle.map_or_else(|| Session::open(&path, access), Ok)?;
             let result = session.run(&stopping, work)?;
-            connections.lock().unwrap_or_else(PoisonError::into_inner).push(session);
+            connections
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .push(session);
             result
         });
         let joined = match self.clock.until(end, &mut task).await {
@@ -113,8 +138,12 @@ impl Sqlite {
         let read = tokio::task::spawn_blocking(move || {
             let session = Session::open(&path, Access::Write)?;
             let connection = &session.connection;
-            let count = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0));
-            count.and_then(|_| connection.is_readonly("main")).map_err(|error| fault_of(&error))
+            let count = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
+                row.get::<_, i64>(0)
+            });
+            count
+                .and_then(|_| connection.is_readonly("main"))
+                .map_err(|error| fault_of(&error))
         });
         read.await.unwrap_or_else(|_panicked| Err(defect()))
     }
@@ -122,11 +151,20 @@ impl Sqlite {
 
 impl Idle {
     fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places)), connections: Arc::default() }
+        Self {
+            most: places,
+            places: Arc::new(Semaphore::new(places)),
+            connections: Arc::default(),
+        }
     }
 
     fn size(&self) -> usize {
-        self.connections.lock().unwrap_or_else(PoisonError::into_inner).len()
+        let idle = self
+            .connections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .len();
+        idle + self.most - self.places.available_permits()
     }
 }
 
@@ -136,18 +174,24 @@ impl Session {
     }
 
     fn try_open(path: &Path, access: Access) -> rusqlite::Result<Self> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(LOCK_WAIT)?;
-        connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")?;
+        connection.execute_batch(
+            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
+        )?;
         if access == Access::Read {
             connection.execute_batch("PRAGMA query_only = ON")?;
         }
-        let (ours, stop) = <(Arc<AtomicBool>, Arc<AtomicBool>)>::default();
+        let ours = Arc::default();
         safety::restrict(&mut connection, Arc::clone(&ours))?;
-        let stopped = Arc::clone(&stop);
-        connection.progress_handler(STEPS, Some(move || stopped.load(Ordering::Relaxed)))?;
-        Ok(Self { connection, ours, stop })
+        Ok(Self {
+            connection,
+            ours,
+            stop: Arc::default(),
+        })
     }
 
     /// Runs `work`, interrupted once `stopping` is set. The outer error means that the connection must not be used again.
@@ -158,13 +202,19 @@ impl Session {
     ) -> Result<Result<T, Fault>, Fault> {
         let stopped = Arc::clone(stopping);
         let handler = Some(move || stopped.load(Ordering::Relaxed));
-        self.connection.progress_handler(STEPS, handler).map_err(|error| fault_of(&error))?;
+        self.connection
+            .progress_handler(STEPS, handler)
+            .map_err(|error| fault_of(&error))?;
         self.stop = Arc::clone(stopping);
         let result = work(self);
         if !self.connection.is_autocommit() {
             self.ours.store(true, Ordering::Relaxed);
-            self.connection.progress_handler(0, None::<fn() -> bool>).map_err(|error| fault_of(&error))?;
-            self.connection.execute_batch("ROLLBACK").map_err(|error| fault_of(&error))?;
+            self.connection
+                .progress_handler(0, None::<fn() -> bool>)
+                .map_err(|error| fault_of(&error))?;
+            self.connection
+                .execute_batch("ROLLBACK")
+                .map_err(|error| fault_of(&error))?;
             self.ours.store(false, Ordering::Relaxed);
         }
         match result {
@@ -184,11 +234,19 @@ impl Drop for StopOnDrop {
 }
 
 fn busy() -> Fault {
-    let error = Error::new(ErrorKind::Busy, "all connections to the database are in use").dependency(DATABASE);
+    let error = Error::new(
+        ErrorKind::Busy,
+        "all connections to the database are in use",
+    )
+    .dependency(DATABASE);
     Fault::new(Verdict::NEUTRAL, error)
 }
 
 fn defect() -> Fault {
-    let error = Error::new(ErrorKind::Internal, "the embedded database's thread panicked").dependency(DATABASE);
+    let error = Error::new(
+        ErrorKind::Internal,
+        "the embedded database's thread panicked",
+    )
+    .dependency(DATABASE);
     Fault::new(Verdict::failure(FailureKind::Internal), error)
 }

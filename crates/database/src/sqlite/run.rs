@@ -13,16 +13,29 @@ use crate::statement::{Column, Limits, Rows, Statement, Written};
 
 impl Sqlite {
     /// Runs one statement on a connection that can only read.
-    pub(crate) async fn read(&self, attempt: &Attempt, statement: &Statement) -> Result<Rows, Fault> {
+    pub(crate) async fn read(
+        &self,
+        attempt: &Attempt,
+        statement: &Statement,
+    ) -> Result<Rows, Fault> {
         let (statement, limits) = (statement.clone(), self.limits);
         let read = move |session: &mut Session| session.execute(&statement, limits);
         let answer = self.with(Access::Read, attempt.deadline, read).await;
         // A reader's "read-only" is about the statement, not about the database.
-        answer.map(|written| written.returned).map_err(|fault| Fault { read_only: false, ..fault })
+        answer
+            .map(|written| written.returned)
+            .map_err(|fault| Fault {
+                read_only: false,
+                ..fault
+            })
     }
 
     /// Runs the statements in one transaction, all or nothing.
-    pub(crate) async fn write(&self, attempt: &Attempt, statements: &[Statement]) -> Result<Vec<Written>, Fault> {
+    pub(crate) async fn write(
+        &self,
+        attempt: &Attempt,
+        statements: &[Statement],
+    ) -> Result<Vec<Written>, Fault> {
         let (statements, limits) = (statements.to_vec(), self.limits);
         attempt.mark_sent();
         let write = move |session: &mut Session| session.transaction(&statements, limits);
@@ -32,7 +45,11 @@ impl Sqlite {
 
 impl Session {
     /// A failure leaves the transaction open: the pool rolls it back.
-    fn transaction(&mut self, statements: &[Statement], limits: Limits) -> Result<Vec<Written>, Fault> {
+    fn transaction(
+        &mut self,
+        statements: &[Statement],
+        limits: Limits,
+    ) -> Result<Vec<Written>, Fault> {
         self.control("BEGIN IMMEDIATE")?;
         let run = |(index, statement)| {
             let done = self.execute(statement, limits);
@@ -56,16 +73,30 @@ impl Session {
 
     fn execute(&self, statement: &Statement, limits: Limits) -> Result<Written, Fault> {
         let before = self.connection.total_changes();
-        let mut prepared = self.connection.prepare(&statement.query).map_err(|error| fault_of(&error))?;
+        let mut prepared = self
+            .connection
+            .prepare(&statement.query)
+            .map_err(|error| fault_of(&error))?;
         bind_all(&mut prepared, statement)?;
         let returned = collect(&mut prepared, limits)?;
-        let rows_affected = if prepared.readonly() { returned.rows.len() as u64 } else { self.affected(before) };
-        Ok(Written { rows_affected, returned })
+        let rows_affected = if prepared.readonly() {
+            returned.rows.len() as u64
+        } else {
+            self.affected(before)
+        };
+        Ok(Written {
+            rows_affected,
+            returned,
+        })
     }
 
     /// Rows that the last statement changed itself, without those of triggers; none when it was no such statement.
     fn affected(&self, total_before: u64) -> u64 {
-        if self.connection.total_changes() == total_before { 0 } else { self.connection.changes() }
+        if self.connection.total_changes() == total_before {
+            0
+        } else {
+            self.connection.changes()
+        }
     }
 }
 
@@ -77,7 +108,9 @@ fn bind_all(prepared: &mut Prepared<'_>, statement: &Statement) -> Result<(), Fa
     }
     for (index, value) in statement.params.iter().enumerate() {
         let value = values::bind(value, &format!("params[{index}]"))?;
-        prepared.raw_bind_parameter(index + 1, value).map_err(|error| fault_of(&error))?;
+        prepared
+            .raw_bind_parameter(index + 1, value)
+            .map_err(|error| fault_of(&error))?;
     }
     Ok(())
 }
@@ -90,7 +123,10 @@ fn collect(prepared: &mut Prepared<'_>, limits: Limits) -> Result<Rows, Fault> {
             r#type: column.decl_type().unwrap_or_default().to_owned(),
         })
         .collect();
-    let declared: Vec<Declared> = columns.iter().map(|column| Declared::new(&column.r#type)).collect();
+    let declared: Vec<Declared> = columns
+        .iter()
+        .map(|column| Declared::new(&column.r#type))
+        .collect();
     let (mut rows, mut bytes) = (Vec::new(), 0);
     let mut found = prepared.raw_query();
     while let Some(row) = found.next().map_err(|error| fault_of(&error))? {
@@ -113,10 +149,16 @@ fn collect(prepared: &mut Prepared<'_>, limits: Limits) -> Result<Rows, Fault> {
 }
 
 fn not_text(column: &Column) -> Fault {
-    let detail = format!("column {0} holds text that is not UTF-8: read it as hex({0})", column.name);
+    let detail = format!(
+        "column {0} holds text that is not UTF-8: read it as hex({0})",
+        column.name
+    );
     Fault::request(Error::new(ErrorKind::Unsupported, detail).field("query"))
 }
 
 fn interrupted() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT),
+        None,
+    )
 }

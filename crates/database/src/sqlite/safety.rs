@@ -11,8 +11,14 @@ use rusqlite::{Connection, Result};
 use crate::sql::{Dialect, is_reserved};
 
 /// Functions that reach files, code or settings.
-const REFUSED_FUNCTIONS: [&str; 6] =
-    ["load_extension", "readfile", "writefile", "edit", "fts3_tokenizer", "sqlite_offset"];
+const REFUSED_FUNCTIONS: [&str; 6] = [
+    "load_extension",
+    "readfile",
+    "writefile",
+    "edit",
+    "fts3_tokenizer",
+    "sqlite_offset",
+];
 
 const LIMITS: [(Limit, i32); 8] = [
     (Limit::SQLITE_LIMIT_ATTACHED, 0),
@@ -35,7 +41,11 @@ pub(super) fn restrict(connection: &mut Connection, ours: Arc<AtomicBool>) -> Re
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
-        if allowed(&context.action, ours.load(Ordering::Relaxed)) { Authorization::Allow } else { Authorization::Deny }
+        if allowed(&context.action, ours.load(Ordering::Relaxed)) {
+            Authorization::Allow
+        } else {
+            Authorization::Deny
+        }
     }))
 }
 
@@ -43,23 +53,47 @@ fn allowed(action: &AuthAction<'_>, ours: bool) -> bool {
     use AuthAction::*;
     match action {
         Transaction { .. } | Savepoint { .. } => ours,
-        Attach { .. } | Detach { .. } | Pragma { .. } | CreateVtable { .. } | DropVtable { .. } | Unknown { .. } => false,
-        CreateTempIndex { .. } | CreateTempTable { .. } | CreateTempTrigger { .. } | CreateTempView { .. } => false,
-        Function { function_name } => !REFUSED_FUNCTIONS.iter().any(|name| function_name.eq_ignore_ascii_case(name)),
+        Attach { .. }
+        | Detach { .. }
+        | Pragma { .. }
+        | CreateVtable { .. }
+        | DropVtable { .. }
+        | Unknown { .. } => false,
+        CreateTempIndex { .. }
+        | CreateTempTable { .. }
+        | CreateTempTrigger { .. }
+        | CreateTempView { .. } => false,
+        Function { function_name } => !REFUSED_FUNCTIONS
+            .iter()
+            .any(|name| function_name.eq_ignore_ascii_case(name)),
         CreateTable { table_name: name }
         | CreateView { view_name: name }
         | DropTable { table_name: name }
         | DropView { view_name: name }
-        | AlterTable { table_name: name, .. }
+        | AlterTable {
+            table_name: name, ..
+        }
         | Insert { table_name: name }
         | Delete { table_name: name }
-        | Update { table_name: name, .. }
-        | Read { table_name: name, .. }
+        | Update {
+            table_name: name, ..
+        }
+        | Read {
+            table_name: name, ..
+        }
         | Analyze { table_name: name }
-        | CreateIndex { table_name: name, .. }
-        | DropIndex { table_name: name, .. }
-        | CreateTrigger { table_name: name, .. }
-        | DropTrigger { table_name: name, .. } => !is_mainstays(name),
+        | CreateIndex {
+            table_name: name, ..
+        }
+        | DropIndex {
+            table_name: name, ..
+        }
+        | CreateTrigger {
+            table_name: name, ..
+        }
+        | DropTrigger {
+            table_name: name, ..
+        } => !is_mainstays(name),
         _ => true,
     }
 }

@@ -29,7 +29,12 @@ pub(super) fn bind(value: &Value, place: &str) -> Result<Stored, Error> {
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
             (Some(integer), _) => Stored::Integer(integer),
             (None, Some(float)) if number.is_f64() => Stored::Real(float),
-            _ => return Err(Error::invalid(place, "expected a whole number of at most 64 bits; send it as text")),
+            _ => {
+                return Err(Error::invalid(
+                    place,
+                    "expected a whole number of at most 64 bits; send it as text",
+                ));
+            }
         },
         Value::String(text) => Stored::Text(text.clone()),
         Value::Array(_) | Value::Object(_) => Stored::Text(value.to_string()),
@@ -47,7 +52,10 @@ pub(super) enum Declared {
 
 impl Declared {
     pub(super) fn new(declared: &str) -> Self {
-        let word: String = declared.chars().take_while(char::is_ascii_alphanumeric).collect();
+        let word: String = declared
+            .chars()
+            .take_while(char::is_ascii_alphanumeric)
+            .collect();
         match word.to_ascii_uppercase().as_str() {
             "BOOL" | "BOOLEAN" => Self::Bool,
             "NUMERIC" | "DECIMAL" => Self::Numeric,
@@ -109,13 +117,26 @@ mod tests {
             (ValueRef::Blob(&[0, 255]), "", json!("AP8=")),
             (ValueRef::Real(f64::INFINITY), "REAL", json!("Infinity")),
         ] {
-            assert_eq!(read(stored, Declared::new(declared)), Ok(expected), "{stored:?} in {declared}");
+            assert_eq!(
+                read(stored, Declared::new(declared)),
+                Ok(expected),
+                "{stored:?} in {declared}"
+            );
         }
     }
 
     #[test]
     fn an_integer_beyond_64_bits_is_refused() {
-        assert_eq!(bind(&json!(u64::MAX), "params[0]").unwrap_err().field.as_deref(), Some("params[0]"));
-        assert_eq!(bind(&json!(i64::MIN), "params[0]"), Ok(Stored::Integer(i64::MIN)));
+        assert_eq!(
+            bind(&json!(u64::MAX), "params[0]")
+                .unwrap_err()
+                .field
+                .as_deref(),
+            Some("params[0]")
+        );
+        assert_eq!(
+            bind(&json!(i64::MIN), "params[0]"),
+            Ok(Stored::Integer(i64::MIN))
+        );
     }
 }

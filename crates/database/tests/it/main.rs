@@ -1,0 +1,11 @@
+//! The database adapter against real databases.
+#![allow(
+    clippy::unwrap_used,
+    reason = "a helper that fails has failed its test"
+)]
+
+mod contract;
+mod outage;
+mod postgres;
+mod sqlite;
+mod support;
