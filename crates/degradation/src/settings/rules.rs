@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{DependencySettings, FeatureSettings, Presence, Settings, Tuning};
+use super::{DependencySettings, FeatureSettings, Gating, Presence, Settings, Tuning};
 use crate::level::Level;
 
 /// Index of a dependency in [`Settings::dependencies`].
@@ -143,6 +143,12 @@ impl Rules {
     #[must_use]
     pub fn tuning(&self, level: Level) -> &Tuning {
         &self.settings.tuning[level.index()]
+    }
+
+    /// When the matrix applies.
+    #[must_use]
+    pub const fn gating(&self) -> Gating {
+        self.settings.gating
     }
 
     /// What a failing dependency does to others: from, to, share.

@@ -1,3 +1,14 @@
-//! Whole stories, told to the controller through its public interface.
+//! Whole stories and properties, told to the controller through its public interface.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
-mod scenarios;
+mod alerts;
+mod features;
+mod operators;
+mod outages;
+mod properties;
+mod recovery;
+mod reload;
+mod settings;
+mod start;
+mod words;
+mod world;

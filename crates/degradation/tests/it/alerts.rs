@@ -1,0 +1,77 @@
+//! Who is told, and when.
+
+use std::time::Duration;
+
+use mainstay_degradation::{Alert, Event, Level};
+
+use crate::world::{Behaviour, SECOND, World};
+
+fn outage(world: &mut World, seconds: u64) {
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(Duration::from_secs(seconds));
+    world.behave("redis", Behaviour::Works);
+    world.run_until_level(Level::Optimal, Duration::from_secs(300));
+    world.run(SECOND);
+}
+
+#[test]
+fn three_minutes_of_degradation_are_told_once() {
+    let mut world = World::healthy();
+    let start = world.now;
+    outage(&mut world, 400);
+    let degraded: Vec<_> = world
+        .alerts
+        .iter()
+        .filter(|(_, alert)| matches!(alert, Alert::Degraded { .. }))
+        .collect();
+    assert_eq!(degraded.len(), 1);
+    let after = degraded[0].0.saturating_since(start).as_secs();
+    assert!((179..=181).contains(&after), "{after}");
+    let over = world
+        .events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::AlertOver(Alert::Degraded { .. })));
+    assert!(over);
+}
+
+#[test]
+fn a_recovery_over_a_minute_is_told_and_a_short_one_is_not() {
+    let mut world = World::healthy();
+    outage(&mut world, 5);
+    assert!(world.alerts.is_empty(), "{:?}", world.alerts);
+    let recovered = world
+        .events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::Recovered { .. }));
+    assert!(recovered);
+    world.run(100 * SECOND);
+    outage(&mut world, 90);
+    let slow = |alert: &Alert| matches!(alert, Alert::SlowRecovery { took } if *took > 60 * SECOND);
+    assert!(
+        world.alerts.iter().any(|(_, alert)| slow(alert)),
+        "{:?}",
+        world.alerts
+    );
+}
+
+#[test]
+fn latency_beyond_what_the_level_allows_is_told_until_it_is_over() {
+    let mut world = World::healthy();
+    world.observe("database", |observed| {
+        observed.successes = 500;
+        (0..500).for_each(|_| observed.latency.record(Duration::from_millis(150)));
+    });
+    world.run(3 * SECOND);
+    let Some((_, Alert::Latency { p95, threshold, .. })) = world.alerts.first() else {
+        panic!("no alert: {:?}", world.alerts);
+    };
+    assert!(*p95 > *threshold && *threshold == Duration::from_millis(100));
+    assert_eq!(world.alerts.len(), 1);
+    world.run(61 * SECOND);
+    let over = world
+        .events
+        .iter()
+        .any(|(_, event)| matches!(event, Event::AlertOver(Alert::Latency { .. })));
+    assert!(over);
+}
