@@ -56,7 +56,7 @@ impl Endpoint {
     }
 
     /// Takes in what was observed since the last tick. True if its breaker opened without a word.
-    pub(super) fn absorb(&mut self, now: Moment, observed: &Observed) -> bool {
+    pub(super) fn absorb(&mut self, now: Moment, observed: Observed) -> bool {
         let failures = observed
             .failures
             .iter()
@@ -64,7 +64,7 @@ impl Endpoint {
             .sum();
         if !core::mem::take(&mut self.new_epoch) {
             self.window
-                .add_calls(now, observed.successes, failures, &observed.latency);
+                .add_calls(now, observed.successes, failures, observed.latency);
         }
         self.known |= observed.successes + failures > 0;
         self.answered |= observed.successes > 0;

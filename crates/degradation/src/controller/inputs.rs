@@ -17,18 +17,18 @@ impl Controller {
         effects: &mut Vec<Effect>,
     ) {
         let mut why = Why::Tick;
-        for (id, observed) in &observed {
-            if !self.holds(*id, effects) {
+        for (id, observed) in observed {
+            if !self.holds(id, effects) {
                 continue;
             }
             let endpoint = &mut self.endpoints[id.index()];
             let (before, after) = (endpoint.view.mode, observed.breaker.mode);
             if endpoint.absorb(now, observed) {
-                why = Why::Opened(*id);
+                why = Why::Opened(id);
             }
             if before != after {
                 effects.push(Effect::Record(Event::ModeChanged {
-                    endpoint: *id,
+                    endpoint: id,
                     from: before,
                     to: after,
                 }));

@@ -78,21 +78,31 @@ impl Histogram {
             self.total = other.total;
             return;
         }
+        self.total += other.total;
+        let mut from = 0;
         for (bucket, count) in &other.counts {
-            self.add(*bucket, *count);
+            from += self.counts[from..].partition_point(|entry| entry.0 < *bucket);
+            match self.counts.get_mut(from) {
+                Some(entry) if entry.0 == *bucket => entry.1 = entry.1.saturating_add(*count),
+                _ => self.counts.insert(from, (*bucket, *count)),
+            }
         }
     }
 
     /// Takes away what was merged before.
     pub(crate) fn subtract(&mut self, other: &Self) {
+        let (mut from, mut emptied) = (0, false);
         for (bucket, count) in &other.counts {
-            if let Ok(index) = self.counts.binary_search_by_key(bucket, |entry| entry.0) {
-                let left = self.counts[index].1.saturating_sub(*count);
-                self.total -= u64::from(self.counts[index].1 - left);
-                self.counts[index].1 = left;
+            from += self.counts[from..].partition_point(|entry| entry.0 < *bucket);
+            if let Some(entry) = self.counts.get_mut(from).filter(|entry| entry.0 == *bucket) {
+                self.total -= u64::from(entry.1.min(*count));
+                entry.1 = entry.1.saturating_sub(*count);
+                emptied |= entry.1 == 0;
             }
         }
-        self.counts.retain(|entry| entry.1 > 0);
+        if emptied {
+            self.counts.retain(|entry| entry.1 > 0);
+        }
     }
 
     /// How many latencies it holds.

@@ -37,43 +37,52 @@ impl Window {
     }
 
     /// Counts calls.
-    pub fn add_calls(&mut self, now: Moment, successes: u64, failures: u64, latency: &Histogram) {
+    pub fn add_calls(&mut self, now: Moment, successes: u64, failures: u64, latency: Histogram) {
         if successes + failures == 0 && latency.count() == 0 {
             return;
         }
         if failures > 0 {
             self.last_failure = Some(now);
         }
-        self.add(now, |counts| {
-            counts.successes += successes;
-            counts.failures += failures;
-            counts.latency.merge(latency);
-        });
+        self.sum.successes += successes;
+        self.sum.failures += failures;
+        self.sum.latency.merge(&latency);
+        let counts = self.second(now);
+        counts.successes += successes;
+        counts.failures += failures;
+        if counts.latency.count() == 0 {
+            counts.latency = latency;
+        } else {
+            counts.latency.merge(&latency);
+        }
     }
 
     /// Counts a probe; `passed`: its latency, `None` if it failed.
     pub fn add_probe(&mut self, now: Moment, passed: Option<Duration>) {
+        let (passes, misses) = (u32::from(passed.is_some()), u32::from(passed.is_none()));
         if passed.is_none() {
             self.last_failure = Some(now);
         }
-        self.add(now, |counts| match passed {
-            Some(latency) => {
-                counts.passes += 1;
+        let count = |counts: &mut Counts| {
+            counts.passes += passes;
+            counts.misses += misses;
+            if let Some(latency) = passed {
                 counts.latency.record(latency);
             }
-            None => counts.misses += 1,
-        });
+        };
+        count(&mut self.sum);
+        count(self.second(now));
     }
 
-    fn add(&mut self, now: Moment, change: impl Fn(&mut Counts)) {
+    /// The counts of the present second.
+    fn second(&mut self, now: Moment) -> &mut Counts {
         let second = now.as_nanos() / SECOND;
+        // A moment before the last one counts with it.
         if self.seconds.back().is_none_or(|last| last.0 < second) {
             self.seconds.push_back((second, Counts::default()));
         }
-        if let Some((_, counts)) = self.seconds.back_mut() {
-            change(counts);
-            change(&mut self.sum);
-        }
+        let last = self.seconds.len() - 1;
+        &mut self.seconds[last].1
     }
 
     /// Forgets what is older than `length`.
@@ -127,7 +136,7 @@ mod tests {
     fn samples_leave_after_the_window_and_at_a_new_epoch() {
         let mut window = Window::default();
         let minute = Duration::from_secs(60);
-        window.add_calls(at(1_000), 3, 1, &Histogram::new());
+        window.add_calls(at(1_000), 3, 1, Histogram::new());
         window.add_probe(at(30_500), None);
         window.slide(at(61_000), minute);
         assert_eq!(window.verdicts(), (3, 2));
