@@ -27,47 +27,22 @@ impl FromStr for PostgresUrl {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        let invalid = |why: String| {
-            Error::invalid(
-                "url",
-                format!("{why}; expected postgres://user:password@host:port/database"),
-            )
-        };
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return Err(invalid("it does not begin with postgres://".to_owned()));
+            return Err(invalid("it does not begin with postgres://"));
         }
         let (base, query) = text.split_once('?').unwrap_or((text, ""));
-        let (mut mode, mut root_certificates, mut others) = (SslMode::Prefer, None, Vec::new());
-        let mut verify = false;
-        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-            match pair.split_once('=') {
-                Some(("sslmode", "disable")) => mode = SslMode::Disable,
-                Some(("sslmode", "prefer" | "allow")) => mode = SslMode::Prefer,
-                Some(("sslmode", "require")) => mode = SslMode::Require,
-                Some(("sslmode", "verify-full" | "verify-ca")) => {
-                    (mode, verify) = (SslMode::Require, true)
-                }
-                Some(("sslmode", _)) => {
-                    return Err(invalid(
-                        "sslmode is one of disable, prefer, require, verify-full".to_owned(),
-                    ));
-                }
-                Some(("sslrootcert", path)) => root_certificates = Some(PathBuf::from(path)),
-                _ => others.push(pair),
-            }
-        }
-        let rest = if others.is_empty() {
-            base.to_owned()
-        } else {
-            format!("{base}?{}", others.join("&"))
+        let options = Options::read(query)?;
+        let rest = match options.others.is_empty() {
+            true => base.to_owned(),
+            false => format!("{base}?{}", options.others.join("&")),
         };
         // The parser's own words may repeat the password.
-        let mut config = Config::from_str(&rest)
-            .map_err(|_| invalid("it can't be read as a connection URL".to_owned()))?;
+        let mut config =
+            Config::from_str(&rest).map_err(|_| invalid("it can't be read as a connection URL"))?;
         if config.get_hosts().is_empty() {
-            return Err(invalid("it names no host".to_owned()));
+            return Err(invalid("it names no host"));
         }
-        config.ssl_mode(mode);
+        config.ssl_mode(options.mode);
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
         }
@@ -76,10 +51,59 @@ impl FromStr for PostgresUrl {
         }
         Ok(Self {
             config,
-            verify,
-            root_certificates,
+            verify: options.verify,
+            root_certificates: options.root_certificates,
         })
     }
+}
+
+/// The part behind the question mark: what decides on TLS, and what the driver reads itself.
+struct Options<'a> {
+    mode: SslMode,
+    verify: bool,
+    root_certificates: Option<PathBuf>,
+    others: Vec<&'a str>,
+}
+
+impl<'a> Options<'a> {
+    fn read(query: &'a str) -> Result<Self, Error> {
+        let mut options = Self {
+            mode: SslMode::Prefer,
+            verify: false,
+            root_certificates: None,
+            others: Vec::new(),
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            match pair.split_once('=') {
+                Some(("sslmode", mode)) => (options.mode, options.verify) = tls(mode)?,
+                Some(("sslrootcert", path)) => {
+                    options.root_certificates = Some(PathBuf::from(path))
+                }
+                _ => options.others.push(pair),
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// Whether to encrypt, and whether to check the certificate.
+fn tls(sslmode: &str) -> Result<(SslMode, bool), Error> {
+    match sslmode {
+        "disable" => Ok((SslMode::Disable, false)),
+        "prefer" | "allow" => Ok((SslMode::Prefer, false)),
+        "require" => Ok((SslMode::Require, false)),
+        "verify-full" | "verify-ca" => Ok((SslMode::Require, true)),
+        _ => Err(invalid(
+            "sslmode is one of disable, prefer, require, verify-full",
+        )),
+    }
+}
+
+fn invalid(why: &str) -> Error {
+    Error::invalid(
+        "url",
+        format!("{why}; expected postgres://user:password@host:port/database"),
+    )
 }
 
 impl std::fmt::Debug for PostgresUrl {

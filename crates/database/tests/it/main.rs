@@ -9,3 +9,4 @@ mod outage;
 mod postgres;
 mod sqlite;
 mod support;
+mod tls;

@@ -151,3 +151,34 @@ async fn a_file_that_cannot_be_opened_is_a_failure_with_a_remedy() {
     let remedy = checked[0].result.as_ref().unwrap_err().detail.clone();
     assert!(remedy.contains("data directory"), "{remedy}");
 }
+
+#[tokio::test]
+async fn a_ruined_file_opens_the_breaker_and_old_results_remain() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = open(folder.path()).await;
+    let database = &fixture.database;
+    let _ = rows(database, "SELECT 1", &[]).await;
+    std::fs::remove_file(folder.path().join("database.sqlite")).unwrap();
+    std::fs::create_dir(folder.path().join("database.sqlite")).unwrap();
+    mainstay_testkit::eventually(
+        std::time::Duration::from_secs(60),
+        "the probes notice",
+        async || {
+            database.guard().probe_now();
+            database.guard().state() == mainstay_breaker::State::Open
+        },
+    )
+    .await;
+    let answer = database
+        .read(&context(database), Statement::new("SELECT 1", []))
+        .await
+        .unwrap();
+    assert_eq!(
+        (answer.source, &answer.value.rows[0][0]),
+        (mainstay_runtime::Source::Cache, &json!(1))
+    );
+    let error = try_write(database, "CREATE TABLE t (id BIGINT)", &[])
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind, ErrorKind::ReadOnly);
+}
