@@ -34,6 +34,7 @@ impl Trend {
 #[derive(Debug, Clone, Default)]
 pub struct TrendLine {
     samples: VecDeque<(Moment, f64)>,
+    last: Option<Moment>,
     trend: Trend,
 }
 
@@ -46,10 +47,11 @@ impl TrendLine {
 
     /// Takes a sample if the last one is old enough.
     pub fn sample(&mut self, now: Moment, rules: &HealthRules, score: f64) {
-        let last = self.samples.back();
-        if last.is_some_and(|(at, _)| now.saturating_since(*at) < rules.trend_step) {
+        let recent = |at| now.saturating_since(at) < rules.trend_step;
+        if self.last.is_some_and(recent) {
             return;
         }
+        self.last = Some(now);
         self.samples.push_back((now, score));
         let oldest = now - rules.trend_window;
         while self.samples.pop_front_if(|(at, _)| *at < oldest).is_some() {}

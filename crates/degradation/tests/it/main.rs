@@ -3,6 +3,7 @@
 
 mod alerts;
 mod features;
+mod health;
 mod operators;
 mod outages;
 mod properties;

@@ -1,4 +1,5 @@
-//! Random histories against naive models.
+//! Random histories against naive models. Invariants 1 (decisions take `now`: the same inputs give the same effects) and 5
+//! (the target is the band of the score; the level differs from it only with a reason) are here.
 
 use std::time::Duration;
 

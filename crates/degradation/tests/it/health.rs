@@ -1,0 +1,194 @@
+//! The score of a component, and what one that is down does to others.
+
+use std::time::Duration;
+
+use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, State};
+use mainstay_degradation::cascade::{Standing, effects, totals};
+use mainstay_degradation::health::{Evidence, score};
+use mainstay_degradation::{EndpointView, HealthRules, Machine, RecentError, Settings, Trend};
+
+use crate::world::{Behaviour, SECOND, World};
+
+const FINE: Evidence = Evidence {
+    success_rate: 1.0,
+    p95: Some(Duration::from_millis(100)),
+    breaker: State::Closed,
+    availability: 100.0,
+    last_failure_age: None,
+};
+
+#[test]
+fn every_part_of_the_score_counts_as_described() {
+    let second = Duration::from_secs;
+    let rules = HealthRules {
+        recent_error: Some(RecentError {
+            points: 20.0,
+            fade: second(60),
+        }),
+        ..HealthRules::with_p95(Duration::from_millis(100))
+    };
+    let millis = |p95| Some(Duration::from_millis(p95));
+    let cases = [
+        (FINE, 100.0),
+        (
+            Evidence {
+                success_rate: 0.25,
+                ..FINE
+            },
+            25.0,
+        ),
+        (Evidence { p95: None, ..FINE }, 100.0),
+        (
+            Evidence {
+                p95: millis(150),
+                ..FINE
+            },
+            90.0,
+        ),
+        (
+            Evidence {
+                p95: millis(250),
+                ..FINE
+            },
+            70.0,
+        ),
+        (
+            Evidence {
+                p95: millis(9_000),
+                ..FINE
+            },
+            60.0,
+        ),
+        (
+            Evidence {
+                breaker: State::Open,
+                ..FINE
+            },
+            50.0,
+        ),
+        (
+            Evidence {
+                breaker: State::HalfOpen,
+                ..FINE
+            },
+            90.0,
+        ),
+        (
+            Evidence {
+                availability: 50.0,
+                ..FINE
+            },
+            90.0,
+        ),
+        (
+            Evidence {
+                availability: 0.0,
+                ..FINE
+            },
+            80.0,
+        ),
+        (
+            Evidence {
+                last_failure_age: Some(second(0)),
+                ..FINE
+            },
+            80.0,
+        ),
+        (
+            Evidence {
+                last_failure_age: Some(second(45)),
+                ..FINE
+            },
+            95.0,
+        ),
+        (
+            Evidence {
+                last_failure_age: Some(second(90)),
+                ..FINE
+            },
+            100.0,
+        ),
+        (
+            Evidence {
+                success_rate: 0.1,
+                breaker: State::Open,
+                ..FINE
+            },
+            0.0,
+        ),
+    ];
+    for (evidence, expected) in cases {
+        let found = score(&rules, &evidence);
+        assert!((found - expected).abs() < 1e-9, "{evidence:?}: {found}");
+    }
+}
+
+#[test]
+fn an_impact_grows_with_severity_and_with_the_failures_of_who_suffers() {
+    let rules = Settings::standard().validate().unwrap();
+    let fine = Standing {
+        score: 100.0,
+        down: false,
+        failing: false,
+        failures_in_row: 0,
+    };
+    let [database, redis, s3] =
+        ["database", "redis", "s3"].map(|name| rules.dependency_id(name).unwrap());
+    let mut standings = vec![fine; 4];
+    assert!(effects(&rules, &standings).is_empty());
+    standings[database.index()] = Standing {
+        score: 50.0,
+        down: true,
+        ..fine
+    };
+    standings[redis.index()].failures_in_row = 5;
+    let taken = totals(&effects(&rules, &standings), 4);
+    assert_eq!((taken[redis.index()], taken[s3.index()]), (0.1, 0.05));
+    standings[redis.index()].failing = true;
+    let taken = totals(&effects(&rules, &standings), 4);
+    assert!((taken[redis.index()] - 0.15).abs() < 1e-9);
+    standings[redis.index()].failures_in_row = 60_000;
+    assert_eq!(totals(&effects(&rules, &standings), 4)[redis.index()], 1.0);
+}
+
+#[test]
+fn the_outage_stops_counting_when_the_breaker_closes() {
+    let mut world = World::healthy();
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(30 * SECOND);
+    assert_eq!(world.component("redis").state, Machine::Critical);
+    assert_eq!(world.component("redis").trend, Trend::Declining);
+    world.behave("redis", Behaviour::Works);
+    world.run(4 * SECOND);
+    let redis = world.component("redis");
+    assert_eq!(
+        (redis.success_rate, redis.availability, redis.score),
+        (1.0, 100.0, 100.0)
+    );
+    let id = redis.id;
+    let changes: Vec<_> = world
+        .controller
+        .health_changes(id)
+        .map(|change| (change.from, change.to))
+        .collect();
+    assert_eq!(changes.first().unwrap().0, Machine::Healthy);
+    assert_eq!(changes.last().unwrap().1, Machine::Healthy);
+}
+
+#[test]
+fn a_view_shows_what_the_breaker_does() {
+    let breaker = Breaker::new(mainstay_breaker::Settings::default(), 1).unwrap();
+    let now = Moment::from_nanos(5);
+    for _ in 0..5 {
+        let permit = breaker.try_admit().unwrap();
+        permit.settle(Outcome::Failure(FailureKind::Protocol), false, now);
+    }
+    let view = EndpointView::from(&breaker.snapshot(now));
+    assert_eq!(
+        (view.state, view.failures_in_row, view.fail_max),
+        (State::Open, 5, Some(5))
+    );
+    assert_eq!(view.last_failure.unwrap().kind, FailureKind::Protocol);
+    assert!(!view.is_usable() && view.retry_at.is_some());
+}
