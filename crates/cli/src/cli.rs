@@ -1,0 +1,157 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use mainstay_server::Scope;
+
+const LONG_ABOUT: &str = "\
+Keeps a service serving when what it depends on fails.
+
+Mainstay guards a database, a cache, an object store and model APIs with circuit breakers and honest fallbacks, scores \
+their health, derives a degradation level, and brings everything back by itself. Without any configuration it serves \
+with embedded stores on 127.0.0.1:8080.";
+
+const AFTER: &str = "\
+Examples:
+  mainstay serve                                   start, with ./mainstay.toml if it is there
+  mainstay config default > mainstay.toml          write the whole commented configuration
+  MAINSTAY_REDIS_URL=redis://cache:6379 mainstay check
+                                                   try every dependency, with one setting overridden
+  mainstay status --watch                          watch a running server
+
+Configuration: --config FILE, else ./mainstay.toml, else the embedded defaults; every setting can be overridden by the
+environment, server.listen by MAINSTAY_SERVER_LISTEN.
+
+Exit codes: 0 done, 1 failed (a dependency, a port, a file, the server asked), 2 wrong usage or configuration.";
+
+/// Keeps a service serving when what it depends on fails.
+#[derive(Debug, Parser)]
+#[command(name = "mainstay", version, long_about = LONG_ABOUT, after_long_help = AFTER)]
+pub(crate) struct Arguments {
+    /// The configuration file; without it ./mainstay.toml, if there is one.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the server.
+    #[command(after_long_help = SERVE)]
+    Serve,
+    /// Validate the configuration and try every dependency.
+    #[command(after_long_help = CHECK)]
+    Check(CheckArguments),
+    /// Show how a running server is.
+    #[command(after_long_help = STATUS)]
+    Status(StatusArguments),
+    /// Make, list and revoke API keys.
+    #[command(subcommand, after_long_help = KEY)]
+    Key(KeyCommand),
+    /// Print the default configuration, or the one in force.
+    #[command(subcommand, after_long_help = CONFIG)]
+    Config(ConfigCommand),
+}
+
+const SERVE: &str = "\
+On the first start an admin key is made and shown once, on standard error; its hash is kept in the data directory. \
+MAINSTAY_ADMIN_KEY presets one instead. The server starts whatever is down, and takes up each dependency that appears.
+
+Standard output has one line that says where it listens; logs go to standard error, one JSON object a line (text on a \
+terminal; see log.format). SIGTERM or SIGINT: accepts nothing more, lets running requests finish for up to \
+server.shutdown_grace, flushes the journal and exits 0. A second signal exits at once.
+
+Examples:
+  mainstay serve
+  mainstay serve --config /etc/mainstay.toml
+  MAINSTAY_SERVER_LISTEN=0.0.0.0:8080 MAINSTAY_DATABASE_URL=postgres://... mainstay serve";
+
+const CHECK: &str = "\
+Connects to every dependency, side by side, and prints what works and what helps where it doesn't. A running server is \
+not disturbed. Exits 1 if anything fails.
+
+Examples:
+  mainstay check
+  mainstay check --deadline 2s && mainstay serve";
+
+const STATUS: &str = "\
+Asks the server for its score, level, components, breakers and features. The key needs the scope status; it is taken \
+from --key-file or the variable MAINSTAY_KEY, never from the command line, where others could read it. The address is \
+--url, else where the configuration says that the server listens.
+
+Examples:
+  MAINSTAY_KEY=mk_... mainstay status
+  mainstay status --url https://mainstay.example --key-file ~/.mainstay-key --watch";
+
+const KEY: &str = "\
+Keys live as hashes in the data directory; a running server takes up changes by itself. Scopes: db:read, db:write, \
+cache, objects, ai, status, metrics, retail, admin (everything).
+
+Examples:
+  mainstay key new --scopes db:read,cache --name shop
+  mainstay key list
+  mainstay key revoke 1f0c9a7be2d34410";
+
+const CONFIG: &str = "\
+Examples:
+  mainstay config default > mainstay.toml          every setting with its default and what it means
+  mainstay config show                             what is in force and where each value came from
+  mainstay config show | grep -v ' default$'       only what you have set";
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Longest time for each dependency, as 500ms or 10s.
+    #[arg(long, default_value = "10s", value_name = "DURATION", value_parser = duration)]
+    pub(crate) deadline: Duration,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// Where the server is; by default where the configuration says that it listens.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// A file that holds the key; by default the variable MAINSTAY_KEY holds it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: Option<PathBuf>,
+    /// Draw it again every second, until interrupted.
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Make a key. It is printed on standard output, this once.
+    New {
+        /// What it may do, separated by commas.
+        #[arg(long, required = true, value_delimiter = ',', value_name = "SCOPES")]
+        scopes: Vec<Scope>,
+        /// What people call it.
+        #[arg(long, default_value = "unnamed")]
+        name: String,
+    },
+    /// List all keys, without the keys themselves.
+    List,
+    /// Take a key back.
+    Revoke {
+        /// The id, as `mainstay key list` shows it.
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every setting with its default and what it means, as a file.
+    Default,
+    /// Print what is in force and where each value came from; secrets are masked.
+    Show,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let signed: jiff::SignedDuration = text
+        .parse()
+        .map_err(|_| "must be a duration such as 500ms or 10s".to_owned())?;
+    Duration::try_from(signed).map_err(|_| "must not be negative".to_owned())
+}

@@ -1,0 +1,134 @@
+//! `mainstay serve`.
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use mainstay_journal::Journal;
+use mainstay_runtime::{Clock, Secret};
+use mainstay_server::{Core, KeyRing, Scope};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{Failure, Surroundings, logging};
+use crate::config::Config;
+use crate::output::print;
+use crate::wiring::{self, data_dir};
+
+/// How long background work may take to end once no request runs any more.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
+    let config = around.load()?.config;
+    logging::start(&config.log);
+    let signals = Signals::listen()?;
+    data_dir::prepare(&config.data_dir)?;
+    let listener = bind(config.server.listen).await?;
+    let journal = wiring::journal(&config).await?;
+    let (keys, new_key) = keys(&config)?;
+    let core = wiring::start(&config, journal.clone(), keys)?;
+    if let Some(key) = new_key {
+        show_once(&key);
+    }
+    let address = listener.local_addr()?;
+    print(&format!("mainstay listening on http://{address}"))?;
+    tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started");
+    let router = mainstay_server::app(&core, mainstay_retail::routes(&core));
+    let stop = stop_signal(signals);
+    let served = mainstay_server::serve(
+        listener,
+        core.clone(),
+        router,
+        stop,
+        config.server.shutdown_grace,
+    )
+    .await;
+    end(&core, &journal).await;
+    served.map_err(|error| Failure::Run(format!("the server ended: {error}")))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let remedy = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another program has the port; set server.listen to another one"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need the capability CAP_NET_BIND_SERVICE"
+            }
+            std::io::ErrorKind::AddrNotAvailable => "this machine has no such address",
+            _ => "see server.listen",
+        };
+        Failure::Run(format!("can't listen on {address}: {error} ({remedy})"))
+    })
+}
+
+/// The keys of the data directory, and the admin key if one had to be made.
+fn keys(config: &Config) -> Result<(KeyRing, Option<Secret>), Failure> {
+    let now = Clock::start().wall();
+    let failed = |error: mainstay_server::KeyError| Failure::Run(error.to_string());
+    let ring = KeyRing::open(&config.data_dir).map_err(failed)?;
+    if let Some(key) = &config.admin_key {
+        ring.preset_admin(key, now)
+            .map_err(|error| Failure::Usage(format!("admin_key: {error}")))?;
+    }
+    if !ring.is_empty() {
+        return Ok((ring, None));
+    }
+    let (key, _) = ring
+        .create("first admin", vec![Scope::Admin], now)
+        .map_err(failed)?;
+    Ok((ring, Some(key)))
+}
+
+/// On standard error and beside the log: a key must not end up where logs go.
+fn show_once(key: &Secret) {
+    let line = "─".repeat(78);
+    eprintln!(
+        "{line}\n  Admin key. It is shown this once; only its hash is kept.\n\n  {}\n\n  curl -H 'X-API-Key: …' …, or MAINSTAY_KEY for `mainstay status`.\n{line}",
+        key.expose()
+    );
+}
+
+/// Ready at the first signal. From then on a second one ends the program at once.
+async fn stop_signal(mut signals: Signals) {
+    let name = signals.next().await;
+    tracing::info!(signal = name, "stopping: no new connections");
+    tokio::spawn(async move {
+        let name = signals.next().await;
+        tracing::warn!(signal = name, "a second signal: exiting at once");
+        std::process::exit(1);
+    });
+}
+
+/// Ends the background work and puts the journal on disk.
+async fn end(core: &Core, journal: &Journal) {
+    core.handle.shutdown(PATIENCE).await;
+    match journal.close().await {
+        Ok(()) => tracing::info!("stopped; the journal is flushed"),
+        Err(error) => tracing::error!(%error, "the journal could not be flushed"),
+    }
+}
+
+/// The two signals that ask us to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The real program, started as users start it.
+
+mod architecture;
+mod command_line;
+mod support;
