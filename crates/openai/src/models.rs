@@ -88,6 +88,11 @@ impl Models {
         self.inner.providers.iter().map(Provider::name).collect()
     }
 
+    /// Longest time for one request over all attempts.
+    pub fn total_deadline(&self) -> Duration {
+        self.inner.total_deadline
+    }
+
     /// Bytes of earlier answers held now.
     pub fn cache_bytes(&self) -> usize {
         self.inner.cache.bytes()

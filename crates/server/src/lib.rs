@@ -1,1 +1,28 @@
 //! The HTTP service: routes, keys, limits, metrics, problem details.
+//!
+//! [`app`] is a function from a [`Core`] to a router, testable without a socket; [`serve`] runs it on a listener
+//! until it is told to stop. The crate holds no business rules and doesn't know what is built on it: further
+//! routes come in as a router of the same kind.
+
+pub mod app;
+pub mod auth;
+pub mod extract;
+pub mod gate;
+pub mod keys;
+pub mod language;
+pub mod limits;
+pub mod metrics;
+pub mod openapi;
+pub mod problem;
+pub mod reply;
+pub mod request;
+pub mod routes;
+mod serve;
+
+pub use app::{Core, Parts, Settings, app, description};
+pub use auth::Caller;
+pub use keys::{KeyError, KeyRecord, KeyRing, Scope};
+pub use limits::{Rate, RateSettings};
+pub use metrics::Metrics;
+pub use problem::{Problem, ProblemBody};
+pub use serve::serve;

@@ -1,0 +1,58 @@
+//! Starting while nothing answers, and taking up each dependency as it appears.
+
+use std::time::Duration;
+
+use mainstay_testkit::{ModelApi, Postgres, Redis, S3, eventually, model_api};
+use serde_json::json;
+
+use super::server::{SOON, Server};
+
+#[tokio::test]
+async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
+    let (postgres, redis, s3, api) = (Postgres::start().await, Redis::start().await, S3::start().await, ModelApi::start().await);
+    let settings = [
+        ("DATABASE_URL", postgres.url()),
+        ("REDIS_URL", redis.url()),
+        ("S3_ENDPOINT", s3.endpoint()),
+        ("S3_BUCKET", s3.bucket().to_owned()),
+        ("S3_REGION", s3.region().to_owned()),
+        ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
+        ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
+        ("OPENAI_BASE_URL", api.base_url()),
+        ("OPENAI_API_KEY", api.api_key().to_owned()),
+        ("OPENAI_MODEL", model_api::CHAT_MODEL.to_owned()),
+    ];
+    postgres.kill().await;
+    redis.kill().await;
+    s3.kill().await;
+    api.kill().await;
+    let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let server = Server::launch(&settings);
+    eventually(Duration::from_secs(10), "the server is alive", async || {
+        let reply = server.request(reqwest::Method::GET, "/livez").send().await;
+        reply.is_ok_and(|r| r.status() == 200)
+    })
+    .await;
+    server.ready().await;
+    let started = server.send(server.request(reqwest::Method::GET, "/startupz")).await;
+    assert_eq!((started.status.as_u16(), started.body["level"].as_str()), (200, Some("EMERGENCY")));
+    let why = server.get("/status/why").await;
+    for name in ["database", "redis", "s3", "openai"] {
+        assert!(why.body["causes"].to_string().contains(name), "{name} is named: {why:?}");
+    }
+    let accepted = server.put("/objects/early.txt", "kept").await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+
+    s3.restart().await;
+    server.breaker("s3", "closed").await;
+    redis.restart().await;
+    server.breaker("redis", "closed").await;
+    api.restart().await;
+    postgres.restart().await;
+    server.breaker("database", "closed").await;
+    assert_eq!(server.post("/db/read", json!({"query": "select 1 as one"})).await.body["source"], "primary");
+    eventually(SOON, "what was accepted has reached the store", async || {
+        server.get("/objects/early.txt").await.header("mainstay-source") == Some("primary")
+    })
+    .await;
+}

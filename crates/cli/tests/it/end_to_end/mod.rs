@@ -1,0 +1,11 @@
+//! The running server over real dependencies that are killed, frozen and brought back.
+
+mod bad_input;
+mod database;
+mod everything_down;
+mod first_run;
+mod objects;
+mod openai;
+mod operators;
+mod redis;
+mod server;

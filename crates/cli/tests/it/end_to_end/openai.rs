@@ -1,0 +1,87 @@
+//! Model providers killed, frozen and back.
+
+use std::time::Duration;
+
+use mainstay_testkit::{ModelApi, model_api};
+use serde_json::{Value, json};
+
+use super::server::Server;
+
+fn provider(api: &ModelApi) -> [(&'static str, String); 3] {
+    [
+        ("OPENAI_BASE_URL", api.base_url()),
+        ("OPENAI_API_KEY", api.api_key().to_owned()),
+        ("OPENAI_MODEL", model_api::CHAT_MODEL.to_owned()),
+    ]
+}
+
+fn question() -> Value {
+    json!({"messages": [{"role": "user", "content": "hola"}]})
+}
+
+async fn serving(settings: &[(&'static str, String)]) -> Server {
+    let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
+    let server = Server::start(&settings).await;
+    server.level("OPTIMAL").await;
+    server
+}
+
+#[tokio::test]
+async fn the_second_provider_answers_for_a_dead_first_one() {
+    let (first, second) = (ModelApi::start().await, ModelApi::start().await);
+    let mut settings = provider(&first).to_vec();
+    settings.extend([
+        ("OPENAI_PROVIDERS_1_NAME", "second".to_owned()),
+        ("OPENAI_PROVIDERS_1_BASE_URL", second.base_url()),
+        ("OPENAI_PROVIDERS_1_API_KEY", second.api_key().to_owned()),
+        ("OPENAI_PROVIDERS_1_MODEL", model_api::CHAT_MODEL.to_owned()),
+    ]);
+    let server = serving(&settings).await;
+    let reply = server.post("/ai/chat", question()).await;
+    assert_eq!((reply.body["source"].as_str(), reply.body["fallback"].as_bool()), (Some("provider:primary"), Some(false)));
+    first.kill().await;
+    let reply = server.post("/ai/chat", question()).await;
+    assert_eq!((reply.body["source"].as_str(), reply.body["fallback"].as_bool()), (Some("provider:second"), Some(true)), "{reply:?}");
+}
+
+#[tokio::test]
+async fn a_dead_provider_leaves_exact_answers_from_before_and_the_rules() {
+    let api = ModelApi::start().await;
+    let server = serving(&provider(&api)).await;
+    let reply = server.post("/ai/chat", question()).await;
+    assert_eq!(reply.status, 200, "{reply:?}");
+    api.kill().await;
+    for _ in 0..6 {
+        server.post("/ai/chat", json!({"messages": [{"role": "user", "content": "otra"}]})).await;
+    }
+    server.breaker("openai", "open").await;
+    server.level("LIMITED").await;
+    let same = server.post("/ai/chat", question()).await;
+    assert_eq!((same.body["source"].as_str(), &same.body["data"]), (Some("cache"), &reply.body["data"]), "{same:?}");
+    let other = server.post("/ai/chat", json!({"messages": [{"role": "user", "content": "otra"}]})).await;
+    assert_eq!((other.status.as_u16(), other.problem()), (503, "unavailable"), "never an invented answer");
+    assert!(other.took < Duration::from_secs(1));
+    let price = server.post("/ai/pricing", json!({"cost": "700"})).await;
+    assert_eq!((price.body["source"].as_str(), price.body["pricing"]["net_price"].as_str()), (Some("rules"), Some("1000.00")), "{price:?}");
+    api.restart().await;
+    server.post("/admin/breakers/openai/primary/reset", json!({"reason": "the provider is back"})).await;
+    server.level("OPTIMAL").await;
+    assert_eq!(server.post("/ai/chat", question()).await.body["source"], "provider:primary");
+}
+
+#[tokio::test]
+async fn without_a_provider_the_primitives_say_so_and_the_tasks_use_rules() {
+    let server = Server::start(&[]).await;
+    let level = server.level("OPTIMAL").await;
+    let openai = level.body["components"].as_array().and_then(|all| all.iter().find(|c| c["service"] == "openai"));
+    assert_eq!(openai.map(|c| &c["status"]), Some(&json!("absent")));
+    for path in ["/ai/chat", "/ai/embed", "/ai/moderate"] {
+        let body = if path == "/ai/chat" { question() } else { json!({"input": "hola"}) };
+        let reply = server.post(path, body).await;
+        assert_eq!((reply.status.as_u16(), reply.problem()), (503, "not-configured"), "{path}: {reply:?}");
+    }
+    let text = "FACTURA B  Nro 0001-00000042\nFecha: 05/03/2026\nTotal: $ 1.234,56";
+    let reply = server.post("/ai/analyze-invoice", json!({"text": text})).await;
+    assert_eq!((reply.status.as_u16(), reply.body["source"].as_str()), (200, Some("rules")), "{reply:?}");
+    assert!(reply.body["confidence"].as_f64().is_some_and(|c| c < 1.0), "a bare total can't be confirmed");
+}

@@ -1,0 +1,166 @@
+//! A running `mainstay serve` with a client for it.
+
+use std::time::Duration;
+
+use mainstay_testkit::{Program, Signal, eventually, eventually_some, free_port};
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support;
+
+/// Longest time for anything that has to happen by itself.
+pub(crate) const SOON: Duration = Duration::from_secs(40);
+
+/// The admin key that tests preset.
+pub(crate) const KEY: &str = "mk_test00001_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI";
+
+/// The server, its folder and a client.
+pub(crate) struct Server {
+    pub(crate) program: Program,
+    pub(crate) folder: TempDir,
+    port: u16,
+    settings: Vec<(String, String)>,
+    client: reqwest::Client,
+}
+
+/// A reply, read whole.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: reqwest::header::HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) took: Duration,
+}
+
+impl Reply {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The problem's kind, e.g. `read-only`.
+    pub(crate) fn problem(&self) -> &str {
+        let kind = self.body["type"].as_str().unwrap_or_default();
+        kind.strip_prefix("urn:mainstay:problem:").unwrap_or(kind)
+    }
+}
+
+impl Server {
+    /// Starts with settings as environment variables, without their prefix.
+    pub(crate) fn launch(settings: &[(&str, &str)]) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let folder = tempfile::tempdir().expect("a folder");
+        let port = free_port();
+        let settings: Vec<_> = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        Self {
+            program: start(&folder, port, &settings),
+            folder,
+            port,
+            settings,
+            client: reqwest::Client::new(),
+        }
+    }
+
+    /// Starts and waits until it is ready.
+    pub(crate) async fn start(settings: &[(&str, &str)]) -> Self {
+        let server = Self::launch(settings);
+        server.ready().await;
+        server
+    }
+
+    pub(crate) async fn ready(&self) {
+        eventually(SOON, "the server is ready", async || {
+            let reply = self.client.get(self.url("/readyz")).send().await;
+            reply.is_ok_and(|r| r.status().is_success())
+        })
+        .await;
+    }
+
+    /// Ends it with SIGTERM and starts it again on the same folder and port.
+    pub(crate) async fn restart(&mut self) {
+        self.program.signal(Signal::TERM);
+        let ended = self.program.wait(SOON).await;
+        assert!(ended.success(), "{ended:?}: {:?}", self.program.stderr());
+        self.program = start(&self.folder, self.port, &self.settings);
+        self.ready().await;
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.client.request(method, self.url(path)).header("x-api-key", KEY)
+    }
+
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
+        let began = tokio::time::Instant::now().into_std();
+        let response: Response = request.send().await.expect("an answer");
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.expect("a whole answer");
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
+        Reply {
+            status,
+            headers,
+            body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()),
+            took: began.elapsed(),
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
+        self.send(self.request(Method::POST, path).json(&body)).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
+        self.send(self.request(Method::PUT, path).body(body)).await
+    }
+
+    /// Waits until the level is this one.
+    pub(crate) async fn level(&self, level: &str) -> Reply {
+        eventually_some(SOON, &format!("the level is {level}"), async || {
+            let reply = self.get("/status").await;
+            (reply.body["level"] == level).then_some(reply)
+        })
+        .await
+    }
+
+    /// Waits until a dependency's breaker is in this state.
+    pub(crate) async fn breaker(&self, dependency: &str, state: &str) {
+        eventually(SOON, &format!("the breaker of {dependency} is {state}"), async || {
+            let reply = self.get(&format!("/health/{dependency}")).await;
+            reply.body["breaker_state"] == state
+        })
+        .await;
+    }
+
+    /// A feature's mode.
+    pub(crate) async fn feature(&self, name: &str) -> String {
+        let reply = self.get(&format!("/features/{name}")).await;
+        reply.body["mode"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The value of a metric by its name with labels, as Prometheus writes it; 0 when it isn't there.
+    pub(crate) async fn metric(&self, line: &str) -> f64 {
+        let reply = self.get("/metrics").await;
+        let text = reply.body.as_str().unwrap_or_default();
+        let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        found.unwrap_or_default()
+    }
+}
+
+fn start(folder: &TempDir, port: u16, settings: &[(String, String)]) -> Program {
+    let mut command = support::mainstay(folder.path());
+    command
+        .arg("serve")
+        .env("MAINSTAY_ADMIN_KEY", KEY)
+        .env("MAINSTAY_RATELIMIT_ENABLED", "false")
+        .env("MAINSTAY_SERVER_LISTEN", format!("127.0.0.1:{port}"));
+    for (name, value) in settings {
+        command.env(format!("MAINSTAY_{name}"), value);
+    }
+    Program::start(command).expect("the program starts")
+}

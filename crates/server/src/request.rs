@@ -1,0 +1,110 @@
+//! What every request gets on its way in and out: an id, its level, its time, and errors in one form.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use mainstay_runtime::Clock;
+use tracing::Instrument;
+
+use crate::app::Core;
+use crate::language;
+use crate::problem::Problem;
+
+/// The header that carries the request's id both ways.
+pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+static LEVEL: HeaderName = HeaderName::from_static("mainstay-level");
+
+/// The id of a request, as an extension.
+#[derive(Clone, Debug)]
+pub struct RequestId(pub String);
+
+/// The outermost layer.
+pub async fn frame(State(core): State<Core>, mut request: Request, next: Next) -> Response {
+    let clock = core.handle.clock();
+    let started = clock.now();
+    let id = taken_over(&request).unwrap_or_else(fresh_id);
+    let language = language::of_request(request.headers());
+    let method = request.method().clone();
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("unmatched", MatchedPath::as_str)
+        .to_owned();
+    request.extensions_mut().insert(RequestId(id.clone()));
+    let span = tracing::info_span!("request", request_id = %id, %method, %route);
+    let response = next.run(request).instrument(span.clone()).await;
+    let level = core.handle.level().as_str();
+    let mut response = match response.extensions().get::<Problem>() {
+        Some(problem) => {
+            let body = problem.body(language, Some(id.clone()), Some(level.to_owned()));
+            rewritten(&response, &body)
+        }
+        None => response,
+    };
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        headers.insert(REQUEST_ID.clone(), value);
+    }
+    headers.insert(LEVEL.clone(), HeaderValue::from_static(level));
+    finish(&core, &clock, started, &method, &route, &response, &span);
+    response
+}
+
+fn finish(
+    core: &Core,
+    clock: &Clock,
+    started: mainstay_runtime::Moment,
+    method: &Method,
+    route: &str,
+    response: &Response,
+    span: &tracing::Span,
+) {
+    let took = clock.now().saturating_since(started);
+    let status = response.status().as_u16();
+    core.metrics.http(route, method, status, took);
+    let ms = took.as_secs_f64() * 1000.0;
+    span.in_scope(|| tracing::info!(status, latency_ms = ms, "answered"));
+}
+
+/// The problem's reply with the body that knows its request; headers stay.
+fn rewritten(response: &Response, body: &crate::problem::ProblemBody) -> Response {
+    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let mut anew = Response::new(Body::from(bytes));
+    *anew.status_mut() = response.status();
+    *anew.headers_mut() = response.headers().clone();
+    anew.headers_mut().remove(header::CONTENT_LENGTH);
+    anew
+}
+
+/// An id that the caller sent, if it is sane: 1 to 128 visible ASCII characters without quotes.
+fn taken_over(request: &Request) -> Option<String> {
+    let sent = request.headers().get(&REQUEST_ID)?.to_str().ok()?;
+    let sane = |b: u8| b.is_ascii_alphanumeric() || b"-_.:/+=".contains(&b);
+    ((1..=128).contains(&sent.len()) && sent.bytes().all(sane)).then(|| sent.to_owned())
+}
+
+fn fresh_id() -> String {
+    let mut bytes = [0u8; 16];
+    // Without randomness an id repeats, which costs a log search and nothing else.
+    let _ = getrandom::fill(&mut bytes);
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// A panic in a handler: logged by the runtime's hook, answered as an internal problem.
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
+    Problem::new(
+        "internal",
+        axum::http::StatusCode::INTERNAL_SERVER_ERROR,
+        "a defect of the server; the request id leads to the log",
+    )
+    .into_response()
+}
+
+/// How long headers say an answer is old: whole seconds, rounded down.
+pub fn age_header(age: Duration) -> HeaderValue {
+    HeaderValue::from(age.as_secs())
+}

@@ -1,0 +1,118 @@
+//! `/ai/chat`, `/ai/embed`, `/ai/moderate`: the primitives, over an ordered list of providers.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use mainstay_openai::{ChatRequest, EmbedRequest, ModerateRequest};
+use mainstay_runtime::{Answer, Moment, Source};
+use serde::Serialize;
+use serde_json::Value;
+use std::time::Duration;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::Core;
+use crate::auth::Caller;
+use crate::extract::JsonBody;
+use crate::gate;
+use crate::keys::Scope;
+use crate::problem::{Problem, ProblemBody};
+use crate::reply;
+
+/// A reply of a model.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct AiReply<T> {
+    /// Always true: errors are problems.
+    success: bool,
+    /// The provider's answer, in the API's own form.
+    data: T,
+    /// Whether anything but the first provider answered.
+    fallback: bool,
+    /// `provider:<name>`, or `cache` for an earlier answer to exactly this request.
+    #[schema(example = "provider:primary")]
+    source: String,
+    /// Always 1: the answer is a provider's own, unchanged.
+    confidence: f64,
+    /// The state of the best provider's breaker.
+    breaker_state: &'static str,
+    /// How old the answer is, in milliseconds; 0 when it is fresh.
+    age_ms: u64,
+    /// From arrival to answer, in milliseconds.
+    latency_ms: f64,
+}
+
+/// The routes.
+pub fn routes(core: &Core) -> OpenApiRouter<Core> {
+    let routes = OpenApiRouter::new()
+        .routes(routes!(chat))
+        .routes(routes!(embed))
+        .routes(routes!(moderate));
+    core.guarded(Scope::Ai, routes)
+}
+
+/// Chat completion; the body is the API's own (`messages`, `temperature`, …). `stream` is refused for now.
+#[utoipa::path(post, path = "/ai/chat", tag = "ai", request_body(content = Object, example = json!({"messages": [{"role": "user", "content": "hola"}]})),
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = AiReply<Object>), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+async fn chat(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<Value>) -> Result<Response, Problem> {
+    let started = begin(&core)?;
+    let request = ChatRequest::parse(body)?;
+    let answer = core.models.chat(&caller.context_within(&core, deadline(&core)), request).await?;
+    Ok(ai_reply(&core, answer, started))
+}
+
+/// Embeddings of one text or several.
+#[utoipa::path(post, path = "/ai/embed", tag = "ai", request_body(content = Object, example = json!({"input": ["hola"]})),
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = AiReply<Object>), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+async fn embed(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<Value>) -> Result<Response, Problem> {
+    let started = begin(&core)?;
+    let request = EmbedRequest::parse(body)?;
+    let answer = core.models.embed(&caller.context_within(&core, deadline(&core)), request).await?;
+    Ok(ai_reply(&core, answer, started))
+}
+
+/// Moderation of one text or several.
+#[utoipa::path(post, path = "/ai/moderate", tag = "ai", request_body(content = Object, example = json!({"input": ["hola"]})),
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = AiReply<Object>), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+async fn moderate(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<Value>) -> Result<Response, Problem> {
+    let started = begin(&core)?;
+    let request = ModerateRequest::parse(body)?;
+    let answer = core.models.moderate(&caller.context_within(&core, deadline(&core)), request).await?;
+    Ok(ai_reply(&core, answer, started))
+}
+
+fn begin(core: &Core) -> Result<Moment, Problem> {
+    gate::primitive(core, "openai_api", false)?;
+    Ok(core.handle.clock().now())
+}
+
+fn deadline(core: &Core) -> Duration {
+    core.models.total_deadline()
+}
+
+fn ai_reply<T: Serialize>(core: &Core, answer: Answer<T>, started: Moment) -> Response {
+    let names = core.models.provider_names();
+    let fallback = match &answer.source {
+        Source::Provider(name) => names.first() != Some(&name.as_str()),
+        _ => true,
+    };
+    let body = AiReply {
+        success: true,
+        fallback,
+        source: answer.source.to_string(),
+        confidence: 1.0,
+        breaker_state: breaker_state(core),
+        age_ms: reply::millis(answer.age.unwrap_or_default()),
+        latency_ms: core.handle.clock().now().saturating_since(started).as_secs_f64() * 1000.0,
+        data: answer.value,
+    };
+    reply::json(StatusCode::OK, &body, &answer.source, answer.age)
+}
+
+fn breaker_state(core: &Core) -> &'static str {
+    let id = core.handle.rules().dependency_id("openai");
+    id.map_or("closed", |id| core.handle.snapshot().component(id).breaker.as_str())
+}

@@ -1,0 +1,179 @@
+//! `/db`: statements and transactions.
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use mainstay_database::{Isolation, Rows, Statement, WriteMode};
+use mainstay_runtime::{Answer, Moment};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::app::Core;
+use crate::auth::Caller;
+use crate::extract::{JsonBody, QueryParams};
+use crate::gate;
+use crate::keys::Scope;
+use crate::problem::{Problem, ProblemBody};
+use crate::reply;
+
+/// One statement with its parameters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatementBody {
+    /// One SQL statement; parameters are `$1`, `$2`, …
+    #[schema(example = "select name from products where price < $1::numeric")]
+    query: String,
+    /// One value for each parameter. NUMERIC, dates and UUIDs as text, BYTEA as base64 text, arrays as JSON arrays.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    params: Vec<Value>,
+}
+
+/// Several statements that happen together or not at all.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionBody {
+    /// At least one statement.
+    operations: Vec<StatementBody>,
+    /// `read_committed` (the default), `repeatable_read` or `serializable`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    isolation: Isolation,
+}
+
+/// A reply of the database.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DbReply {
+    /// Always true: errors are problems.
+    success: bool,
+    /// One object for each row, by column name. For a transaction, one list for each operation.
+    #[schema(value_type = Vec<Object>)]
+    data: Value,
+    /// Rows returned by a read, changed by a write.
+    rows_affected: u64,
+    /// `closed`, `open` or `half_open`.
+    breaker_state: &'static str,
+    /// `read-write` or `read-only`.
+    mode: &'static str,
+    /// Whether writes are taken at present.
+    write_mode_enabled: bool,
+    /// `primary`, `replica` or `cache`.
+    source: String,
+    /// How old the answer is, in milliseconds; 0 when it is fresh.
+    age_ms: u64,
+    /// From arrival to answer, in milliseconds.
+    latency_ms: f64,
+}
+
+/// The routes of reading and of writing.
+pub fn routes(core: &Core) -> OpenApiRouter<Core> {
+    let mut reading = OpenApiRouter::new().routes(routes!(read));
+    if core.settings.db_read_get {
+        reading = reading.route("/db/read", axum::routing::get(read_by_query));
+    }
+    let writing = OpenApiRouter::new().routes(routes!(write)).routes(routes!(transaction));
+    core.guarded(Scope::DbRead, reading)
+        .merge(core.guarded(Scope::DbWrite, writing))
+}
+
+/// Reads: one statement in a read-only transaction that always ends in a rollback.
+#[utoipa::path(post, path = "/db/read", tag = "database", request_body = StatementBody,
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
+async fn read(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<StatementBody>) -> Result<Response, Problem> {
+    answer_read(&core, &caller, body).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReadQuery {
+    query: String,
+}
+
+async fn read_by_query(State(core): State<Core>, caller: Caller, QueryParams(sent): QueryParams<ReadQuery>) -> Result<Response, Problem> {
+    let body = StatementBody {
+        query: sent.query,
+        params: Vec::new(),
+    };
+    answer_read(&core, &caller, body).await
+}
+
+async fn answer_read(core: &Core, caller: &Caller, body: StatementBody) -> Result<Response, Problem> {
+    let started = core.handle.clock().now();
+    gate::primitive(core, "core_application", false)?;
+    let ctx = caller.context(core);
+    let answer = core.database.read(&ctx, body.into()).await?;
+    let rows = answer.value.rows.len() as u64;
+    let answer = answer.map(|found| objects(&found));
+    Ok(db_reply(core, answer, rows, started))
+}
+
+/// Writes: one statement, carried out at once or not at all.
+#[utoipa::path(post, path = "/db/write", tag = "database", request_body = StatementBody,
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody),
+              (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+async fn write(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<StatementBody>) -> Result<Response, Problem> {
+    let started = core.handle.clock().now();
+    gate::primitive(&core, "write_operations", true)?;
+    let ctx = caller.context(&core);
+    let answer = core.database.write(&ctx, body.into()).await?;
+    let rows = answer.value.rows_affected;
+    Ok(db_reply(&core, answer.map(|w| objects(&w.returned)), rows, started))
+}
+
+/// A transaction: all operations or none, in the isolation asked for.
+#[utoipa::path(post, path = "/db/transaction", tag = "database", request_body = TransactionBody,
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody),
+              (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+async fn transaction(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<TransactionBody>,
+) -> Result<Response, Problem> {
+    let started = core.handle.clock().now();
+    gate::primitive(&core, "write_operations", true)?;
+    let ctx = caller.context(&core);
+    let operations = body.operations.into_iter().map(Into::into).collect();
+    let answer = core.database.transaction(&ctx, operations, body.isolation).await?;
+    let rows = answer.value.iter().map(|w| w.rows_affected).sum();
+    let answer = answer.map(|all| Value::Array(all.iter().map(|w| objects(&w.returned)).collect()));
+    Ok(db_reply(&core, answer, rows, started))
+}
+
+fn db_reply(core: &Core, answer: Answer<Value>, rows_affected: u64, started: Moment) -> Response {
+    let guard = core.database.guard();
+    let enabled = core.database.write_mode() == WriteMode::Enabled;
+    let body = DbReply {
+        success: true,
+        data: answer.value,
+        rows_affected,
+        breaker_state: guard.state().as_str(),
+        mode: if enabled { "read-write" } else { "read-only" },
+        write_mode_enabled: enabled,
+        source: answer.source.to_string(),
+        age_ms: reply::millis(answer.age.unwrap_or_default()),
+        latency_ms: reply::latency_ms(guard, started),
+    };
+    reply::json(StatusCode::OK, &body, &answer.source, answer.age)
+}
+
+/// Rows as objects. Of columns with one name the last is kept, as in any JSON object.
+fn objects(rows: &Rows) -> Value {
+    let names: Vec<_> = rows.columns.iter().map(|c| c.name.as_str()).collect();
+    let object = |row: &Vec<Value>| {
+        let pairs = names.iter().zip(row).map(|(n, v)| ((*n).to_owned(), v.clone()));
+        Value::Object(pairs.collect::<Map<_, _>>())
+    };
+    Value::Array(rows.rows.iter().map(object).collect())
+}
+
+impl From<StatementBody> for Statement {
+    fn from(body: StatementBody) -> Self {
+        Self::new(body.query, body.params)
+    }
+}
