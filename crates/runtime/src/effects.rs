@@ -30,9 +30,7 @@ impl Monitor {
             Effect::Alert(alert) => self.alert(&alert),
         }
     }
-}
 
-impl Monitor {
     fn retune(&mut self, retuning: Retuning) {
         self.inner.shared.tuning.store(Arc::new(retuning.tuning));
         for (dependency, factor) in self

@@ -1,13 +1,15 @@
 //! What all guards of one endpoint share: breaker, limit, budget, figures.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, Transition};
+use mainstay_breaker::{
+    Breaker, FailureKind, Mode, Moment, Outcome, RejectedWhy, State, Transition,
+};
 use mainstay_degradation::{EndpointId, Tuning};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::answer::CallerId;
 use crate::budget::RetryBudget;
@@ -33,7 +35,10 @@ pub(crate) struct Endpoint {
     pub(crate) suspects: Suspects,
     pub(crate) abandoned: Abandoned,
     pub(crate) call_deadline: Duration,
-    pub(crate) slow_after: Option<Duration>,
+    /// A probe can give a verdict on it.
+    pub(crate) probed: AtomicBool,
+    /// Told when the breaker opens: nobody waits on for a place then.
+    pub(crate) opened: Notify,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -72,6 +77,9 @@ impl Shared {
     }
 }
 
+/// When to try again after half-open had no place left: its probes decide soon, nobody knows when.
+const PROBES_DECIDE: Duration = Duration::from_secs(1);
+
 impl Endpoint {
     /// Asks the breaker for an attempt.
     pub(crate) fn admit(
@@ -86,9 +94,11 @@ impl Endpoint {
                 self.tell(admission.transition);
                 admission.result.map_err(|rejected| {
                     self.shared.observer.rejection(&self.dependency);
+                    let known = rejected.retry_at.map(|at| at.saturating_since(now));
+                    let full = rejected.why == RejectedWhy::HalfOpenFull;
                     Rejection {
                         state: rejected.state,
-                        retry_after: rejected.retry_at.map(|at| at.saturating_since(now)),
+                        retry_after: known.or(full.then_some(PROBES_DECIDE)),
                     }
                 })?
             }
@@ -97,7 +107,17 @@ impl Endpoint {
         Ok(Flight::new(Arc::clone(self), ticket, caller, now))
     }
 
-    /// Asks a breaker that isn't closed for a probe's place; a refusal counts nowhere.
+    /// Whether the breaker would refuse a call now. Asking changes nothing.
+    pub(crate) fn refuses(&self, now: Moment) -> bool {
+        if self.breaker.state() != State::Open {
+            return false;
+        }
+        let snapshot = self.breaker.snapshot(now);
+        let open = snapshot.state == State::Open && !snapshot.ready_for_half_open;
+        open && snapshot.mode != Mode::Shadow
+    }
+
+    /// Asks a breaker that isn't closed for a probe's place.
     pub(crate) fn admit_probe(self: &Arc<Self>, now: Moment) -> Option<Flight> {
         let admission = self.breaker.admit(now);
         self.tell(admission.transition);
@@ -109,6 +129,9 @@ impl Endpoint {
     pub(crate) fn tell(&self, transition: Option<Transition>) {
         if let Some(transition) = transition {
             self.shared.observer.breaker(&self.name, &transition);
+            if transition.to == State::Open {
+                self.opened.notify_waiters();
+            }
             self.shared.wake(Wake::Transition {
                 endpoint: self.id,
                 transition,
@@ -122,13 +145,13 @@ impl Endpoint {
 
     /// A probe of this endpoint has its result: what waited for it is delivered or dropped.
     pub(crate) fn probe_result(self: &Arc<Self>, passed: bool, started: Moment) {
-        if !self.suspects.probe_result(passed, started) {
-            return;
-        }
-        if let Some(permit) = self.breaker.try_admit() {
-            let now = self.shared.clock.now();
-            let outcome = Outcome::Failure(FailureKind::Timeout);
-            self.tell(permit.settle(outcome, false, now));
+        let kind = FailureKind::Timeout;
+        for _ in 0..self.suspects.probe_result(passed, started) {
+            self.shared.observer.failure(&self.dependency, kind);
+            if let Some(permit) = self.breaker.try_admit() {
+                let now = self.shared.clock.now();
+                self.tell(permit.settle(Outcome::Failure(kind), false, now));
+            }
         }
     }
 }

@@ -1,15 +1,14 @@
 //! Puts an engine together: rules, endpoints and their probes first, then one monitor task over all of them.
 
-use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mainstay_breaker::{Breaker, Settings as BreakerSettings};
 use mainstay_degradation::{Controller, Level, Rules};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -25,7 +24,7 @@ use crate::limit::Limit;
 use crate::monitor::{Monitor, Wake};
 use crate::observe::Observer;
 use crate::operator::{OperatorFile, OperatorState};
-use crate::operators::Operators;
+use crate::operators::{self, Operators};
 use crate::probe::{Probe, Prober};
 use crate::stats::Stats;
 use crate::suspects::{Abandoned, Suspects};
@@ -35,13 +34,17 @@ use crate::suspects::{Abandoned, Suspects};
 pub struct EndpointSpec {
     /// As the rules name it, e.g. `database/replica`.
     pub name: String,
-    /// When it opens, for how long, and how it closes again.
+    /// When it opens, for how long, and how it closes again. A half-open probe's lease is not taken from here: it
+    /// is the call deadline and a second.
     pub breaker: BreakerSettings,
     /// Calls in flight at the base level.
     pub limit: usize,
     /// Longest time one attempt may take.
     pub call_deadline: Duration,
 }
+
+/// How much longer than the call deadline a half-open probe may keep its place.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 /// An engine that is being put together.
 pub struct EngineBuilder {
@@ -105,7 +108,8 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// When the rules don't name it, it has a guard already, or the breaker's settings are senseless.
-    pub fn endpoint(&mut self, spec: EndpointSpec) -> Result<Guard, Error> {
+    pub fn endpoint(&mut self, mut spec: EndpointSpec) -> Result<Guard, Error> {
+        spec.breaker.half_open.lease = spec.call_deadline + LEASE_MARGIN;
         let wrong = |why: String| Error::new(ErrorKind::Internal, why).field(spec.name.clone());
         let id = self
             .rules
@@ -115,7 +119,6 @@ impl EngineBuilder {
         if slot.is_some() {
             return Err(wrong(format!("`{}` has a guard already", spec.name)));
         }
-        let slow_after = spec.breaker.slow.map(|slow| slow.after);
         let seed = self
             .seed
             .wrapping_add(u64::from(id.0).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -132,7 +135,8 @@ impl EngineBuilder {
             suspects: Suspects::default(),
             abandoned: Abandoned::default(),
             call_deadline: spec.call_deadline,
-            slow_after,
+            probed: AtomicBool::new(false),
+            opened: Notify::new(),
             shared: Arc::clone(&self.shared),
             name: spec.name,
         });
@@ -178,14 +182,17 @@ impl EngineBuilder {
         let now = self.shared.clock.now();
         let controller = Controller::new(self.rules.clone(), now);
         let (changes, queue) = mpsc::channel(changes::QUEUE);
+        let (commands, asked) = mpsc::channel(operators::QUEUE);
         let inner = Arc::new(Inner {
             snapshot: ArcSwap::from_pointee(controller.snapshot(now)),
             published: watch::Sender::new(0),
             drain_share: watch::Sender::new(1.0),
             events: EventLog::default(),
-            operator: ArcSwap::from_pointee(self.operator.clone()),
+            operator: ArcSwap::default(),
+            commands,
             handlers: Mutex::default(),
             changes,
+            changes_dropped: AtomicU64::new(0),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             shared: self.shared,
@@ -193,30 +200,38 @@ impl EngineBuilder {
             endpoints,
             data_dir: self.data_dir,
         });
-        let mut monitor = Monitor {
+        let (operators, restored) =
+            Operators::restore(Arc::clone(&inner), self.file, self.operator);
+        let monitor = Monitor {
             controller,
             probers: probers(&inner, self.probes),
-            operators: Operators::new(self.file, self.operator),
             factors: vec![1.0; inner.endpoints.len()],
-            pending: VecDeque::new(),
+            pending: restored.into(),
             inner: Arc::clone(&inner),
         };
-        monitor.restore();
-        inner
-            .tasks
-            .spawn(changes::deliver(Arc::clone(&inner), queue));
-        inner.tasks.spawn(monitor.run(self.wakes));
+        let tasks = &inner.tasks;
+        tasks.spawn(changes::deliver(Arc::clone(&inner), queue));
+        tasks.spawn(operators.run(asked));
+        tasks.spawn(monitor.run(self.wakes));
         Ok(Handle { inner })
     }
 }
 
 fn probers(inner: &Inner, probes: Vec<Option<Arc<dyn Probe>>>) -> Vec<Option<Prober>> {
     let of = |(endpoint, probe): (&Arc<Endpoint>, Option<Arc<dyn Probe>>)| {
-        let dependency = inner.rules.endpoint(endpoint.id).dependency;
+        let rule = inner.rules.endpoint(endpoint.id);
+        if rule.probed && probe.is_none() {
+            tracing::warn!(
+                endpoint = rule.name,
+                "the rules probe it, and it has no probe"
+            );
+        }
+        let probed = rule.probed && probe.is_some();
+        endpoint.probed.store(probed, Ordering::Relaxed);
         Some(Prober {
             endpoint: Arc::clone(endpoint),
             probe: probe?,
-            deadline: inner.rules.dependency(dependency).probes.deadline,
+            deadline: inner.rules.dependency(rule.dependency).probes.deadline,
         })
     };
     inner.endpoints.iter().zip(probes).map(of).collect()

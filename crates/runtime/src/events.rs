@@ -47,9 +47,10 @@ struct Ring {
 /// A reader: first what it missed, then what happens.
 #[derive(Debug)]
 pub struct Subscription {
+    /// Events after the last one seen that the ring has given up.
+    lost: u64,
     backlog: VecDeque<EventRecord>,
     live: broadcast::Receiver<EventRecord>,
-    seen: u64,
 }
 
 /// What a subscription yields.
@@ -57,7 +58,7 @@ pub struct Subscription {
 pub enum Delivery {
     /// The next event.
     Event(EventRecord),
-    /// So many events were dropped because the reader was too slow.
+    /// So many events were dropped because the reader was too slow, or away for too long.
     Lost(u64),
 }
 
@@ -83,23 +84,21 @@ impl EventLog {
         message: String,
         data: serde_json::Value,
     ) {
-        let record = {
-            let mut ring = self.lock();
-            let record = EventRecord {
-                id: ring.next_id,
-                at,
-                kind,
-                message,
-                data,
-            };
-            ring.next_id += 1;
-            if ring.records.len() == RING {
-                ring.records.pop_front();
-            }
-            ring.records.push_back(record.clone());
-            record
+        let mut ring = self.lock();
+        let record = EventRecord {
+            id: ring.next_id,
+            at,
+            kind,
+            message,
+            data,
         };
-        // No subscriber is no loss: the ring keeps it.
+        ring.next_id += 1;
+        if ring.records.len() == RING {
+            ring.records.pop_front();
+        }
+        ring.records.push_back(record.clone());
+        // Under the lock, so that readers get events in order; it only wakes them. No reader is no loss: the ring
+        // keeps it.
         let _ = self.live.send(record);
     }
 
@@ -110,23 +109,22 @@ impl EventLog {
         ring.records.iter().skip(skip).cloned().collect()
     }
 
-    /// Listens from now on, after a replay of what is kept after the event `last_seen`.
+    /// Listens from now on, after a replay of what is kept after the event `last_seen`. An id that this process has
+    /// not given yet is an earlier process's: everything kept is replayed.
     pub fn subscribe(&self, last_seen: Option<u64>) -> Subscription {
         let ring = self.lock();
-        let live = self.live.subscribe();
-        let backlog: VecDeque<_> = match last_seen {
-            Some(last) => ring
-                .records
-                .iter()
-                .filter(|r| r.id > last)
-                .cloned()
-                .collect(),
-            None => VecDeque::new(),
+        let newest = ring.next_id - 1;
+        let last = match last_seen {
+            Some(last) if last <= newest => last,
+            Some(_) => 0,
+            None => newest,
         };
+        let missed = ring.records.iter().filter(|record| record.id > last);
+        let backlog: VecDeque<_> = missed.cloned().collect();
         Subscription {
-            seen: backlog.back().map_or(0, |r| r.id),
+            lost: (newest - last) - backlog.len() as u64,
             backlog,
-            live,
+            live: self.live.subscribe(),
         }
     }
 
@@ -140,19 +138,19 @@ impl EventLog {
     /// # Cancel safety
     /// Nothing is lost when the future is dropped.
     pub async fn next(&self, subscription: &mut Subscription) -> Option<Delivery> {
+        if subscription.lost > 0 {
+            return Some(Delivery::Lost(std::mem::take(&mut subscription.lost)));
+        }
         if let Some(record) = subscription.backlog.pop_front() {
             return Some(Delivery::Event(record));
         }
-        loop {
-            match subscription.live.recv().await {
-                Ok(record) if record.id <= subscription.seen => {}
-                Ok(record) => return Some(Delivery::Event(record)),
-                Err(broadcast::error::RecvError::Lagged(count)) => {
-                    self.dropped.fetch_add(count, Ordering::Relaxed);
-                    return Some(Delivery::Lost(count));
-                }
-                Err(broadcast::error::RecvError::Closed) => return None,
+        match subscription.live.recv().await {
+            Ok(record) => Some(Delivery::Event(record)),
+            Err(broadcast::error::RecvError::Lagged(count)) => {
+                self.dropped.fetch_add(count, Ordering::Relaxed);
+                Some(Delivery::Lost(count))
             }
+            Err(broadcast::error::RecvError::Closed) => None,
         }
     }
 
@@ -199,6 +197,25 @@ mod tests {
         push(&log, LIVE + 10);
         assert_eq!(log.next(&mut reader).await, Some(Delivery::Lost(10)));
         assert_eq!(log.dropped(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_was_away_too_long_is_told_what_the_ring_gave_up() {
+        let log = EventLog::default();
+        push(&log, RING + 5);
+        let mut reader = log.subscribe(Some(2));
+        assert_eq!(log.next(&mut reader).await, Some(Delivery::Lost(3)));
+        let next = log.next(&mut reader).await;
+        assert!(matches!(next, Some(Delivery::Event(e)) if e.id == 6));
+    }
+
+    #[tokio::test]
+    async fn an_id_of_an_earlier_process_replays_everything() {
+        let log = EventLog::default();
+        push(&log, 2);
+        let mut reader = log.subscribe(Some(900));
+        let next = log.next(&mut reader).await;
+        assert!(matches!(next, Some(Delivery::Event(e)) if e.id == 1));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Outcome, Ticket};
@@ -18,7 +19,9 @@ pub(crate) struct Flight {
     endpoint: Arc<Endpoint>,
     ticket: Option<Ticket>,
     caller: Option<CallerId>,
+    /// When it began, later by every pause since.
     started: Moment,
+    paused_at: Option<Moment>,
     marked_slow: bool,
 }
 
@@ -34,6 +37,7 @@ impl Flight {
             ticket: Some(ticket),
             caller,
             started,
+            paused_at: None,
             marked_slow: false,
         }
     }
@@ -44,6 +48,19 @@ impl Flight {
 
     pub(crate) fn is_probe(&self) -> bool {
         self.ticket.as_ref().is_some_and(Ticket::is_probe)
+    }
+
+    /// From here on the time is the caller's, not the dependency's.
+    pub(crate) fn pause(&mut self) {
+        let now = self.now();
+        self.paused_at.get_or_insert(now);
+    }
+
+    /// From here on the time is the dependency's again.
+    pub(crate) fn resume(&mut self) {
+        if let Some(paused_at) = self.paused_at.take() {
+            self.started = self.started + self.now().saturating_since(paused_at);
+        }
     }
 
     /// Runs the work until `deadline`, and marks the attempt slow when `slow.after` passes before that.
@@ -69,13 +86,13 @@ impl Flight {
         self.settle_after(verdict, elapsed);
     }
 
-    /// Gives the verdict with the time that was the dependency's: a stream's wait for its caller isn't.
+    /// Gives the verdict with the time that was the dependency's.
     pub(crate) fn settle_after(&mut self, verdict: Verdict, elapsed: Duration) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
         let endpoint = &self.endpoint;
-        let slow = verdict.slow || endpoint.slow_after.is_some_and(|after| elapsed > after);
+        let slow = verdict.slow || self.is_slow(elapsed);
         endpoint
             .stats
             .record(&verdict, slow && !self.marked_slow, elapsed);
@@ -84,24 +101,22 @@ impl Flight {
         } else if verdict.outcome == Outcome::Success {
             endpoint.abandoned.reset();
         }
-        let now = endpoint.shared.clock.now();
-        let transition = ticket.settle(&endpoint.breaker, verdict.outcome, slow, now);
+        let transition = ticket.settle(&endpoint.breaker, verdict.outcome, slow, self.now());
         endpoint.tell(transition);
     }
 
     /// Our deadline passed. When one caller alone runs into it again and again, a probe decides first.
     pub(crate) fn settle_timeout(mut self) {
         let elapsed = self.elapsed();
-        let now = self.endpoint.shared.clock.now();
-        if self.endpoint.suspects.hold_timeout(self.caller, now) && !self.is_probe() {
-            self.endpoint.ask_for_probe();
-            self.settle_after(
-                Verdict {
-                    slow: true,
-                    ..Verdict::NEUTRAL
-                },
-                elapsed,
-            );
+        let endpoint = &self.endpoint;
+        let can_wait = !self.is_probe() && endpoint.probed.load(Ordering::Relaxed);
+        if can_wait && endpoint.suspects.hold_timeout(self.caller, self.now()) {
+            endpoint.ask_for_probe();
+            let slow = Verdict {
+                slow: true,
+                ..Verdict::NEUTRAL
+            };
+            self.settle_after(slow, elapsed);
         } else {
             self.settle_after(Verdict::failure(FailureKind::Timeout), elapsed);
         }
@@ -110,33 +125,39 @@ impl Flight {
     /// Gives the verdict of an active probe: for the breaker only, since the controller hears of it by itself.
     pub(crate) fn settle_probe(mut self, verdict: Verdict) {
         if let Some(ticket) = self.ticket.take() {
-            let now = self.endpoint.shared.clock.now();
+            let now = self.now();
             self.endpoint
                 .tell(ticket.settle(&self.endpoint.breaker, verdict.outcome, false, now));
         }
     }
 
     fn slow_at(&self) -> Option<Moment> {
-        (!self.marked_slow).then_some(())?;
-        Some(self.started + self.endpoint.slow_after?)
+        let after = self.endpoint.breaker.slow_after()?;
+        (!self.marked_slow).then_some(self.started + after)
+    }
+
+    fn is_slow(&self, elapsed: Duration) -> bool {
+        let after = self.endpoint.breaker.slow_after();
+        self.marked_slow || after.is_some_and(|after| elapsed > after)
     }
 
     fn mark_slow(&mut self) {
+        let now = self.now();
         self.marked_slow = true;
         self.endpoint.stats.record_slow();
         if let Some(ticket) = &mut self.ticket {
-            let now = self.endpoint.shared.clock.now();
             let transition = ticket.mark_slow(&self.endpoint.breaker, now);
             self.endpoint.tell(transition);
         }
     }
 
-    pub(crate) fn elapsed(&self) -> Duration {
-        self.endpoint
-            .shared
-            .clock
-            .now()
-            .saturating_since(self.started)
+    fn now(&self) -> Moment {
+        self.endpoint.shared.clock.now()
+    }
+
+    fn elapsed(&self) -> Duration {
+        let until = self.paused_at.unwrap_or_else(|| self.now());
+        until.saturating_since(self.started)
     }
 }
 
@@ -146,19 +167,9 @@ impl Drop for Flight {
             return;
         }
         let elapsed = self.elapsed();
-        let slow = self
-            .endpoint
-            .slow_after
-            .is_some_and(|after| elapsed > after);
-        if slow && self.endpoint.abandoned.count() {
+        if self.is_slow(elapsed) && self.endpoint.abandoned.count() {
             self.endpoint.ask_for_probe();
         }
-        self.settle_after(
-            Verdict {
-                slow,
-                ..Verdict::NEUTRAL
-            },
-            elapsed,
-        );
+        self.settle_after(Verdict::NEUTRAL, elapsed);
     }
 }

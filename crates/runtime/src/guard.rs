@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State};
 use mainstay_degradation::Tuning;
 
 use crate::call::{Attempt, Call, CallError, Verdict};
-use crate::clock::Clock;
+use crate::clock::{Clock, Elapsed};
 use crate::endpoint::Endpoint;
 use crate::flight::Flight;
 use crate::limit::Place;
@@ -27,6 +28,9 @@ pub struct Guard {
 const BACKOFF: Duration = Duration::from_millis(50);
 /// Longest pause before a retry.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// When to try again after no place came in time. A guess: it depends on the calls that hold the places.
+const PLACES_COME_BACK: Duration = Duration::from_secs(1);
 
 impl Guard {
     /// Makes the call: waits for a place, asks the breaker, runs the driver with a deadline, settles, and
@@ -50,34 +54,34 @@ impl Guard {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let endpoint = &self.endpoint;
         let _place = self.place(call.deadline).await?;
-        endpoint.budget.call(self.now());
         let sent = Arc::new(AtomicBool::new(false));
-        let mut number = 1;
+        let (mut number, mut earlier) = (1, None);
         loop {
             let now = self.now();
-            let flight = endpoint
-                .admit(now, call.caller)
-                .map_err(CallError::Rejected)?;
-            let deadline = call.deadline.min(now + endpoint.call_deadline);
-            let try_one = Attempt {
+            let flight = match self.admit(&call, number, now) {
+                Ok(flight) => flight,
+                // Refused a retry, the driver's own word on the attempt before says more.
+                Err(refused) => return Err(earlier.unwrap_or(refused)),
+            };
+            let one = Attempt {
                 number,
-                deadline,
+                deadline: call.deadline.min(now + self.endpoint.call_deadline),
                 sent: Arc::clone(&sent),
             };
-            let ended = self
-                .drive(flight, deadline, attempt(try_one), &classify)
-                .await;
-            let (error, verdict) = match ended {
-                Ok(value) => return Ok(value),
-                Err(ended) => ended,
+            let (deadline, work) = (one.deadline, attempt(one));
+            let (ended, verdict) = self.drive(flight, deadline, work, &classify).await;
+            let error = match ended {
+                Ok(Ok(value)) => return Ok(value),
+                Ok(Err(error)) => CallError::Failed(error),
+                Err(Elapsed) => CallError::Deadline {
+                    sent: sent.load(Ordering::Acquire),
+                },
             };
             if !self.pause_before_retry(&call, number, &verdict).await {
-                return Err(error.unwrap_or(CallError::Deadline {
-                    sent: sent.load(Ordering::Acquire),
-                }));
+                return Err(error);
             }
+            earlier = Some(error);
             number += 1;
         }
     }
@@ -85,15 +89,10 @@ impl Guard {
     /// Begins a call whose end lies beyond one future: a stream. The verdict is given on [`Running`].
     ///
     /// # Errors
-    /// `Rejected` and `Busy` only.
+    /// `Rejected`, `Busy`, and `Deadline` when that has passed already.
     pub async fn begin(&self, call: Call) -> Result<Running, CallError<Infallible>> {
         let place = self.place(call.deadline).await?;
-        let now = self.now();
-        self.endpoint.budget.call(now);
-        let flight = self
-            .endpoint
-            .admit(now, call.caller)
-            .map_err(CallError::Rejected)?;
+        let flight = self.admit(&call, 1, self.now())?;
         Ok(Running::new(flight, place, call.deadline))
     }
 
@@ -109,13 +108,12 @@ impl Guard {
 
     /// The breaker's present state.
     pub fn state(&self) -> State {
-        self.snapshot().state
+        self.endpoint.breaker.state()
     }
 
     /// Whether a call would be refused by the breaker now. Asking changes nothing.
     pub fn is_open(&self) -> bool {
-        let snapshot = self.snapshot();
-        snapshot.state == State::Open && !snapshot.ready_for_half_open
+        self.endpoint.refuses(self.now())
     }
 
     /// How long until the breaker may admit again, if it refuses now.
@@ -175,42 +173,70 @@ impl Guard {
     }
 
     async fn place<E>(&self, deadline: Moment) -> Result<Place, CallError<E>> {
-        let limit = &self.endpoint.limit;
-        if let Some(place) = limit.try_place() {
+        let endpoint = &self.endpoint;
+        if let Some(place) = endpoint.limit.try_place() {
             return Ok(place);
         }
-        let waited = self.clock().until(deadline, limit.place()).await;
-        waited.map_err(|_| CallError::Busy {
-            retry_after: Duration::from_secs(1),
-        })
+        let (clock, latest) = (self.clock(), deadline - self.fair_time());
+        let mut place = pin!(clock.until(latest, endpoint.limit.place()));
+        loop {
+            let opened = endpoint.opened.notified();
+            if endpoint.refuses(self.now())
+                && let Err(rejection) = endpoint.admit(self.now(), None)
+            {
+                return Err(CallError::Rejected(rejection));
+            }
+            tokio::select! {
+                place = &mut place => return place.map_err(|Elapsed| CallError::Busy {
+                    retry_after: PLACES_COME_BACK,
+                }),
+                () = opened => {}
+            }
+        }
     }
 
-    /// Runs one attempt to its verdict. `Err((None, _))` means that the deadline passed.
+    /// What a place must leave of the time: with less, a timeout would blame our own queue on the dependency.
+    fn fair_time(&self) -> Duration {
+        let half = self.endpoint.call_deadline / 2;
+        let slow_after = self.endpoint.breaker.slow_after();
+        slow_after.map_or(half, |after| after.min(half))
+    }
+
+    /// Asks the breaker for an attempt, and counts a call for the retry budget when it is the first.
+    fn admit<E>(&self, call: &Call, number: u32, now: Moment) -> Result<Flight, CallError<E>> {
+        if now >= call.deadline {
+            return Err(CallError::Deadline { sent: false });
+        }
+        let admitted = self.endpoint.admit(now, call.caller);
+        let flight = admitted.map_err(CallError::Rejected)?;
+        if number == 1 {
+            self.endpoint.budget.call(now);
+        }
+        Ok(flight)
+    }
+
+    /// Runs one attempt to its verdict.
     async fn drive<T, E, Fut>(
         &self,
         mut flight: Flight,
         deadline: Moment,
         work: Fut,
         classify: &impl Fn(&E) -> Verdict,
-    ) -> Result<T, (Option<CallError<E>>, Verdict)>
+    ) -> (Result<Result<T, E>, Elapsed>, Verdict)
     where
         Fut: Future<Output = Result<T, E>>,
     {
-        match flight.run(deadline, work).await {
-            Ok(Ok(value)) => {
-                flight.settle(Verdict::SUCCESS);
-                Ok(value)
-            }
-            Ok(Err(error)) => {
-                let verdict = classify(&error);
-                flight.settle(verdict);
-                Err((Some(CallError::Failed(error)), verdict))
-            }
-            Err(_elapsed) => {
-                flight.settle_timeout();
-                Err((None, Verdict::failure(FailureKind::Timeout)))
-            }
+        let ended = flight.run(deadline, work).await;
+        let verdict = match &ended {
+            Ok(Ok(_)) => Verdict::SUCCESS,
+            Ok(Err(error)) => classify(error),
+            Err(Elapsed) => Verdict::failure(FailureKind::Timeout),
+        };
+        match ended {
+            Err(Elapsed) => flight.settle_timeout(),
+            Ok(_) => flight.settle(verdict),
         }
+        (ended, verdict)
     }
 
     /// Whether to try again, after the pause that this takes.
@@ -218,7 +244,7 @@ impl Guard {
         let tuning = self.tuning();
         let worth_it = call.idempotent && number <= tuning.retries && is_passing(verdict);
         let now = self.now();
-        if !worth_it || now >= call.deadline {
+        if !worth_it || self.is_open() {
             return false;
         }
         let ceiling = BACKOFF

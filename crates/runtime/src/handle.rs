@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -18,8 +19,8 @@ use crate::endpoint::{Endpoint, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::events::EventLog;
 use crate::guard::Guard;
-use crate::monitor::Wake;
 use crate::operator::{OperatorCommand, OperatorState};
+use crate::operators::Asked;
 
 /// A change of level, as handlers see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,8 +47,10 @@ pub(crate) struct Inner {
     pub(crate) drain_share: watch::Sender<f64>,
     pub(crate) events: EventLog,
     pub(crate) operator: ArcSwap<OperatorState>,
+    pub(crate) commands: mpsc::Sender<Asked>,
     pub(crate) handlers: Mutex<Vec<Handler>>,
     pub(crate) changes: mpsc::Sender<LevelChange>,
+    pub(crate) changes_dropped: AtomicU64,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) data_dir: PathBuf,
@@ -142,24 +145,29 @@ impl Handle {
         self.inner.operator.load_full()
     }
 
-    /// Carries out an operator's command, kept on disk before this returns.
+    /// Carries out an operator's command: kept on disk and in force when this returns.
     ///
     /// # Errors
-    /// `NotFound` for an unknown endpoint or feature; `Internal` when it can't be kept.
+    /// `NotFound` for an unknown endpoint or feature; `Internal` when it can't be kept, and was not carried out.
+    ///
+    /// # Cancel safety
+    /// A command that has been handed over is carried out, whoever waits for it.
     pub async fn command(&self, command: OperatorCommand) -> Result<(), Error> {
+        let stopping = || Error::new(ErrorKind::Unavailable, "the server is shutting down");
         let (reply, answer) = oneshot::channel();
-        self.inner.shared.wake(Wake::Command { command, reply });
-        answer.await.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorKind::Unavailable,
-                "the server is shutting down",
-            ))
-        })
+        let asked = self.inner.commands.send((command, reply)).await;
+        asked.map_err(|_| stopping())?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 
     /// What has happened, and what will.
     pub fn events(&self) -> &EventLog {
         &self.inner.events
+    }
+
+    /// How many changes of level the handlers missed because they were too slow.
+    pub fn dropped_changes(&self) -> u64 {
+        self.inner.changes_dropped.load(Ordering::Relaxed)
     }
 
     /// Calls `handler` on every change of level, outside every lock, one change at a time, each with a deadline of

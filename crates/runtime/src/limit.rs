@@ -88,11 +88,11 @@ impl Limit {
         self.semaphore.add_permits(left);
     }
 
+    /// Takes back what is free. The debt stands until a permit is gone: a place returned meanwhile must see it.
     fn collect(&self) {
-        while self.take_one_owed() {
-            if self.semaphore.forget_permits(1) == 0 {
-                self.owed.fetch_add(1, Ordering::AcqRel);
-                return;
+        while self.owed.load(Ordering::Acquire) > 0 && self.semaphore.forget_permits(1) == 1 {
+            if !self.take_one_owed() {
+                self.semaphore.add_permits(1);
             }
         }
     }

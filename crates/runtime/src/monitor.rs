@@ -1,6 +1,7 @@
 //! One task over a closed set of events: it feeds the controller and carries out what the controller decides.
 //!
-//! Nothing else changes levels, limits or breakers' fates; whatever wakes the system is an arm of [`Wake`].
+//! Nothing else changes levels or limits; whatever wakes the system is an arm of [`Wake`]. It does no I/O: a disk
+//! that hangs must not freeze the level.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,10 +11,7 @@ use mainstay_breaker::{Moment, Transition};
 use mainstay_degradation::{Controller, EndpointId, Input, ProbeResult};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::Error;
 use crate::handle::Inner;
-use crate::operator::OperatorCommand;
-use crate::operators::Operators;
 use crate::probe::Prober;
 
 /// Everything that wakes the monitor, the tick aside.
@@ -26,29 +24,28 @@ pub(crate) enum Wake {
     },
     /// Somebody wants an endpoint probed at once.
     ProbeNow { endpoint: EndpointId },
-    /// A probe has ended; without a result when no half-open place was free for it.
+    /// A probe has ended; without a result when no half-open place was free for it or it could find nothing out.
     ProbeDone {
         endpoint: EndpointId,
         started: Moment,
         result: Option<ProbeResult>,
     },
-    /// An operator wants something.
-    Command {
-        command: OperatorCommand,
-        reply: oneshot::Sender<Result<(), Error>>,
+    /// What operators want is kept, and comes into force; `done` is told when it is.
+    Operator {
+        inputs: Vec<Input>,
+        done: oneshot::Sender<()>,
     },
 }
 
 /// How often the controller evaluates.
 const TICK: Duration = Duration::from_secs(1);
-/// When a probe that found no half-open place is tried again.
+/// When a probe that gave no result is tried again.
 const SKIPPED_PROBE_AGAIN: Duration = Duration::from_millis(200);
 
 pub(crate) struct Monitor {
     pub(crate) inner: Arc<Inner>,
     pub(crate) controller: Controller,
     pub(crate) probers: Vec<Option<Prober>>,
-    pub(crate) operators: Operators,
     /// Factor of each endpoint's limit as last decided, before the ramp.
     pub(crate) factors: Vec<f64>,
     pub(crate) pending: VecDeque<Input>,
@@ -61,24 +58,24 @@ impl Monitor {
         let stop = self.inner.stop.clone();
         let mut next_tick = clock.now();
         loop {
-            let wake = tokio::select! {
+            // The tick goes first: a flood of wakes must not put it off.
+            tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                wake = wakes.recv() => wake,
                 () = clock.sleep_until(next_tick) => {
-                    next_tick = clock.now() + TICK;
                     self.tick();
-                    continue;
+                    next_tick = following(next_tick, clock.now());
                 }
-            };
-            match wake {
-                Some(wake) => self.woken(wake),
-                None => return,
+                wake = wakes.recv() => match wake {
+                    Some(wake) => self.woken(wake),
+                    None => return,
+                },
             }
         }
     }
 
     fn woken(&mut self, wake: Wake) {
+        let mut told = None;
         match wake {
             Wake::Transition {
                 endpoint,
@@ -101,20 +98,18 @@ impl Monitor {
                 let again = self.inner.shared.clock.now() + SKIPPED_PROBE_AGAIN;
                 self.probe(endpoint, again);
             }
-            Wake::Command { command, reply } => {
-                let answer = self
-                    .operators
-                    .carry_out(&self.inner, &command, &mut self.pending);
-                // A caller that has gone away needs no answer.
-                let _ = reply.send(answer);
+            Wake::Operator { inputs, done } => {
+                self.pending.extend(inputs);
+                told = Some(done);
             }
         }
         self.decide();
+        // Whoever has stopped waiting needs no answer.
+        let _ = told.map(|done| done.send(()));
     }
 
     fn tick(&mut self) {
         let now = self.inner.shared.clock.now();
-        self.operators.expire(&self.inner, now);
         let observed = self
             .inner
             .endpoints
@@ -139,11 +134,6 @@ impl Monitor {
         }
     }
 
-    /// Puts what operators had set back into force, before anything else happens.
-    pub(crate) fn restore(&mut self) {
-        self.operators.restore(&self.inner, &mut self.pending);
-    }
-
     pub(crate) fn probe(&self, endpoint: EndpointId, at: Moment) {
         let Some(prober) = self.probers[endpoint.index()].clone() else {
             return;
@@ -164,4 +154,10 @@ impl Monitor {
             endpoint.limit.set_factor(factor * ramp);
         }
     }
+}
+
+/// The tick after the one due at `last`: a second later, without drift; ticks that were missed are left out.
+fn following(last: Moment, now: Moment) -> Moment {
+    let next = last + TICK;
+    if next > now { next } else { now + TICK }
 }

@@ -119,7 +119,7 @@ impl OperatorFile {
         match std::fs::read(&self.path) {
             Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| self.broken(&e.to_string())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(OperatorState::default()),
-            Err(e) => Err(e),
+            Err(e) => Err(self.broken(&e.to_string())),
         }
     }
 
@@ -130,9 +130,10 @@ impl OperatorFile {
     pub(crate) fn save(&self, state: &OperatorState) -> io::Result<()> {
         use std::io::Write;
         let beside = self.path.with_extension("json.new");
+        let mut text = serde_json::to_vec_pretty(state)?;
+        text.push(b'\n');
         let mut file = std::fs::File::create(&beside)?;
-        serde_json::to_writer_pretty(&mut file, state)?;
-        file.write_all(b"\n")?;
+        file.write_all(&text)?;
         file.sync_all()?;
         std::fs::rename(&beside, &self.path)?;
         if let Some(dir) = self.path.parent() {

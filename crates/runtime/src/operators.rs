@@ -1,96 +1,122 @@
 //! Carries out what operators ask for, keeps it on disk, and takes it back when its time is over.
+//!
+//! A task of its own, because it waits for the disk, which the monitor must never do.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 
 use mainstay_breaker::{Mode, Moment};
 use mainstay_degradation::{Command, FeatureId, FeatureMode, Input, Level};
+use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::handle::Inner;
+use crate::monitor::Wake;
 use crate::operator::{Action, Held, OperatorCommand, OperatorFile, OperatorState};
 
+/// Commands that may wait; whoever sends more waits too.
+pub(crate) const QUEUE: usize = 64;
+
+/// A command and where its answer goes.
+pub(crate) type Asked = (OperatorCommand, oneshot::Sender<Result<(), Error>>);
+
 /// What is set by hand, with the file that keeps it.
-#[derive(Debug)]
 pub(crate) struct Operators {
-    file: OperatorFile,
+    inner: Arc<Inner>,
+    file: Arc<OperatorFile>,
     state: OperatorState,
-    /// When each endpoint's mode ends. The controller knows when pins and knobs end, and forgets them by itself;
-    /// the file is brought in step with them here.
-    ends: Vec<(Thing, Moment)>,
+    /// When things set by hand end. The controller knows this of pins and knobs too and forgets them by itself;
+    /// the file is brought in step here.
+    ends: BTreeMap<Thing, Moment>,
 }
 
 /// Something set by hand, by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Thing {
     Mode(String),
     Pin,
     Knob(String),
 }
 
-impl Operators {
-    /// Takes up what an earlier process kept.
-    pub(crate) fn new(file: OperatorFile, state: OperatorState) -> Self {
-        Self {
-            file,
-            state,
-            ends: Vec::new(),
-        }
-    }
+/// What brings a command into force.
+enum Step {
+    Mode(Arc<Endpoint>, Mode),
+    Reset(Arc<Endpoint>),
+    Tell(Command),
+}
 
-    /// Puts what was kept into force again.
-    pub(crate) fn restore(&mut self, inner: &Inner, pending: &mut VecDeque<Input>) {
+impl Operators {
+    /// Takes up what an earlier process kept. Gives what the controller must hear.
+    pub(crate) fn restore(
+        inner: Arc<Inner>,
+        file: OperatorFile,
+        mut state: OperatorState,
+    ) -> (Self, VecDeque<Input>) {
         let clock = inner.shared.clock;
         let (now, wall) = (clock.now(), clock.wall());
-        let state = self.state.clone();
-        for (endpoint, held) in &state.modes {
-            match (find(inner, endpoint), held.value.parse::<Mode>()) {
-                (Ok(found), Ok(mode)) => found.tell(found.breaker.set_mode(mode, now)),
-                _ => tracing::warn!(
-                    endpoint,
-                    mode = held.value,
-                    "a kept breaker mode fits nothing any more"
+        let end = |held: &Held| held.ends_at(now, wall);
+        for thing in things(&state) {
+            if held(&state, &thing)
+                .and_then(end)
+                .is_some_and(|at| at <= now)
+            {
+                remove(&mut state, &thing);
+            }
+        }
+        let (mut inputs, mut ends) = (VecDeque::new(), BTreeMap::new());
+        for thing in things(&state) {
+            let Some(held) = held(&state, &thing) else {
+                continue;
+            };
+            let until = end(held);
+            match step(&inner, &thing, &held.value, until) {
+                Some(step) => inputs.extend(carry_out(step, now)),
+                None => tracing::warn!(
+                    ?thing,
+                    held.value,
+                    "kept by hand, and fits nothing any more"
                 ),
             }
-            self.note_end(Thing::Mode(endpoint.clone()), held, now, wall);
+            ends.extend(until.map(|until| (thing, until)));
         }
-        if let Some(held) = &state.pin
-            && let Ok(level) = held.value.parse::<Level>()
-        {
-            let until = held.ends_at(now, wall);
-            pending.push_back(Input::Command(Command::Pin { level, until }));
-            self.note_end(Thing::Pin, held, now, wall);
-        }
-        for (feature, held) in &state.knobs {
-            match (
-                inner.rules.feature_id(feature),
-                held.value.parse::<FeatureMode>(),
-            ) {
-                (Some(id), Ok(mode)) => {
-                    let until = held.ends_at(now, wall);
-                    pending.push_back(Input::Command(knob(id, mode, until)));
+        let file = Arc::new(file);
+        let mut operators = Self {
+            inner,
+            file,
+            state: OperatorState::default(),
+            ends,
+        };
+        operators.take(state);
+        (operators, inputs)
+    }
+
+    /// Runs until the engine stops.
+    pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<Asked>) {
+        let (clock, stop) = (self.inner.shared.clock, self.inner.stop.clone());
+        loop {
+            let end = self.ends.values().min().copied();
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                asked = commands.recv() => {
+                    let Some((command, reply)) = asked else { return };
+                    let answer = self.carry_out(&command).await;
+                    // A caller that has gone away needs no answer.
+                    let _ = reply.send(answer);
                 }
-                _ => tracing::warn!(
-                    feature,
-                    mode = held.value,
-                    "a kept knob fits nothing any more"
-                ),
+                () = clock.sleep_until(end.unwrap_or_default()), if end.is_some() => self.expire().await,
             }
-            self.note_end(Thing::Knob(feature.clone()), held, now, wall);
         }
-        self.publish(inner);
     }
 
     /// Carries out a command: kept on disk first, then in force.
-    pub(crate) fn carry_out(
-        &mut self,
-        inner: &Inner,
-        command: &OperatorCommand,
-        pending: &mut VecDeque<Input>,
-    ) -> Result<(), Error> {
-        let clock = inner.shared.clock;
+    async fn carry_out(&mut self, command: &OperatorCommand) -> Result<(), Error> {
+        let clock = self.inner.shared.clock;
         let (now, wall) = (clock.now(), clock.wall());
+        let until = command.lasts.map(|lasts| now + lasts);
         let held = |value: &str| Held {
             value: value.to_owned(),
             actor: command.actor.clone(),
@@ -98,132 +124,126 @@ impl Operators {
             since: wall,
             expires: command.lasts.and_then(|lasts| wall.checked_add(lasts).ok()),
         };
-        let until = command.lasts.map(|lasts| now + lasts);
+        let (next, step) = self.plan(&command.action, held, until)?;
+        self.save(&next).await.map_err(not_kept)?;
+        if let Some(thing) = thing(&command.action) {
+            self.ends.remove(&thing);
+            let set = self::held(&next, &thing).is_some();
+            self.ends
+                .extend(until.filter(|_| set).map(|end| (thing, end)));
+        }
+        self.take(next);
+        audit(&self.inner, command);
+        self.tell(carry_out(step, now).into_iter().collect()).await;
+        Ok(())
+    }
+
+    fn plan(
+        &self,
+        action: &Action,
+        held: impl Fn(&str) -> Held,
+        until: Option<Moment>,
+    ) -> Result<(OperatorState, Step), Error> {
         let mut next = self.state.clone();
-        let input = match &command.action {
+        let step = match action {
             Action::Mode { endpoint, mode } => {
-                find(inner, endpoint)?;
-                if *mode == Mode::Auto {
-                    next.modes.remove(endpoint);
-                } else {
-                    next.modes.insert(endpoint.clone(), held(mode.as_str()));
-                }
-                None
+                let found = find(&self.inner, endpoint)?;
+                let set = (*mode != Mode::Auto).then(|| held(mode.as_str()));
+                put(&mut next.modes, endpoint, set);
+                Step::Mode(found, *mode)
             }
-            Action::Reset { endpoint } => {
-                find(inner, endpoint)?;
-                None
-            }
+            Action::Reset { endpoint } => Step::Reset(find(&self.inner, endpoint)?),
             Action::Pin(level) => {
                 next.pin = Some(held(level.as_str()));
-                Some(Command::Pin {
-                    level: *level,
-                    until,
-                })
+                Step::Tell(pin(*level, until))
             }
             Action::Unpin => {
                 next.pin = None;
-                Some(Command::Unpin)
+                Step::Tell(Command::Unpin)
             }
             Action::Knob { feature, mode } => {
-                let id = feature_id(inner, feature)?;
-                match mode {
-                    Some(mode) => {
-                        next.knobs.insert(feature.clone(), held(mode.as_str()));
-                        Some(knob(id, *mode, until))
-                    }
-                    None => {
-                        next.knobs.remove(feature);
-                        Some(Command::Unknob { feature: id })
-                    }
-                }
+                let id = feature_id(&self.inner, feature)?;
+                put(
+                    &mut next.knobs,
+                    feature,
+                    mode.map(|mode| held(mode.as_str())),
+                );
+                Step::Tell(match mode {
+                    Some(mode) => knob(id, *mode, until),
+                    None => Command::Unknob { feature: id },
+                })
             }
         };
-        self.keep(inner, next)?;
-        self.follow_ends(&command.action, until);
-        self.apply(inner, &command.action, now)?;
-        pending.extend(input.map(Input::Command));
-        audit(inner, command);
-        Ok(())
+        Ok((next, step))
     }
 
-    /// Takes back what has ended.
-    pub(crate) fn expire(&mut self, inner: &Inner, now: Moment) {
-        let (over, live): (Vec<_>, Vec<_>) = self.ends.drain(..).partition(|(_, end)| *end <= now);
-        self.ends = live;
-        if over.is_empty() {
-            return;
-        }
+    /// Takes back what has ended: in this process whatever the disk says, and after a restart because it is over.
+    async fn expire(&mut self) {
+        let now = self.inner.shared.clock.now();
         let mut next = self.state.clone();
-        for (thing, _) in &over {
-            match thing {
-                Thing::Mode(endpoint) => {
-                    next.modes.remove(endpoint);
-                    if let Ok(found) = find(inner, endpoint) {
-                        found.tell(found.breaker.set_mode(Mode::Auto, now));
-                    }
-                    record(
-                        inner,
-                        "mode_expired",
-                        format!("the mode set by hand on {endpoint} is over"),
-                    );
+        let over: Vec<_> = self.ends.iter().filter(|(_, end)| **end <= now).collect();
+        let over: Vec<Thing> = over.into_iter().map(|(thing, _)| thing.clone()).collect();
+        for thing in &over {
+            self.ends.remove(thing);
+            remove(&mut next, thing);
+            if let Thing::Mode(endpoint) = thing {
+                if let Ok(found) = find(&self.inner, endpoint) {
+                    found.tell(found.breaker.set_mode(Mode::Auto, now));
                 }
-                Thing::Pin => next.pin = None,
-                Thing::Knob(feature) => drop(next.knobs.remove(feature)),
+                let message = format!("the mode set by hand on {endpoint} is over");
+                record(&self.inner, "mode_expired", message, Value::Null);
             }
         }
-        if let Err(error) = self.keep(inner, next) {
-            tracing::error!(%error, "what operators have set could not be kept; it ends in this process all the same");
+        self.take(next);
+        if let Err(error) = self.save(&self.state).await {
+            tracing::error!(%error, "the file of what operators have set still holds what is over");
         }
     }
 
-    fn apply(&self, inner: &Inner, action: &Action, now: Moment) -> Result<(), Error> {
-        match action {
-            Action::Mode { endpoint, mode } => {
-                let found = find(inner, endpoint)?;
-                found.tell(found.breaker.set_mode(*mode, now));
-            }
-            Action::Reset { endpoint } => {
-                let found = find(inner, endpoint)?;
-                found.tell(found.breaker.reset(now));
-            }
-            Action::Pin(_) | Action::Unpin | Action::Knob { .. } => {}
+    /// Writes the state to disk, off the threads that run tasks.
+    async fn save(&self, state: &OperatorState) -> io::Result<()> {
+        let (file, state) = (Arc::clone(&self.file), state.clone());
+        tokio::task::spawn_blocking(move || file.save(&state)).await?
+    }
+
+    fn take(&mut self, state: OperatorState) {
+        self.inner.operator.store(Arc::new(state.clone()));
+        self.state = state;
+    }
+
+    /// Waits until the controller has heard it, and every transition told before it.
+    async fn tell(&self, inputs: Vec<Input>) {
+        let (done, heard) = oneshot::channel();
+        self.inner.shared.wake(Wake::Operator { inputs, done });
+        // Without a monitor (shutting down) nobody hears it.
+        let _ = heard.await;
+    }
+}
+
+/// Brings a step into force. Gives what the controller must hear besides a breaker's transition.
+fn carry_out(step: Step, now: Moment) -> Option<Input> {
+    match step {
+        Step::Mode(endpoint, mode) => endpoint.tell(endpoint.breaker.set_mode(mode, now)),
+        Step::Reset(endpoint) => endpoint.tell(endpoint.breaker.reset(now)),
+        Step::Tell(command) => return Some(Input::Command(command)),
+    }
+    None
+}
+
+/// What puts a kept value back into force; `None` when it fits nothing.
+fn step(inner: &Inner, thing: &Thing, value: &str, until: Option<Moment>) -> Option<Step> {
+    Some(match thing {
+        Thing::Mode(endpoint) => Step::Mode(find(inner, endpoint).ok()?, value.parse().ok()?),
+        Thing::Pin => Step::Tell(pin(value.parse().ok()?, until)),
+        Thing::Knob(feature) => {
+            let id = feature_id(inner, feature).ok()?;
+            Step::Tell(knob(id, value.parse().ok()?, until))
         }
-        Ok(())
-    }
+    })
+}
 
-    fn keep(&mut self, inner: &Inner, next: OperatorState) -> Result<(), Error> {
-        self.file.save(&next).map_err(|error| {
-            let detail = format!(
-                "the command could not be kept on disk, so it was not carried out: {}",
-                error.kind()
-            );
-            Error::new(ErrorKind::Internal, detail)
-        })?;
-        self.state = next;
-        self.publish(inner);
-        Ok(())
-    }
-
-    fn publish(&self, inner: &Inner) {
-        inner.operator.store(Arc::new(self.state.clone()));
-    }
-
-    fn note_end(&mut self, thing: Thing, held: &Held, now: Moment, wall: jiff::Timestamp) {
-        self.ends
-            .extend(held.ends_at(now, wall).map(|end| (thing, end)));
-    }
-
-    fn follow_ends(&mut self, action: &Action, until: Option<Moment>) {
-        let thing = match action {
-            Action::Mode { endpoint, .. } => Thing::Mode(endpoint.clone()),
-            Action::Pin(_) | Action::Unpin => Thing::Pin,
-            Action::Knob { feature, .. } => Thing::Knob(feature.clone()),
-            Action::Reset { .. } => return,
-        };
-        self.ends.retain(|(known, _)| *known != thing);
-        self.ends.extend(until.map(|end| (thing, end)));
-    }
+fn pin(level: Level, until: Option<Moment>) -> Command {
+    Command::Pin { level, until }
 }
 
 fn knob(feature: FeatureId, mode: FeatureMode, until: Option<Moment>) -> Command {
@@ -234,39 +254,81 @@ fn knob(feature: FeatureId, mode: FeatureMode, until: Option<Moment>) -> Command
     }
 }
 
-fn find<'a>(inner: &'a Inner, endpoint: &str) -> Result<&'a Arc<Endpoint>, Error> {
-    inner
-        .endpoints
-        .iter()
-        .find(|e| e.name == endpoint)
-        .ok_or_else(|| {
-            let known: Vec<_> = inner.endpoints.iter().map(|e| e.name.as_str()).collect();
-            let detail = format!(
-                "there is no endpoint `{endpoint}`; known are {}",
-                known.join(", ")
-            );
-            Error::new(ErrorKind::NotFound, detail).field("id")
-        })
+fn thing(action: &Action) -> Option<Thing> {
+    match action {
+        Action::Mode { endpoint, .. } => Some(Thing::Mode(endpoint.clone())),
+        Action::Pin(_) | Action::Unpin => Some(Thing::Pin),
+        Action::Knob { feature, .. } => Some(Thing::Knob(feature.clone())),
+        Action::Reset { .. } => None,
+    }
+}
+
+fn things(state: &OperatorState) -> Vec<Thing> {
+    let modes = state.modes.keys().cloned().map(Thing::Mode);
+    let knobs = state.knobs.keys().cloned().map(Thing::Knob);
+    modes
+        .chain(state.pin.iter().map(|_| Thing::Pin))
+        .chain(knobs)
+        .collect()
+}
+
+fn held<'a>(state: &'a OperatorState, thing: &Thing) -> Option<&'a Held> {
+    match thing {
+        Thing::Mode(endpoint) => state.modes.get(endpoint),
+        Thing::Pin => state.pin.as_ref(),
+        Thing::Knob(feature) => state.knobs.get(feature),
+    }
+}
+
+fn remove(state: &mut OperatorState, thing: &Thing) {
+    match thing {
+        Thing::Mode(endpoint) => drop(state.modes.remove(endpoint)),
+        Thing::Pin => state.pin = None,
+        Thing::Knob(feature) => drop(state.knobs.remove(feature)),
+    }
+}
+
+fn put(map: &mut BTreeMap<String, Held>, name: &str, held: Option<Held>) {
+    match held {
+        Some(held) => drop(map.insert(name.to_owned(), held)),
+        None => drop(map.remove(name)),
+    }
+}
+
+fn find(inner: &Inner, endpoint: &str) -> Result<Arc<Endpoint>, Error> {
+    let found = inner.endpoints.iter().find(|e| e.name == endpoint);
+    found.map(Arc::clone).ok_or_else(|| {
+        let known: Vec<_> = inner.endpoints.iter().map(|e| e.name.as_str()).collect();
+        let known = known.join(", ");
+        let detail = format!("there is no endpoint `{endpoint}`; known are {known}");
+        Error::new(ErrorKind::NotFound, detail).field("id")
+    })
 }
 
 fn feature_id(inner: &Inner, feature: &str) -> Result<FeatureId, Error> {
     inner.rules.feature_id(feature).ok_or_else(|| {
-        Error::new(
-            ErrorKind::NotFound,
-            format!("there is no feature `{feature}`"),
-        )
-        .field("name")
+        let detail = format!("there is no feature `{feature}`");
+        Error::new(ErrorKind::NotFound, detail).field("name")
     })
 }
 
+fn not_kept(error: io::Error) -> Error {
+    let why = error.kind();
+    let detail = format!("the command could not be kept on disk, so it was not carried out: {why}");
+    Error::new(ErrorKind::Internal, detail)
+}
+
 fn audit(inner: &Inner, command: &OperatorCommand) {
-    let OperatorCommand {
-        action,
-        actor,
-        reason,
-        lasts,
-    } = command;
-    let what = match action {
+    let (actor, reason) = (&command.actor, &command.reason);
+    let for_seconds = command.lasts.map(|lasts| lasts.as_secs());
+    let what = words(&command.action);
+    tracing::info!(target: "audit", actor, reason, for_seconds, "{what}");
+    let data = json!({"actor": actor, "reason": reason, "for_seconds": for_seconds});
+    record(inner, "operator", format!("{actor} {what}"), data);
+}
+
+fn words(action: &Action) -> String {
+    match action {
         Action::Mode { endpoint, mode } => format!("set {endpoint} to {}", mode.as_str()),
         Action::Reset { endpoint } => format!("reset {endpoint}"),
         Action::Pin(level) => format!("pinned the level to {}", level.as_str()),
@@ -279,22 +341,10 @@ fn audit(inner: &Inner, command: &OperatorCommand) {
             feature,
             mode: None,
         } => format!("let {feature} follow the matrix again"),
-    };
-    tracing::info!(target: "audit", actor, reason, lasts_s = lasts.map(|l| l.as_secs()), "{what}");
-    let data = serde_json::json!({
-        "actor": actor,
-        "reason": reason,
-        "for_seconds": lasts.map(|l| l.as_secs()),
-    });
-    let at = inner.shared.clock.wall();
-    inner
-        .events
-        .push(at, "operator", format!("{actor} {what}"), data);
+    }
 }
 
-fn record(inner: &Inner, kind: &'static str, message: String) {
+fn record(inner: &Inner, kind: &'static str, message: String, data: Value) {
     let at = inner.shared.clock.wall();
-    inner
-        .events
-        .push(at, kind, message, serde_json::Value::Null);
+    inner.events.push(at, kind, message, data);
 }

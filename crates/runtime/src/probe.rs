@@ -1,14 +1,17 @@
 //! Active checks: each with its own deadline, side by side, joined with the breaker through its half-open permits.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use mainstay_breaker::{FailureKind, Moment, State};
+use futures_util::FutureExt;
+use mainstay_breaker::{FailureKind, Moment, Outcome, State};
 use mainstay_degradation::ProbeResult;
 
 use crate::call::Verdict;
 use crate::endpoint::Endpoint;
+use crate::flight::Flight;
 use crate::monitor::Wake;
 
 /// The cheapest honest check of an endpoint: it must use what real calls use, and must be able to fail.
@@ -17,7 +20,8 @@ pub trait Probe: Send + Sync + 'static {
     /// Checks once. The runtime sets the deadline and drops the future when it passes.
     ///
     /// # Errors
-    /// The verdict on what was found, as the adapter's classifier gives it.
+    /// The verdict on what was found, as the adapter's classifier gives it. A neutral one (our own pool was full)
+    /// says nothing: the probe is tried again soon.
     async fn check(&self) -> Result<(), Verdict>;
 }
 
@@ -38,7 +42,7 @@ impl Prober {
         let started = clock.now();
         let result = match self.admitted(started) {
             Slot::Taken => None,
-            Slot::Free(flight) => Some(self.check(started, flight).await),
+            Slot::Free(flight) => self.check(started, flight).await,
         };
         endpoint.shared.wake(Wake::ProbeDone {
             endpoint: endpoint.id,
@@ -47,25 +51,34 @@ impl Prober {
         });
     }
 
-    async fn check(&self, started: Moment, flight: Option<crate::flight::Flight>) -> ProbeResult {
-        let clock = self.endpoint.shared.clock;
-        let checked = clock
-            .until(started + self.deadline, self.probe.check())
-            .await;
-        let verdict = match checked {
-            Ok(Ok(())) => Verdict::SUCCESS,
-            Ok(Err(verdict)) => verdict,
-            Err(_elapsed) => Verdict::failure(FailureKind::Timeout),
-        };
-        let latency = clock.now().saturating_since(started);
+    async fn check(&self, started: Moment, flight: Option<Flight>) -> Option<ProbeResult> {
+        let verdict = self.verdict(started + self.deadline).await;
+        let latency = self.endpoint.shared.clock.now().saturating_since(started);
         if let Some(flight) = flight {
             flight.settle_probe(verdict);
         }
+        if verdict.outcome == Outcome::Neutral {
+            return None;
+        }
         let failure = verdict.failure_kind();
         self.endpoint.probe_result(failure.is_none(), started);
-        match failure {
+        Some(match failure {
             None => ProbeResult::Passed { latency },
             Some(kind) => ProbeResult::Failed { kind, latency },
+        })
+    }
+
+    /// A probe that panics has failed: nothing it might have found can be relied on.
+    async fn verdict(&self, deadline: Moment) -> Verdict {
+        let checking = AssertUnwindSafe(self.probe.check()).catch_unwind();
+        match self.endpoint.shared.clock.until(deadline, checking).await {
+            Ok(Ok(Ok(()))) => Verdict::SUCCESS,
+            Ok(Ok(Err(verdict))) => verdict,
+            Ok(Err(_panic)) => {
+                tracing::error!(endpoint = self.endpoint.name, "a probe panicked");
+                Verdict::failure(FailureKind::Internal)
+            }
+            Err(_elapsed) => Verdict::failure(FailureKind::Timeout),
         }
     }
 
@@ -80,6 +93,11 @@ impl Prober {
         if !ready {
             return Slot::Free(None);
         }
+        // Looked at before asking: a refusal would count as a rejected call.
+        let places = self.endpoint.breaker.settings().half_open.probes;
+        if snapshot.state == State::HalfOpen && snapshot.probes_in_flight >= places {
+            return Slot::Taken;
+        }
         match self.endpoint.admit_probe(now) {
             Some(flight) => Slot::Free(Some(flight)),
             None => Slot::Taken,
@@ -88,6 +106,6 @@ impl Prober {
 }
 
 enum Slot {
-    Free(Option<crate::flight::Flight>),
+    Free(Option<Flight>),
     Taken,
 }

@@ -1,4 +1,7 @@
 //! A guarded call that is a stream: begun, perhaps given its verdict at the first content, settled at its end.
+//!
+//! Its time is the dependency's, but for what lies between [`Running::pause`] and the next [`Running::run`] or
+//! [`Running::resume`]: waiting for the caller's body, or for the caller to read, says nothing about the dependency.
 
 use std::future::Future;
 
@@ -40,8 +43,25 @@ impl Running {
     /// [`Elapsed`] when the moment came first.
     pub async fn run<F: Future>(&mut self, until: Moment, work: F) -> Result<F::Output, Elapsed> {
         match &mut self.flight {
-            Some(flight) => flight.run(until, work).await,
+            Some(flight) => {
+                flight.resume();
+                flight.run(until, work).await
+            }
             None => self.clock.until(until, work).await,
+        }
+    }
+
+    /// The caller is waited for from here on.
+    pub fn pause(&mut self) {
+        if let Some(flight) = &mut self.flight {
+            flight.pause();
+        }
+    }
+
+    /// The dependency is waited for again.
+    pub fn resume(&mut self) {
+        if let Some(flight) = &mut self.flight {
+            flight.resume();
         }
     }
 
@@ -59,7 +79,7 @@ impl Running {
         }
     }
 
-    /// Gives the verdict with the time that was the dependency's own, when the caller was waited for in between.
+    /// Gives the verdict with the time that was the dependency's own, where the caller has measured it.
     pub fn settle_after(&mut self, verdict: Verdict, dependency_time: std::time::Duration) {
         if let Some(mut flight) = self.flight.take() {
             flight.settle_after(verdict, dependency_time);

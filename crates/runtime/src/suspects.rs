@@ -22,8 +22,10 @@ pub(crate) struct Suspects {
 struct Streak {
     caller: CallerId,
     timeouts: u32,
-    /// When the oldest verdict that is held back was held.
-    held_since: Option<Moment>,
+    /// Verdicts held back.
+    held: u32,
+    /// Since when: the oldest one.
+    held_since: Moment,
 }
 
 impl Suspects {
@@ -34,44 +36,38 @@ impl Suspects {
             *state = None;
             return false;
         };
-        let streak = match *state {
+        let mut streak = match *state {
             Some(streak) if streak.caller == caller => streak,
             _ => Streak {
                 caller,
                 timeouts: 0,
-                held_since: None,
+                held: 0,
+                held_since: now,
             },
         };
-        let timeouts = streak.timeouts.saturating_add(1);
-        let hold = timeouts >= HOLD_FROM;
-        let held_since = if hold {
-            streak.held_since.or(Some(now))
-        } else {
-            None
-        };
-        *state = Some(Streak {
-            timeouts,
-            held_since,
-            ..streak
-        });
+        streak.timeouts = streak.timeouts.saturating_add(1);
+        let hold = streak.timeouts >= HOLD_FROM;
+        if hold && streak.held == 0 {
+            streak.held_since = now;
+        }
+        streak.held += u32::from(hold);
+        *state = Some(streak);
         hold
     }
 
-    /// A probe that began at `started` has its result; true when a held verdict must be delivered: it failed too.
-    pub(crate) fn probe_result(&self, passed: bool, started: Moment) -> bool {
+    /// A probe that began at `started` has its result. Gives how many held verdicts must be delivered now: all, if
+    /// it failed too, and none, if it passed.
+    pub(crate) fn probe_result(&self, passed: bool, started: Moment) -> u32 {
         let mut state = self.lock();
-        let Some(streak) = state.as_mut() else {
-            return false;
+        let Some(streak) = state.as_mut().filter(|streak| started >= streak.held_since) else {
+            return 0;
         };
-        let held = streak.held_since.is_some_and(|since| started >= since);
-        if !held {
-            return false;
+        let held = std::mem::take(&mut streak.held);
+        if passed || held == 0 {
+            return 0;
         }
-        streak.held_since = None;
-        if !passed {
-            *state = None;
-        }
-        !passed
+        *state = None;
+        held
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Streak>> {
@@ -114,6 +110,12 @@ mod tests {
         Moment::from_nanos(n)
     }
 
+    fn time_out(suspects: &Suspects, moments: impl IntoIterator<Item = u64>) {
+        for moment in moments {
+            suspects.hold_timeout(A, at(moment));
+        }
+    }
+
     #[test]
     fn the_third_timeout_of_one_caller_waits_and_another_caller_ends_the_streak() {
         let suspects = Suspects::default();
@@ -124,25 +126,27 @@ mod tests {
     }
 
     #[test]
+    fn all_that_is_held_is_delivered() {
+        let suspects = Suspects::default();
+        time_out(&suspects, 10..15);
+        assert_eq!(suspects.probe_result(false, at(20)), 3);
+    }
+
+    #[test]
     fn a_held_timeout_is_delivered_only_by_a_probe_that_began_after_it_and_failed() {
         let suspects = Suspects::default();
-        (0..3).for_each(|_| drop(suspects.hold_timeout(A, at(10))));
-        assert!(
-            !suspects.probe_result(false, at(9)),
-            "that probe began before"
-        );
-        assert!(suspects.probe_result(false, at(10)));
+        time_out(&suspects, [10; 3]);
+        assert_eq!(suspects.probe_result(false, at(9)), 0, "it began before");
+        assert_eq!(suspects.probe_result(false, at(10)), 1);
+        assert_eq!(suspects.probe_result(false, at(10)), 0, "delivered once");
     }
 
     #[test]
     fn a_passed_probe_drops_what_is_held_and_keeps_the_suspicion() {
         let suspects = Suspects::default();
-        (0..3).for_each(|_| drop(suspects.hold_timeout(A, at(10))));
-        assert!(!suspects.probe_result(true, at(11)));
-        assert!(
-            !suspects.probe_result(false, at(11)),
-            "nothing is held any more"
-        );
+        time_out(&suspects, [10; 3]);
+        assert_eq!(suspects.probe_result(true, at(11)), 0);
+        assert_eq!(suspects.probe_result(false, at(11)), 0, "nothing is held");
         assert!(suspects.hold_timeout(A, at(12)));
     }
 
