@@ -1,1 +1,59 @@
 //! Objects behind a circuit breaker, with a durable journal for writes.
+//!
+//! [`connect`] gives [`Objects`] over any S3-compatible endpoint, or over a folder as embedded default. Bodies are
+//! streamed both ways; more than 8 MiB go up in parts.
+//!
+//! # What happens while the store is down
+//!
+//! | operation | answer |
+//! |---|---|
+//! | upload, delete, copy | accepted: on our disk, fsynced, in the journal; [`Receipt::Accepted`]. Also when the store fails midway: the body is teed to a spool file while it streams |
+//! | conditional upload | `unavailable`: only the store can check the condition |
+//! | download, head | what was accepted; else a local copy with its age; else `unavailable`. Never *not found* for want of an answer |
+//! | list | the store's last answer to the same request with its age, and accepted work laid over it; else `unavailable` |
+//!
+//! While anything accepted for a key hasn't reached the store, every write to the key goes through the journal, and
+//! every read sees it. A copy accepted for later is of its source as it was then: later writes to the source wait.
+//!
+//! When the breaker has closed, accepted work is brought to the store, oldest first and in order per key, behind live
+//! traffic. What the store refuses three times for its own sake is set aside for an operator, never dropped.
+
+mod accept;
+mod carry;
+mod check;
+mod classify;
+mod client;
+#[cfg(feature = "contract")]
+pub mod contract;
+mod copies;
+mod download;
+mod drain;
+mod flow;
+mod intake;
+mod key;
+mod listing;
+mod lists;
+mod local;
+mod multipart;
+mod objects;
+mod operators;
+mod parts;
+mod pending;
+mod probe;
+mod resolve;
+mod settings;
+mod slice;
+mod store;
+mod trace;
+mod upload;
+mod writes;
+
+pub use client::connect;
+pub use key::Key;
+pub use listing::MAX_LIMIT;
+pub use objects::{
+    ByteRange, Download, ListRequest, ObjectInfo, Objects, Page, QUEUE, Receipt, Upload,
+};
+pub use parts::PART;
+pub use settings::{S3Target, Settings, Target};
+pub use store::{Condition, Listed};

@@ -1,0 +1,143 @@
+//! Accepting work for later: on our disk, in the journal's order, before anybody is told *accepted*.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use mainstay_journal::{AppendError, Body, EntryId, NewEntry, ReadError, SpoolWriter, Spooled};
+use mainstay_runtime::{Answer, Error, ErrorKind, Source};
+use serde_json::{Value, json};
+
+use crate::key::Key;
+use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, PUT, QUEUE, Receipt};
+use crate::resolve::{Found, not_found};
+
+/// How often a source is looked up again that was drained while being read.
+const TRIES: usize = 5;
+
+impl Inner {
+    /// Accepts an upload whose body is in the spool.
+    pub(crate) async fn accept_put(
+        &self,
+        key: &Key,
+        content_type: Option<&str>,
+        body: Spooled,
+    ) -> Result<Answer<Receipt>, Error> {
+        self.append(
+            PUT,
+            key,
+            json!({ "content_type": content_type }),
+            Some(body),
+        )
+        .await
+        .map(accepted)
+    }
+
+    /// Accepts a delete.
+    pub(crate) async fn accept_delete(&self, key: &Key) -> Result<Answer<Receipt>, Error> {
+        self.append(DELETE, key, Value::Null, None)
+            .await
+            .map(accepted)
+    }
+
+    /// Accepts a copy. An accepted body is copied at once; else the store copies when it is back, from the source as
+    /// it is now: what is written to the source meanwhile waits.
+    pub(crate) async fn accept_copy(&self, from: &Key, to: &Key) -> Result<Answer<Receipt>, Error> {
+        for _ in 0..TRIES {
+            let latest = self.journal.latest(QUEUE, from.as_str());
+            let entry = match latest {
+                Some(entry) if entry.kind == PUT => entry,
+                Some(entry) if entry.kind == DELETE => return Err(not_found(from)),
+                _ if matches!(self.resolve(from), Found::Gone) => return Err(not_found(from)),
+                _ => return self.accept_copy_in_store(from, to).await,
+            };
+            match self.journal.body(entry.id).await {
+                Ok(body) => {
+                    let body = self.spool_again(body).await?;
+                    return self
+                        .append(PUT, to, entry.meta, Some(body))
+                        .await
+                        .map(accepted);
+                }
+                // It has reached the store meanwhile.
+                Err(ReadError::Unknown(_)) => {}
+                Err(error) => return Err(unreadable(&error)),
+            }
+        }
+        Err(Error::new(
+            ErrorKind::Busy,
+            "the source changes faster than it can be read",
+        )
+        .dependency(DEPENDENCY))
+    }
+
+    async fn accept_copy_in_store(&self, from: &Key, to: &Key) -> Result<Answer<Receipt>, Error> {
+        let id = self
+            .append(COPY, to, json!({ "from": from.as_str() }), None)
+            .await?;
+        self.pending.add(from.as_str(), id);
+        Ok(accepted(id))
+    }
+
+    async fn spool_again(&self, mut body: Body) -> Result<Spooled, Error> {
+        let mut spool: SpoolWriter = self.journal.spool();
+        while let Some(chunk) = body.try_next().await.map_err(|e| unreadable(&e))? {
+            spool
+                .write(&chunk)
+                .await
+                .map_err(|e| self.not_accepted(&e))?;
+        }
+        spool.finish().await.map_err(|e| self.not_accepted(&e))
+    }
+
+    async fn append(
+        &self,
+        kind: &str,
+        key: &Key,
+        meta: Value,
+        body: Option<Spooled>,
+    ) -> Result<EntryId, Error> {
+        let entry = NewEntry {
+            queue: QUEUE,
+            key: key.as_str().to_owned(),
+            kind: kind.to_owned(),
+            meta,
+            body,
+            accepted_at_ms: self.wall().as_millisecond(),
+        };
+        self.journal
+            .append(entry)
+            .await
+            .map_err(|e| self.not_accepted(&e))
+    }
+
+    /// The store is down and the journal can't take it: nothing was accepted.
+    pub(crate) fn not_accepted(&self, error: &AppendError) -> Error {
+        let why = match error {
+            AppendError::Full { which } => format!("the journal is full ({which})"),
+            AppendError::Faulted { .. } => "the journal's storage has failed".to_owned(),
+            _ => "the journal can't accept it".to_owned(),
+        };
+        tracing::warn!(dependency = DEPENDENCY, %error, "a write was not accepted");
+        let after = self.guard.retry_after().unwrap_or(Duration::from_secs(5));
+        let detail = format!(
+            "the object store can't be used for this key now, and {why}; nothing was written"
+        );
+        Error::new(ErrorKind::JournalFull, detail)
+            .dependency(DEPENDENCY)
+            .retry_after(after)
+    }
+}
+
+pub(crate) fn accepted(id: EntryId) -> Answer<Receipt> {
+    Answer::fresh(Receipt::Accepted { id }, Source::Journal)
+}
+
+/// The body of accepted work can't be read: our own disk's fault.
+pub(crate) fn unreadable(error: &ReadError) -> Error {
+    tracing::error!(dependency = DEPENDENCY, %error, "accepted work can't be read");
+    Error::new(
+        ErrorKind::Internal,
+        "the accepted object can't be read from the journal",
+    )
+    .dependency(DEPENDENCY)
+}

@@ -1,0 +1,324 @@
+//! One accepted entry on its way to the store, and the verdict on it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use mainstay_journal::{Body, Claimed, Entry, EntryId, ReadError};
+use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Status};
+
+use crate::classify::{Failed, Meaning, meaning};
+use crate::drain::LONGEST_PAUSE;
+use crate::key::Key;
+use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
+use crate::parts::{PART, Sending};
+use crate::store::Condition;
+
+/// Refusals after which an entry is set aside.
+const REFUSALS: u32 = 3;
+/// First pause of an entry that failed, ms.
+const FIRST_PAUSE: i64 = 1000;
+/// Pause of an entry that waits for others, ms.
+const WAIT: i64 = 200;
+
+/// How it went with an entry.
+#[derive(Debug)]
+pub(crate) enum Carried {
+    /// The store has it.
+    Stored(EntryId),
+    /// A later entry replaces all of it.
+    Pointless(EntryId),
+    /// It needs a person.
+    SetAside(EntryId),
+    /// The store refused it for its own sake.
+    Refused(EntryId),
+    /// It has to wait for other entries.
+    Waits,
+    /// The store failed.
+    Failed,
+}
+
+/// Why an entry didn't reach the store.
+enum Trouble {
+    Store(CallError<Failed>),
+    Body(ReadError),
+    /// The store doesn't have what it said it took.
+    Differs(String),
+    /// Only a person can tell what to do.
+    Person(String),
+}
+
+impl From<CallError<Failed>> for Trouble {
+    fn from(error: CallError<Failed>) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        Self::Body(error)
+    }
+}
+
+/// Carries a claimed entry out. `refusals` is how often the store has refused it before.
+pub(crate) async fn carry(
+    inner: Arc<Inner>,
+    claimed: Claimed,
+    refusals: u32,
+    now_ms: i64,
+) -> Carried {
+    let (id, started) = (claimed.id(), inner.now());
+    if is_replaced(&inner, &claimed) {
+        end(claimed.complete().await);
+        return Carried::Pointless(id);
+    }
+    if waits(&inner, claimed.entry()) {
+        end(claimed
+            .retry_later("waits for work accepted before it", now_ms + WAIT)
+            .await);
+        return Carried::Waits;
+    }
+    let done = inner.carry_out(claimed.entry()).await;
+    report(&inner, done.is_ok(), started);
+    match done {
+        Ok(()) => {
+            end(claimed.complete().await);
+            Carried::Stored(id)
+        }
+        Err(trouble) => judge(&inner, claimed, trouble, refusals, now_ms).await,
+    }
+}
+
+/// Whether a later entry replaces this one whole, and no copy has to read it in between.
+fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
+    let Some(next) = claimed.later().into_iter().find(|later| later.kind != COPY) else {
+        return false;
+    };
+    let readers = inner.pending.of(&claimed.entry().key, &inner.journal);
+    readers.range(claimed.id()..next.id).next().is_none()
+}
+
+/// Whether a copy accepted earlier still has to read the key, or a copy's source still has to be brought.
+fn waits(inner: &Inner, entry: &Entry) -> bool {
+    let readers = inner.pending.of(&entry.key, &inner.journal);
+    let is_read = readers.range(..entry.id).next().is_some();
+    let source = (entry.kind == COPY).then(|| source_of(entry)).flatten();
+    let is_early = source.is_some_and(|source| {
+        let entries = inner.journal.entries_for_key(QUEUE, &source);
+        entries.first().is_some_and(|first| first.id < entry.id)
+    });
+    is_read || is_early
+}
+
+impl Inner {
+    async fn carry_out(self: &Arc<Self>, entry: &Entry) -> Result<(), Trouble> {
+        let unreadable = |_| Trouble::Person("its key can't be read".into());
+        let key = Key::parse("key", &entry.key).map_err(unreadable)?;
+        let ctx = Context {
+            caller: CallerId(u64::MAX),
+            deadline: self.now() + Duration::from_secs(24 * 3600),
+        };
+        match entry.kind.as_str() {
+            DELETE => {
+                let call = self.to_first_byte(Call::new("delete", &ctx).idempotent());
+                self.call(call, || self.store.delete(&key)).await?;
+                self.copies.forget(&key).await;
+            }
+            COPY => {
+                let source =
+                    source_of(entry).ok_or_else(|| Trouble::Person("it names no source".into()))?;
+                let source = Key::parse("from", &source).map_err(unreadable)?;
+                let call = Call::new("copy", &ctx)
+                    .idempotent()
+                    .no_later_than(self.now() + self.settings.idle);
+                self.call(call, || self.store.copy(&source, &key))
+                    .await
+                    .map_err(|error| no_source(error, &source))?;
+                self.copies.forget(&key).await;
+            }
+            _ => self.bring(&ctx, &key, entry).await?,
+        }
+        Ok(())
+    }
+
+    async fn bring(
+        self: &Arc<Self>,
+        ctx: &Context,
+        key: &Key,
+        entry: &Entry,
+    ) -> Result<(), Trouble> {
+        let kind = content_type_of(entry);
+        let mut body = self.journal.body(entry.id).await?;
+        let len = body.len();
+        if len <= PART as u64 {
+            let content = body.into_bytes().await?;
+            let etag = self
+                .put_one(ctx, key, &content, kind.as_deref(), &Condition::None)
+                .await?;
+            self.verify(ctx, key, len).await?;
+            self.keep_copy(key, content, etag, kind.as_deref()).await;
+            return Ok(());
+        }
+        let mut sending = Sending::start(self, ctx, key, kind.as_deref()).await?;
+        let mut rest = BytesMut::new();
+        while let Some(part) = next_part(&mut body, &mut rest).await? {
+            sending.part(&part).await?;
+        }
+        sending.complete().await?;
+        self.verify(ctx, key, len).await?;
+        self.copies.forget(key).await;
+        Ok(())
+    }
+
+    /// Asks the store for what it has before our own copy is given up.
+    async fn verify(&self, ctx: &Context, key: &Key, len: u64) -> Result<(), Trouble> {
+        let call = self.to_first_byte(Call::new("head", ctx).idempotent());
+        let size = self.call(call, || self.store.head(key)).await?.meta.size;
+        if size == len {
+            return Ok(());
+        }
+        Err(Trouble::Differs(format!(
+            "the store has {size} bytes of {len}"
+        )))
+    }
+}
+
+/// The next part of a body; `None` at its end.
+async fn next_part(body: &mut Body, rest: &mut BytesMut) -> Result<Option<Bytes>, ReadError> {
+    while rest.len() < PART {
+        match body.next().await {
+            Some(chunk) => rest.extend_from_slice(&chunk?),
+            None => break,
+        }
+    }
+    let part = rest.split_to(rest.len().min(PART));
+    Ok((!part.is_empty()).then(|| part.freeze()))
+}
+
+fn no_source(error: CallError<Failed>, source: &Key) -> Trouble {
+    match &error {
+        CallError::Failed(failed) if meaning(failed) == Meaning::Absent => Trouble::Person(
+            format!("its source `{}` is gone from the store", source.as_str()),
+        ),
+        _ => Trouble::Store(error),
+    }
+}
+
+async fn judge(
+    inner: &Inner,
+    claimed: Claimed,
+    trouble: Trouble,
+    refusals: u32,
+    now_ms: i64,
+) -> Carried {
+    let id = claimed.id();
+    let pause = now_ms + pause(id, claimed.entry().attempts);
+    let (is_refusal, why) = match trouble {
+        Trouble::Person(why) => return set_aside(claimed, &why).await,
+        Trouble::Body(error @ (ReadError::Corrupt { .. } | ReadError::NoBody(_))) => {
+            return set_aside(claimed, &error.to_string()).await;
+        }
+        // Given back as it is: the journal is being closed, or our disk has a bad moment.
+        Trouble::Body(error) => (false, error.to_string()),
+        Trouble::Differs(why) => (true, why),
+        Trouble::Store(error) => (is_refusal(inner, &error).await, words(&error)),
+    };
+    if !is_refusal {
+        end(claimed.retry_later(&why, pause).await);
+        return Carried::Failed;
+    }
+    if refusals + 1 >= REFUSALS {
+        return set_aside(claimed, &why).await;
+    }
+    end(claimed.retry_later(&why, pause).await);
+    Carried::Refused(id)
+}
+
+async fn set_aside(claimed: Claimed, why: &str) -> Carried {
+    let id = claimed.id();
+    tracing::warn!(dependency = DEPENDENCY, entry = %id, why, "accepted work was set aside: see GET /journal");
+    end(claimed.set_aside(why).await);
+    Carried::SetAside(id)
+}
+
+/// Whether the store refuses this entry and not everything. A denied permission is that if the probe passes.
+async fn is_refusal(inner: &Inner, error: &CallError<Failed>) -> bool {
+    let CallError::Failed(failed) = error else {
+        return false;
+    };
+    match meaning(failed) {
+        Meaning::Overloaded | Meaning::Failing => false,
+        Meaning::Misconfigured => {
+            let clock = inner.guard.clock();
+            let works = clock
+                .until(inner.now() + inner.settings.first_byte, inner.store_works())
+                .await;
+            matches!(works, Ok(Ok(())))
+        }
+        _ => true,
+    }
+}
+
+fn words(error: &CallError<Failed>) -> String {
+    match error {
+        CallError::Failed(failed) => match (meaning(failed), failed.seen.status) {
+            (Meaning::Misconfigured, _) => "the store denied it".into(),
+            (Meaning::Failing | Meaning::Overloaded, Some(status)) => {
+                format!("the store failed with status {status}")
+            }
+            (_, Some(status)) => format!("the store refused it with status {status}"),
+            (_, None) => "the store can't take it".into(),
+        },
+        CallError::Deadline { .. } => "the store did not answer in time".into(),
+        CallError::Rejected(_) => "the circuit breaker is open".into(),
+        CallError::Busy { .. } => "too many calls to the store are in flight".into(),
+    }
+}
+
+/// Doubles with every attempt, and is spread by the entry's number over its upper half. In ms.
+fn pause(id: EntryId, attempts: u32) -> i64 {
+    let whole = (FIRST_PAUSE << attempts.min(6)).min(LONGEST_PAUSE);
+    let digest = blake3::hash(format!("{id}/{attempts}").as_bytes());
+    whole / 2 + whole / 2 * i64::from(digest.as_bytes()[0]) / 255
+}
+
+/// An entry whose verdict can't be written returns to the queue: it is carried out again, which does no harm.
+fn end(written: Result<(), mainstay_journal::AppendError>) {
+    if let Err(error) = written {
+        tracing::warn!(dependency = DEPENDENCY, %error, "the journal can't be changed");
+    }
+}
+
+fn report(inner: &Inner, is_ok: bool, started: mainstay_runtime::Moment) {
+    inner.guard.report(&Report {
+        operation: "drain",
+        status: if is_ok {
+            Status::Success
+        } else {
+            Status::Failure
+        },
+        source: is_ok.then_some(Source::Primary),
+        error: None,
+        elapsed: inner.now().saturating_since(started),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_differ_between_entries() {
+        let id: EntryId = "7".parse().unwrap();
+        let other: EntryId = "8".parse().unwrap();
+        for attempts in 0..40 {
+            let whole = (1000_i64 << attempts.min(6)).min(60_000);
+            assert!(
+                (whole / 2..=whole).contains(&pause(id, attempts)),
+                "{attempts}"
+            );
+        }
+        assert_ne!(pause(id, 3), pause(other, 3));
+    }
+}

@@ -1,0 +1,1 @@
+//! What every store behind [`Objects`](crate::Objects) must do.

@@ -1,0 +1,284 @@
+//! Local copies of objects that were read or written, for reads while the store is down. Bounded by bytes, least
+//! recently used first out. A copy is never taken for the object: every answer from here carries its age.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::key::Key;
+
+/// What is known of a copy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CopyInfo {
+    pub(crate) key: String,
+    pub(crate) size: u64,
+    pub(crate) etag: Option<String>,
+    pub(crate) content_type: Option<String>,
+    pub(crate) last_modified: Option<Timestamp>,
+    /// When the store last gave or took exactly this.
+    pub(crate) seen: Timestamp,
+    /// BLAKE3 of the content, hexadecimal.
+    pub(crate) blake3: String,
+}
+
+impl CopyInfo {
+    /// What is known before the content is: size and checksum are taken from it when it is kept.
+    pub(crate) fn of(
+        key: &Key,
+        etag: Option<String>,
+        content_type: Option<String>,
+        last_modified: Option<Timestamp>,
+        seen: Timestamp,
+    ) -> Self {
+        Self {
+            key: key.as_str().to_owned(),
+            size: 0,
+            etag,
+            content_type,
+            last_modified,
+            seen,
+            blake3: String::new(),
+        }
+    }
+}
+
+/// The copies of one data directory.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    dir: PathBuf,
+    max_bytes: u64,
+    max_one: u64,
+    index: Mutex<Index>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    by_key: HashMap<String, Slot>,
+    bytes: u64,
+    turn: u64,
+}
+
+#[derive(Debug)]
+struct Slot {
+    info: CopyInfo,
+    used: u64,
+}
+
+impl Copies {
+    /// Takes up the copies of an earlier process.
+    pub(crate) fn open(dir: &Path, max_bytes: u64, max_one: u64) -> io::Result<Self> {
+        std::fs::create_dir_all(dir)?;
+        let copies = Self {
+            dir: dir.to_owned(),
+            max_bytes,
+            max_one,
+            index: Mutex::default(),
+        };
+        for entry in std::fs::read_dir(dir)? {
+            copies.take_up(&entry?.path());
+        }
+        let evicted = copies.lock().evict_down_to(max_bytes);
+        for key in evicted {
+            for ending in ["body", "json"] {
+                // What can't be removed now is tried again at the next start.
+                let _ = std::fs::remove_file(copies.file(&key, ending));
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Largest object worth keeping; 0 when nothing is kept.
+    pub(crate) fn max_one(&self) -> u64 {
+        self.max_one.min(self.max_bytes)
+    }
+
+    /// What is known of the copy of a key.
+    pub(crate) fn info(&self, key: &Key) -> Option<CopyInfo> {
+        let mut index = self.lock();
+        index.turn += 1;
+        let turn = index.turn;
+        let slot = index.by_key.get_mut(key.as_str())?;
+        slot.used = turn;
+        Some(slot.info.clone())
+    }
+
+    /// The copy's content, if it is still what was kept.
+    pub(crate) async fn read(&self, key: &Key) -> Option<(CopyInfo, Bytes)> {
+        let info = self.info(key)?;
+        let content = tokio::fs::read(self.file(key.as_str(), "body"))
+            .await
+            .ok()?;
+        if blake3::hash(&content).to_hex().as_str() != info.blake3 {
+            self.forget(key).await;
+            return None;
+        }
+        Some((info, content.into()))
+    }
+
+    /// Keeps a copy, if it fits. Failing to keep one is no error of the operation that made it.
+    pub(crate) async fn keep(&self, mut info: CopyInfo, content: Bytes) {
+        let is_older = |index: &Index| {
+            index
+                .by_key
+                .get(&info.key)
+                .is_some_and(|slot| slot.info.seen > info.seen)
+        };
+        if content.len() as u64 > self.max_one() || is_older(&self.lock()) {
+            return;
+        }
+        info.size = content.len() as u64;
+        info.blake3 = blake3::hash(&content).to_hex().to_string();
+        let (key, size) = (info.key.clone(), info.size);
+        if let Err(error) = self.write(&info, &content).await {
+            tracing::warn!(%error, "a local copy of an object could not be kept");
+            self.remove_files(&key).await;
+            return;
+        }
+        let evicted = {
+            let mut index = self.lock();
+            index.insert(info);
+            index.evict_down_to(self.max_bytes)
+        };
+        tracing::trace!(size, evicted = evicted.len(), "kept a local copy");
+        for key in evicted {
+            self.remove_files(&key).await;
+        }
+    }
+
+    /// Drops the copy of a key: the object has changed or is gone.
+    pub(crate) async fn forget(&self, key: &Key) {
+        let known = self.lock().remove(key.as_str());
+        if known {
+            self.remove_files(key.as_str()).await;
+        }
+    }
+
+    async fn write(&self, info: &CopyInfo, content: &Bytes) -> io::Result<()> {
+        let text = serde_json::to_vec(info)?;
+        // The description goes first and is removed last: a body without one is swept at the next start.
+        tokio::fs::write(self.file(&info.key, "json"), text).await?;
+        tokio::fs::write(self.file(&info.key, "body"), content).await
+    }
+
+    async fn remove_files(&self, key: &str) {
+        for ending in ["body", "json"] {
+            // What is gone already needs no removing; what can't be removed is swept at the next start.
+            let _ = tokio::fs::remove_file(self.file(key, ending)).await;
+        }
+    }
+
+    fn file(&self, key: &str, ending: &str) -> PathBuf {
+        let name = blake3::hash(key.as_bytes()).to_hex();
+        self.dir.join(format!("{name}.{ending}"))
+    }
+
+    fn take_up(&self, path: &Path) {
+        if path.extension().is_none_or(|e| e != "json") {
+            return;
+        }
+        let info = std::fs::read(path)
+            .ok()
+            .and_then(|b| serde_json::from_slice::<CopyInfo>(&b).ok());
+        let body = path.with_extension("body");
+        let whole = |info: &CopyInfo| std::fs::metadata(&body).is_ok_and(|m| m.len() == info.size);
+        match info.filter(whole) {
+            Some(info) => self.lock().insert(info),
+            None => [path, &body]
+                .into_iter()
+                .for_each(|p| drop(std::fs::remove_file(p))),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Index> {
+        // Nothing panics while the lock is held.
+        self.index.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+impl Index {
+    fn insert(&mut self, info: CopyInfo) {
+        self.remove(&info.key);
+        self.turn += 1;
+        self.bytes += info.size;
+        let used = self.turn;
+        self.by_key.insert(info.key.clone(), Slot { info, used });
+    }
+
+    fn remove(&mut self, key: &str) -> bool {
+        let removed = self.by_key.remove(key);
+        self.bytes -= removed.as_ref().map_or(0, |slot| slot.info.size);
+        removed.is_some()
+    }
+
+    fn evict_down_to(&mut self, max_bytes: u64) -> Vec<String> {
+        let mut evicted = Vec::new();
+        while self.bytes > max_bytes {
+            let oldest = self
+                .by_key
+                .iter()
+                .min_by_key(|(_, slot)| slot.used)
+                .map(|(key, _)| key.clone());
+            let Some(key) = oldest else { break };
+            self.remove(&key);
+            evicted.push(key);
+        }
+        evicted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn info(key: &str) -> CopyInfo {
+        CopyInfo {
+            key: key.into(),
+            size: 0,
+            etag: None,
+            content_type: None,
+            last_modified: None,
+            seen: Timestamp::UNIX_EPOCH,
+            blake3: String::new(),
+        }
+    }
+
+    fn key(text: &str) -> Key {
+        Key::parse("key", text).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_least_recently_used_copy_goes_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let copies = Copies::open(dir.path(), 10, 10).unwrap();
+        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
+        copies.keep(info("b"), Bytes::from_static(b"1234")).await;
+        assert!(copies.read(&key("a")).await.is_some());
+        copies.keep(info("c"), Bytes::from_static(b"1234")).await;
+        assert!(copies.read(&key("b")).await.is_none());
+        assert!(copies.read(&key("a")).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn copies_survive_a_restart_and_a_damaged_one_is_not_given_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let copies = Copies::open(dir.path(), 100, 10).unwrap();
+        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
+        let again = Copies::open(dir.path(), 100, 10).unwrap();
+        assert_eq!(again.read(&key("a")).await.unwrap().1, "1234");
+        std::fs::write(again.file("a", "body"), "9999").unwrap();
+        assert!(again.read(&key("a")).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_too_large_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let copies = Copies::open(dir.path(), 100, 3).unwrap();
+        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
+        assert!(copies.info(&key("a")).is_none());
+    }
+}

@@ -1,0 +1,119 @@
+//! Brings accepted work to the store, oldest first, behind live traffic.
+//!
+//! It runs while the breaker is closed, goes through the guard like everybody else, and after an outage sends one
+//! entry alone before it sends several at once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_journal::EntryId;
+use mainstay_runtime::breaker::State;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::carry::{Carried, carry};
+use crate::objects::{Inner, QUEUE};
+
+/// How often the drain looks for entries whose pause is over, and for a breaker that has closed.
+const LOOK: Duration = Duration::from_millis(100);
+/// Longest pause of an entry that failed, in ms.
+pub(crate) const LONGEST_PAUSE: i64 = 60_000;
+
+pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch::Receiver<f64>) {
+    let mut drain = Drain {
+        claimable: inner.journal.claimable(),
+        inner,
+        share,
+        under_way: JoinSet::new(),
+        skipped: 0,
+        is_warm: false,
+        refusals: HashMap::new(),
+    };
+    // What is under way when the engine stops returns to the queue.
+    stop.run_until_cancelled(drain.work()).await;
+}
+
+struct Drain {
+    inner: Arc<Inner>,
+    share: watch::Receiver<f64>,
+    claimable: watch::Receiver<()>,
+    under_way: JoinSet<Carried>,
+    /// How far the drain's clock is ahead, ms: it jumps over the pauses that an outage, now over, has made.
+    skipped: i64,
+    /// Whether something has reached the store since the breaker closed.
+    is_warm: bool,
+    /// How often the store has refused an entry for its own sake.
+    refusals: HashMap<EntryId, u32>,
+}
+
+impl Drain {
+    async fn work(&mut self) {
+        let clock = self.inner.guard.clock();
+        let mut was_closed = false;
+        loop {
+            let is_closed = self.inner.guard.state() == State::Closed;
+            if is_closed && !was_closed {
+                (self.is_warm, self.skipped) = (false, self.skipped + LONGEST_PAUSE);
+            }
+            was_closed = is_closed;
+            if is_closed {
+                self.claim();
+            }
+            tokio::select! {
+                Some(done) = self.under_way.join_next() => self.done(done.ok()),
+                () = self.inner.hurry.notified() => self.skipped += LONGEST_PAUSE,
+                Ok(()) = self.claimable.changed(), if is_closed && self.has_room() => {}
+                () = clock.sleep(LOOK) => {}
+            }
+        }
+    }
+
+    fn claim(&mut self) {
+        let room = self.places().saturating_sub(self.under_way.len());
+        let now = self.now_ms();
+        for claimed in self.inner.journal.claim(QUEUE, room, now) {
+            let refusals = self.refusals.get(&claimed.id()).copied().unwrap_or(0);
+            self.under_way
+                .spawn(carry(Arc::clone(&self.inner), claimed, refusals, now));
+        }
+    }
+
+    fn done(&mut self, done: Option<Carried>) {
+        match done {
+            Some(Carried::Stored(id) | Carried::Pointless(id) | Carried::SetAside(id)) => {
+                self.is_warm = true;
+                self.refusals.remove(&id);
+            }
+            Some(Carried::Refused(id)) => {
+                self.is_warm = true;
+                *self.refusals.entry(id).or_default() += 1;
+            }
+            Some(Carried::Waits) => {}
+            // A failure of the store; or a panic, which gave the entry back.
+            Some(Carried::Failed) | None => self.is_warm = false,
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        self.under_way.len() < self.places()
+    }
+
+    /// At least half of the in-flight limit is left to live traffic.
+    fn places(&self) -> usize {
+        if !self.is_warm {
+            return 1;
+        }
+        let share = self.share.borrow().clamp(0.0, 1.0);
+        let wanted = (self.inner.settings.drain_parallel as f64 * share).round() as usize;
+        wanted.min(self.inner.guard.limit() / 2).max(1)
+    }
+
+    fn now_ms(&self) -> i64 {
+        let ms = self.inner.now().as_nanos() / 1_000_000;
+        i64::try_from(ms)
+            .unwrap_or(i64::MAX)
+            .saturating_add(self.skipped)
+    }
+}

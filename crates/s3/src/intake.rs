@@ -1,0 +1,182 @@
+//! A caller's body on its way in: counted, bounded, cut into parts, and teed to the journal's spool.
+
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt;
+use futures_util::stream::BoxStream;
+use mainstay_journal::{AppendError, SpoolWriter, Spooled};
+use mainstay_runtime::{Error, ErrorKind};
+
+use crate::parts::PART;
+
+/// What a caller sends. An error in it means that the caller broke off.
+pub(crate) type CallerBody<'a> = BoxStream<'a, Result<Bytes, ()>>;
+
+/// A body that is being read.
+pub(crate) struct Intake<'a> {
+    body: CallerBody<'a>,
+    max: u64,
+    length: Option<u64>,
+    taken: u64,
+    rest: BytesMut,
+    ended: bool,
+}
+
+impl<'a> Intake<'a> {
+    /// A body of at most `max` bytes, and of exactly `length` where the caller said so.
+    ///
+    /// # Errors
+    /// `TooLarge` when what the caller said is too much.
+    pub(crate) fn new(body: CallerBody<'a>, max: u64, length: Option<u64>) -> Result<Self, Error> {
+        if length.is_some_and(|length| length > max) {
+            return Err(too_large(max));
+        }
+        Ok(Self {
+            body,
+            max,
+            length,
+            taken: 0,
+            rest: BytesMut::new(),
+            ended: false,
+        })
+    }
+
+    /// The next part: as much as one part may hold, less only at the end.
+    ///
+    /// # Errors
+    /// The caller's mistakes: too much, more or less than was said, or broken off.
+    pub(crate) async fn part(&mut self) -> Result<Bytes, Error> {
+        let mut part = std::mem::take(&mut self.rest);
+        // One byte more than a part tells that it isn't the last.
+        while part.len() <= PART && !self.ended {
+            self.read(&mut part).await?;
+        }
+        if part.len() > PART {
+            self.rest = part.split_off(PART);
+        }
+        Ok(part.freeze())
+    }
+
+    /// Whether all parts were taken.
+    pub(crate) fn is_done(&self) -> bool {
+        self.ended && self.rest.is_empty()
+    }
+
+    async fn read(&mut self, part: &mut BytesMut) -> Result<(), Error> {
+        match self.body.next().await {
+            Some(Ok(chunk)) => {
+                self.taken += chunk.len() as u64;
+                part.extend_from_slice(&chunk);
+                if self.taken > self.max {
+                    return Err(too_large(self.max));
+                }
+                if self.length.is_some_and(|length| self.taken > length) {
+                    return Err(wrong_length("the body is longer than its Content-Length"));
+                }
+            }
+            Some(Err(())) => return Err(wrong_length("the body broke off before its end")),
+            None => {
+                self.ended = true;
+                if self.length.is_some_and(|length| self.taken < length) {
+                    return Err(wrong_length("the body is shorter than its Content-Length"));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn too_large(max: u64) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!("an object may have {max} bytes"),
+    )
+    .field("body")
+}
+
+fn wrong_length(detail: &str) -> Error {
+    Error::new(
+        ErrorKind::MalformedInput,
+        format!("{detail}; nothing was stored"),
+    )
+    .field("body")
+}
+
+/// The spool's copy of a body, which may fail without harm while the store takes the original.
+pub(crate) struct Tee(Result<SpoolWriter, AppendError>);
+
+impl Tee {
+    pub(crate) fn new(spool: SpoolWriter) -> Self {
+        Self(Ok(spool))
+    }
+
+    pub(crate) async fn write(&mut self, part: &Bytes) {
+        if let Ok(spool) = &mut self.0
+            && let Err(error) = spool.write(part).await
+        {
+            self.0 = Err(error);
+        }
+    }
+
+    /// Why this body can't be accepted any more.
+    pub(crate) fn failure(&self) -> Option<&AppendError> {
+        self.0.as_ref().err()
+    }
+
+    pub(crate) async fn finish(self) -> Result<Spooled, AppendError> {
+        self.0?.finish().await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::stream;
+
+    fn body(sizes: &[usize]) -> CallerBody<'static> {
+        let chunks: Vec<_> = sizes
+            .iter()
+            .map(|size| Ok(Bytes::from(vec![7; *size])))
+            .collect();
+        stream::iter(chunks).boxed()
+    }
+
+    async fn parts(sizes: &[usize]) -> Vec<usize> {
+        let mut intake = Intake::new(body(sizes), u64::MAX, None).unwrap();
+        let mut parts = vec![intake.part().await.unwrap().len()];
+        while !intake.is_done() {
+            parts.push(intake.part().await.unwrap().len());
+        }
+        parts
+    }
+
+    #[tokio::test]
+    async fn a_body_is_cut_into_whole_parts_and_a_last_one() {
+        assert_eq!(parts(&[]).await, [0]);
+        assert_eq!(parts(&[1, 2]).await, [3]);
+        assert_eq!(parts(&[PART]).await, [PART]);
+        assert_eq!(parts(&[PART - 1, 2]).await, [PART, 1]);
+        assert_eq!(parts(&[3 * PART + 5]).await, [PART, PART, PART, 5]);
+    }
+
+    #[tokio::test]
+    async fn what_a_caller_said_must_be_what_comes() {
+        for (sizes, max, length, kind) in [
+            (&[4usize, 4][..], 7, None, ErrorKind::TooLarge),
+            (&[4, 4], 100, Some(9), ErrorKind::MalformedInput),
+            (&[4, 4], 100, Some(7), ErrorKind::MalformedInput),
+        ] {
+            let mut intake = Intake::new(body(sizes), max, length).unwrap();
+            assert_eq!(intake.part().await.unwrap_err().kind, kind);
+        }
+        assert_eq!(
+            Intake::new(body(&[]), 7, Some(8)).err().unwrap().kind,
+            ErrorKind::TooLarge
+        );
+        let broken = stream::iter([Ok(Bytes::from_static(b"x")), Err(())]).boxed();
+        let mut intake = Intake::new(broken, 100, None).unwrap();
+        assert_eq!(
+            intake.part().await.unwrap_err().kind,
+            ErrorKind::MalformedInput
+        );
+    }
+}

@@ -1,0 +1,337 @@
+//! The adapter's public face: objects that are answered from the store, the journal or a local copy.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use jiff::Timestamp;
+use mainstay_journal::{Entry, EntryId, Journal};
+use mainstay_runtime::breaker::FailureKind;
+use mainstay_runtime::{
+    Answer, Call, CallError, Error, ErrorKind, Guard, Moment, Report, Source, Status, Verdict,
+};
+
+use tokio::sync::Notify;
+
+use crate::classify::{Failed, Meaning, classify, meaning};
+use crate::copies::Copies;
+use crate::key::Key;
+use crate::lists::Lists;
+use crate::pending::Pending;
+use crate::settings::Settings;
+use crate::store::{Condition, Listed, Store};
+use crate::trace::Trace;
+
+/// The journal's queue for objects.
+pub const QUEUE: &str = "s3";
+/// Kinds of entries in the queue.
+pub(crate) const PUT: &str = "put";
+pub(crate) const DELETE: &str = "delete";
+pub(crate) const COPY: &str = "copy";
+pub(crate) const DEPENDENCY: &str = "s3";
+
+/// Objects, guarded. Cheap to clone.
+#[derive(Clone)]
+pub struct Objects(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) guard: Guard,
+    pub(crate) journal: Journal,
+    pub(crate) copies: Copies,
+    pub(crate) pending: Pending,
+    pub(crate) lists: Lists,
+    /// Whether the store honours conditions of writes, once that was found out.
+    pub(crate) conditions: OnceLock<bool>,
+    /// Wakes the drain before its time.
+    pub(crate) hurry: Notify,
+    pub(crate) settings: Settings,
+}
+
+impl std::fmt::Debug for Objects {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}
+
+/// What an upload brings besides its body.
+#[derive(Clone, Debug, Default)]
+pub struct Upload {
+    /// Bytes to come, where the caller said.
+    pub length: Option<u64>,
+    /// The media type.
+    pub content_type: Option<String>,
+    /// What must hold for it to happen.
+    pub condition: Condition,
+}
+
+/// How a write ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Receipt {
+    /// The store has it.
+    Stored {
+        /// As the store gives it.
+        etag: Option<String>,
+    },
+    /// It is on our disk and will reach the store.
+    Accepted {
+        /// The journal's entry.
+        id: EntryId,
+    },
+}
+
+/// What is known of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ObjectInfo {
+    /// The key.
+    pub key: String,
+    /// Bytes of the whole object.
+    pub size: u64,
+    /// As the store gives it; none for one that hasn't reached it.
+    pub etag: Option<String>,
+    /// The media type.
+    pub content_type: Option<String>,
+    /// Wall clock.
+    pub last_modified: Option<Timestamp>,
+}
+
+/// An object on its way to the caller.
+pub struct Download {
+    /// What is known of it.
+    pub info: ObjectInfo,
+    /// First byte and the one after the last of what the body holds.
+    pub range: std::ops::Range<u64>,
+    /// The body. An error in it means that the rest won't come; it never ends short without one.
+    pub body: BoxStream<'static, Result<Bytes, Error>>,
+}
+
+impl std::fmt::Debug for Download {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Download")
+            .field("info", &self.info)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Which bytes of an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ByteRange {
+    /// From the first, to the last if one is named.
+    From {
+        /// Offset of the first byte.
+        first: u64,
+        /// Offset of the last byte, inclusive.
+        last: Option<u64>,
+    },
+    /// So many bytes at the end.
+    Last(u64),
+}
+
+/// Which objects to list.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ListRequest {
+    /// Keys begin with this.
+    pub prefix: String,
+    /// Keys lie after this.
+    pub after: Option<String>,
+    /// 1 to 1000.
+    pub limit: usize,
+}
+
+/// Listed objects in key order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The objects.
+    pub objects: Vec<Listed>,
+    /// Where the next page begins, if there may be one.
+    pub next_after: Option<String>,
+}
+
+impl Objects {
+    /// The store's guard.
+    pub fn guard(&self) -> &Guard {
+        &self.0.guard
+    }
+
+    /// The journal that keeps accepted writes.
+    pub fn journal(&self) -> &Journal {
+        &self.0.journal
+    }
+
+    /// Largest object in bytes.
+    pub fn max_object(&self) -> u64 {
+        self.0.settings.max_object
+    }
+
+    /// Whether objects live in a folder of ours.
+    pub fn is_embedded(&self) -> bool {
+        matches!(self.0.store, Store::Local(_))
+    }
+}
+
+impl Inner {
+    pub(crate) fn now(&self) -> Moment {
+        self.guard.now()
+    }
+
+    pub(crate) fn wall(&self) -> Timestamp {
+        self.guard.clock().wall()
+    }
+
+    /// Whether writes to the key must go through the journal: something of it hasn't reached the store.
+    pub(crate) fn is_pending(&self, key: &Key) -> bool {
+        self.journal.latest(QUEUE, key.as_str()).is_some()
+            || !self.pending.of(key.as_str(), &self.journal).is_empty()
+    }
+
+    /// A guarded call of the store that answers with its first byte.
+    pub(crate) async fn call<T, F, Fut>(
+        &self,
+        call: Call,
+        mut work: F,
+    ) -> Result<T, CallError<Failed>>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = object_store::Result<T>>,
+    {
+        self.guard
+            .call(call, classify, |attempt| {
+                let work = work();
+                async move {
+                    attempt.mark_sent();
+                    let (done, seen) = Trace::run(work).await;
+                    done.map_err(|error| Failed { error, seen })
+                }
+            })
+            .await
+    }
+
+    /// The call's deadline when only the first byte of the answer matters.
+    pub(crate) fn to_first_byte(&self, call: Call) -> Call {
+        call.no_later_than(self.now() + self.settings.first_byte)
+    }
+
+    /// Reports an operation: what failed underneath is told even when something else answered.
+    pub(crate) fn report<T>(
+        &self,
+        operation: &'static str,
+        started: Moment,
+        result: &Result<Answer<T>, Error>,
+        failure: Option<&CallError<Failed>>,
+    ) {
+        let source = result.as_ref().ok().map(|a| a.source.clone());
+        let status = match (&source, failure) {
+            (Some(Source::Primary), _) => Status::Success,
+            (Some(_), _) => Status::Fallback,
+            (None, Some(error)) if error.was_refused() => Status::Rejected,
+            (None, _) if result.as_ref().is_err_and(|e| is_the_callers(e.kind)) => Status::Success,
+            (None, _) => Status::Failure,
+        };
+        self.guard.report(&Report {
+            operation,
+            status,
+            source,
+            error: failure.and_then(failure_kind),
+            elapsed: self.now().saturating_since(started),
+        });
+    }
+}
+
+/// Errors that are a correct "no".
+fn is_the_callers(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::NotFound
+            | ErrorKind::InvalidInput
+            | ErrorKind::PreconditionFailed
+            | ErrorKind::TooLarge
+            | ErrorKind::RangeNotSatisfiable
+            | ErrorKind::Conflict
+            | ErrorKind::Unsupported
+    )
+}
+
+fn failure_kind(error: &CallError<Failed>) -> Option<FailureKind> {
+    match error {
+        CallError::Failed(failed) => classify(failed).failure_kind(),
+        CallError::Deadline { .. } => Some(FailureKind::Timeout),
+        CallError::Rejected(_) | CallError::Busy { .. } => None,
+    }
+}
+
+/// Whether a fallback may answer instead: the store has said nothing about the object.
+pub(crate) fn is_outage(error: &CallError<Failed>) -> bool {
+    match error {
+        CallError::Failed(failed) => classify(failed) != Verdict::SUCCESS,
+        CallError::Rejected(_) | CallError::Deadline { .. } | CallError::Busy { .. } => true,
+    }
+}
+
+/// What the caller is told when nothing else can answer.
+pub(crate) fn to_error(error: &CallError<Failed>, key: &str) -> Error {
+    let refused: CallError<()> = match error {
+        CallError::Failed(failed) => return driver_error(failed, key),
+        CallError::Rejected(rejection) => CallError::Rejected(*rejection),
+        CallError::Busy { retry_after } => CallError::Busy {
+            retry_after: *retry_after,
+        },
+        CallError::Deadline { sent } => CallError::Deadline { sent: *sent },
+    };
+    refused.into_error(DEPENDENCY, |()| {
+        Error::new(ErrorKind::Internal, "the store failed")
+    })
+}
+
+fn driver_error(failed: &Failed, key: &str) -> Error {
+    let (kind, detail) = match meaning(failed) {
+        Meaning::Absent => (ErrorKind::NotFound, format!("there is no object `{key}`")),
+        Meaning::ConditionFailed | Meaning::NotModified => (
+            ErrorKind::PreconditionFailed,
+            format!("the condition on `{key}` does not hold"),
+        ),
+        Meaning::OutOfRange => (
+            ErrorKind::RangeNotSatisfiable,
+            format!("the range lies outside `{key}`"),
+        ),
+        Meaning::Refused => (
+            ErrorKind::InvalidInput,
+            format!("the store refuses this request for `{key}`"),
+        ),
+        Meaning::Unsupported => (ErrorKind::Unsupported, "the store can't do this".to_owned()),
+        Meaning::Misconfigured => (
+            ErrorKind::Unavailable,
+            "the store refuses our credentials or lacks the bucket; `mainstay check` says more"
+                .to_owned(),
+        ),
+        Meaning::Overloaded => (
+            ErrorKind::Unavailable,
+            "the store asks for less load".to_owned(),
+        ),
+        Meaning::Failing => (ErrorKind::Unavailable, "the store failed".to_owned()),
+    };
+    Error::new(kind, detail)
+        .dependency(DEPENDENCY)
+        .retry_after(failed.seen.retry_after)
+}
+
+/// A 503 that is worth trying again.
+pub(crate) fn unavailable(guard: &Guard, detail: impl Into<String>) -> Error {
+    let after = guard.retry_after().unwrap_or(Duration::from_secs(1));
+    Error::unavailable(DEPENDENCY, detail).retry_after(after)
+}
+
+/// The key that an accepted copy reads.
+pub(crate) fn source_of(entry: &Entry) -> Option<String> {
+    entry.meta.get("from")?.as_str().map(str::to_owned)
+}
+
+/// The media type that an accepted upload brought.
+pub(crate) fn content_type_of(entry: &Entry) -> Option<String> {
+    entry.meta.get("content_type")?.as_str().map(str::to_owned)
+}
+
+/// When an entry was accepted, wall clock.
+pub(crate) fn accepted_at(entry: &Entry) -> Option<Timestamp> {
+    Timestamp::from_millisecond(entry.accepted_at_ms).ok()
+}

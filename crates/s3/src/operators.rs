@@ -1,0 +1,79 @@
+//! What operators ask of accepted work: to see it, to try again, to give it up.
+
+use std::time::Duration;
+
+use mainstay_journal::{ChangeError, Entry, EntryId, Filter, State, Stats};
+use mainstay_runtime::{Error, ErrorKind};
+
+use crate::objects::{DEPENDENCY, Objects, QUEUE};
+
+/// How often a flush looks whether everything has reached the store.
+const LOOK: Duration = Duration::from_millis(50);
+
+impl Objects {
+    /// The journal's figures.
+    pub fn journal_stats(&self) -> Stats {
+        self.0.journal.stats()
+    }
+
+    /// Accepted work after `after`, oldest first, up to `limit`.
+    pub fn journal_entries(
+        &self,
+        state: Option<State>,
+        after: Option<EntryId>,
+        limit: usize,
+    ) -> Vec<Entry> {
+        let filter = Filter {
+            queue: Some(QUEUE.to_owned()),
+            state,
+        };
+        self.0.journal.entries(&filter, after, limit)
+    }
+
+    /// Puts an entry that was set aside back in its queue and wakes the drain.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when it isn't set aside; `JournalFull` when the journal can't be written.
+    pub async fn retry_entry(&self, id: EntryId) -> Result<(), Error> {
+        self.0.journal.retry(id).await.map_err(refused)?;
+        self.0.hurry.notify_one();
+        Ok(())
+    }
+
+    /// Gives an entry up for good, and its body.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` while it is on its way to the store; `JournalFull` when the journal can't be written.
+    pub async fn discard_entry(&self, id: EntryId) -> Result<(), Error> {
+        self.0.journal.discard(id).await.map_err(refused)
+    }
+
+    /// Wakes the drain, whatever pauses it made, and waits until all accepted work has reached the store, the breaker
+    /// is open, or the time is over. Gives the number of entries left, those set aside included.
+    pub async fn drain_now(&self, patience: Duration) -> u64 {
+        let clock = self.0.guard.clock();
+        let until = clock.now() + patience;
+        self.0.hurry.notify_one();
+        let is_busy = || {
+            let waiting = [State::Queued, State::InFlight];
+            waiting
+                .into_iter()
+                .any(|state| !self.journal_entries(Some(state), None, 1).is_empty())
+        };
+        while is_busy() && !self.0.guard.is_open() && clock.now() < until {
+            clock.sleep(LOOK).await;
+        }
+        self.0.journal.stats().entries
+    }
+}
+
+fn refused(error: ChangeError) -> Error {
+    let kind = match &error {
+        ChangeError::Unknown(_) => ErrorKind::NotFound,
+        ChangeError::State { .. } => ErrorKind::Conflict,
+        _ => ErrorKind::JournalFull,
+    };
+    Error::new(kind, error.to_string())
+        .field("id")
+        .dependency(DEPENDENCY)
+}

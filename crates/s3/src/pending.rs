@@ -1,0 +1,65 @@
+//! Keys that accepted copies still have to read: what is written to them waits until the copy has run.
+//!
+//! Which copies still wait is the journal's to say: every look asks it, so nothing here can go stale.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Mutex;
+
+use mainstay_journal::{EntryId, Filter, Journal};
+
+use crate::objects::{COPY, QUEUE, source_of};
+
+/// Entries read at a time while starting.
+const SCAN: usize = 4096;
+
+/// Sources of accepted copies, by key.
+#[derive(Debug, Default)]
+pub(crate) struct Pending(Mutex<HashMap<String, BTreeSet<EntryId>>>);
+
+impl Pending {
+    /// The copies that an earlier process has accepted.
+    pub(crate) fn rebuild(journal: &Journal) -> Self {
+        let pending = Self::default();
+        let filter = Filter {
+            queue: Some(QUEUE.to_owned()),
+            state: None,
+        };
+        let mut after = None;
+        loop {
+            let page = journal.entries(&filter, after, SCAN);
+            let Some(last) = page.last() else {
+                return pending;
+            };
+            after = Some(last.id);
+            for entry in page.iter().filter(|e| e.kind == COPY) {
+                if let Some(source) = source_of(entry) {
+                    pending.add(&source, entry.id);
+                }
+            }
+        }
+    }
+
+    /// A copy of `source` was accepted.
+    pub(crate) fn add(&self, source: &str, id: EntryId) {
+        self.lock().entry(source.to_owned()).or_default().insert(id);
+    }
+
+    /// The copies of `key` that still have to run, oldest first.
+    pub(crate) fn of(&self, key: &str, journal: &Journal) -> BTreeSet<EntryId> {
+        let mut sources = self.lock();
+        let Some(ids) = sources.get_mut(key) else {
+            return BTreeSet::new();
+        };
+        ids.retain(|id| journal.get(*id).is_some());
+        let left = ids.clone();
+        if left.is_empty() {
+            sources.remove(key);
+        }
+        left
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, BTreeSet<EntryId>>> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}

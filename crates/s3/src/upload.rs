@@ -1,0 +1,298 @@
+//! Uploads: to the store while it takes them, else into the journal, also when it fails midway.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+use mainstay_runtime::{Answer, CallError, Context, Error, ErrorKind};
+
+use crate::classify::{Failed, Meaning, meaning};
+use crate::copies::CopyInfo;
+use crate::intake::{Intake, Tee};
+use crate::key::Key;
+use crate::objects::{
+    DEPENDENCY, Inner, Objects, Receipt, Upload, is_outage, to_error, unavailable,
+};
+use crate::parts::{PART, Sending};
+use crate::store::Condition;
+use crate::trace::Phase;
+use crate::writes::stored;
+
+type Ended = (Result<Answer<Receipt>, Error>, Option<CallError<Failed>>);
+
+impl Objects {
+    /// Stores an object, or accepts it for later when the store can't take it now: also when it fails midway, since
+    /// the body is kept on our disk until the store has it all.
+    ///
+    /// A conditional upload is never accepted for later, has at most [`PART`] bytes, and needs a store that honours
+    /// conditions.
+    ///
+    /// # Errors
+    /// The caller's mistakes (`TooLarge`, `MalformedInput`, `InvalidInput`): nothing was stored.
+    /// `PreconditionFailed`; `Unsupported` and `Unavailable` when a condition can't be checked; `OutcomeUnknown` when
+    /// a conditional upload was sent and not answered; `JournalFull` when it can be neither stored nor accepted.
+    ///
+    /// # Cancel safety
+    /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened.
+    pub async fn put<S, E>(
+        &self,
+        ctx: &Context,
+        key: &Key,
+        body: S,
+        upload: &Upload,
+    ) -> Result<Answer<Receipt>, Error>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send,
+    {
+        let started = self.0.now();
+        check(upload)?;
+        let body = body.map(|chunk| chunk.map_err(drop)).boxed();
+        let (result, failure) = match Intake::new(body, self.max_object(), upload.length) {
+            Ok(intake) => self.0.upload(ctx, key, intake, upload).await,
+            Err(error) => (Err(error), None),
+        };
+        self.0.report("put", started, &result, failure.as_ref());
+        result
+    }
+}
+
+fn check(upload: &Upload) -> Result<(), Error> {
+    let kind = upload.content_type.as_deref();
+    if kind.is_some_and(|kind| {
+        kind.is_empty() || http::HeaderValue::from_str(kind).is_err() || !kind.is_ascii()
+    }) {
+        return Err(Error::invalid(
+            "content-type",
+            "a media type is ASCII text without control characters",
+        ));
+    }
+    if upload.condition != Condition::None
+        && upload.length.is_some_and(|length| length > PART as u64)
+    {
+        return Err(too_large_for_condition());
+    }
+    Ok(())
+}
+
+fn too_large_for_condition() -> Error {
+    Error::invalid(
+        "body",
+        format!("an upload with a condition has at most {PART} bytes"),
+    )
+}
+
+impl Inner {
+    async fn upload(
+        self: &Arc<Self>,
+        ctx: &Context,
+        key: &Key,
+        mut intake: Intake<'_>,
+        upload: &Upload,
+    ) -> Ended {
+        let conditional = upload.condition != Condition::None;
+        if conditional {
+            if let Err(error) = self.can_check(key).await {
+                return (Err(error), None);
+            }
+        } else if self.is_pending(key) || self.guard.is_open() {
+            let tee = Tee::new(self.journal.spool());
+            return (self.take_in(key, upload, tee, intake).await, None);
+        }
+        let first = match intake.part().await {
+            Ok(first) => first,
+            Err(error) => return (Err(error), None),
+        };
+        if intake.is_done() {
+            self.put_whole(ctx, key, first, upload).await
+        } else if conditional {
+            (Err(too_large_for_condition()), None)
+        } else {
+            self.put_in_parts(ctx, key, first, intake, upload).await
+        }
+    }
+
+    async fn put_whole(&self, ctx: &Context, key: &Key, body: Bytes, upload: &Upload) -> Ended {
+        let kind = upload.content_type.as_deref();
+        match self.put_one(ctx, key, &body, kind, &upload.condition).await {
+            Ok(etag) => {
+                self.keep_copy(key, body, etag.clone(), kind).await;
+                (Ok(stored(etag)), None)
+            }
+            Err(error) if upload.condition != Condition::None => {
+                (Err(condition_error(&error, key)), Some(error))
+            }
+            Err(error) if may_accept(&error) => {
+                let mut tee = Tee::new(self.journal.spool());
+                tee.write(&body).await;
+                (self.accept(key, upload, tee).await, Some(error))
+            }
+            Err(error) => (Err(to_error(&error, key.as_str())), None),
+        }
+    }
+
+    async fn put_in_parts(
+        self: &Arc<Self>,
+        ctx: &Context,
+        key: &Key,
+        first: Bytes,
+        mut intake: Intake<'_>,
+        upload: &Upload,
+    ) -> Ended {
+        let mut tee = Tee::new(self.journal.spool());
+        match self
+            .send_parts(ctx, key, first, &mut intake, &mut tee, upload)
+            .await
+        {
+            Ok(etag) => {
+                self.copies.forget(key).await;
+                (Ok(stored(etag)), None)
+            }
+            Err(Unsent::Caller(error)) => (Err(error), None),
+            Err(Unsent::Store(error)) if may_accept(&error) => {
+                (self.take_in(key, upload, tee, intake).await, Some(error))
+            }
+            Err(Unsent::Store(error)) => (Err(to_error(&error, key.as_str())), None),
+        }
+    }
+
+    async fn send_parts(
+        self: &Arc<Self>,
+        ctx: &Context,
+        key: &Key,
+        first: Bytes,
+        intake: &mut Intake<'_>,
+        tee: &mut Tee,
+        upload: &Upload,
+    ) -> Result<Option<String>, Unsent> {
+        tee.write(&first).await;
+        let mut sending = Sending::start(self, ctx, key, upload.content_type.as_deref()).await?;
+        let mut part = first;
+        loop {
+            sending.part(&part).await?;
+            if intake.is_done() {
+                return Ok(sending.complete().await?);
+            }
+            part = intake.part().await?;
+            tee.write(&part).await;
+        }
+    }
+
+    /// Takes the rest of a body into the spool and accepts it.
+    async fn take_in(
+        &self,
+        key: &Key,
+        upload: &Upload,
+        mut tee: Tee,
+        mut intake: Intake<'_>,
+    ) -> Result<Answer<Receipt>, Error> {
+        while !intake.is_done() {
+            if let Some(error) = tee.failure() {
+                return Err(self.not_accepted(error));
+            }
+            tee.write(&intake.part().await?).await;
+        }
+        self.accept(key, upload, tee).await
+    }
+
+    async fn accept(&self, key: &Key, upload: &Upload, tee: Tee) -> Result<Answer<Receipt>, Error> {
+        let body = tee.finish().await.map_err(|e| self.not_accepted(&e))?;
+        self.accept_put(key, upload.content_type.as_deref(), body)
+            .await
+    }
+
+    /// Keeps what the store has just taken as a local copy.
+    pub(crate) async fn keep_copy(
+        &self,
+        key: &Key,
+        content: Bytes,
+        etag: Option<String>,
+        content_type: Option<&str>,
+    ) {
+        if content.len() as u64 > self.copies.max_one() {
+            return self.copies.forget(key).await;
+        }
+        let info = CopyInfo::of(
+            key,
+            etag,
+            content_type.map(str::to_owned),
+            None,
+            self.wall(),
+        );
+        self.copies.keep(info, content).await;
+    }
+
+    /// Whether the condition of an upload can be checked now, which only the store can do.
+    async fn can_check(&self, key: &Key) -> Result<(), Error> {
+        if self.is_pending(key) {
+            let detail = format!(
+                "the condition on `{}` can't be checked until accepted work on it has reached the store",
+                key.as_str()
+            );
+            return Err(unavailable(&self.guard, detail));
+        }
+        if self.guard.is_open() {
+            return Err(unavailable(
+                &self.guard,
+                "a condition can't be checked while the store is down",
+            ));
+        }
+        match self.honours_conditions().await {
+            Some(true) => Ok(()),
+            Some(false) => Err(Error::new(
+                ErrorKind::Unsupported,
+                "this store does not honour If-None-Match and If-Match on writes",
+            )
+            .dependency(DEPENDENCY)),
+            None => Err(unavailable(
+                &self.guard,
+                "whether the store honours conditions can't be found out now",
+            )),
+        }
+    }
+}
+
+enum Unsent {
+    Caller(Error),
+    Store(CallError<Failed>),
+}
+
+impl From<Error> for Unsent {
+    fn from(error: Error) -> Self {
+        Self::Caller(error)
+    }
+}
+
+impl From<CallError<Failed>> for Unsent {
+    fn from(error: CallError<Failed>) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Whether an unconditional upload that failed like this may be accepted for later: the store is in trouble, lost
+/// track of the upload, or was busy with another write to the key.
+fn may_accept(error: &CallError<Failed>) -> bool {
+    let lost =
+        |failed: &Failed| matches!(meaning(failed), Meaning::Absent | Meaning::ConditionFailed);
+    is_outage(error) || matches!(error, CallError::Failed(failed) if lost(failed))
+}
+
+/// A conditional upload that was sent and not properly answered may have happened.
+fn condition_error(error: &CallError<Failed>, key: &Key) -> Error {
+    let unknown = match error {
+        CallError::Deadline { sent } => *sent,
+        CallError::Failed(failed) => {
+            let broken = failed.seen.phase == Phase::Exchange
+                || matches!(failed.seen.status, Some(200..=299 | 500 | 502 | 504));
+            meaning(failed) == Meaning::Failing && broken
+        }
+        CallError::Rejected(_) | CallError::Busy { .. } => false,
+    };
+    if !unknown {
+        return to_error(error, key.as_str());
+    }
+    let detail = format!(
+        "the upload of `{}` was sent and not answered: it may have happened",
+        key.as_str()
+    );
+    Error::new(ErrorKind::OutcomeUnknown, detail).dependency(DEPENDENCY)
+}

@@ -1,0 +1,94 @@
+//! Deletes and copies: in the store, or accepted for later.
+
+use mainstay_runtime::{Answer, Call, CallError, Context, Error, Source};
+
+use crate::classify::Failed;
+use crate::key::Key;
+use crate::objects::{Inner, Objects, Receipt, is_outage, to_error};
+
+type Ended = (Result<Answer<Receipt>, Error>, Option<CallError<Failed>>);
+
+impl Objects {
+    /// Deletes an object; one that isn't there is deleted already. While the store is down the delete is accepted,
+    /// and the object is gone for readers from then on.
+    ///
+    /// # Errors
+    /// `JournalFull` when it can be neither carried out nor accepted.
+    ///
+    /// # Cancel safety
+    /// Dropped midway, it may or may not have been carried out or accepted.
+    pub async fn delete(&self, ctx: &Context, key: &Key) -> Result<Answer<Receipt>, Error> {
+        let started = self.0.now();
+        let (result, failure) = self.0.delete(ctx, key).await;
+        self.0.report("delete", started, &result, failure.as_ref());
+        result
+    }
+
+    /// Copies an object. While the store is down the copy is accepted, of the source as it is now.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no source; `JournalFull` when it can be neither carried out nor accepted.
+    ///
+    /// # Cancel safety
+    /// As [`Objects::delete`].
+    pub async fn copy(
+        &self,
+        ctx: &Context,
+        from: &Key,
+        to: &Key,
+    ) -> Result<Answer<Receipt>, Error> {
+        if from == to {
+            return Err(Error::invalid(
+                "to",
+                "the source and the target of a copy are the same",
+            ));
+        }
+        let started = self.0.now();
+        let (result, failure) = self.0.copy(ctx, from, to).await;
+        self.0.report("copy", started, &result, failure.as_ref());
+        result
+    }
+}
+
+impl Inner {
+    async fn delete(&self, ctx: &Context, key: &Key) -> Ended {
+        if self.is_pending(key) {
+            return (self.accept_delete(key).await, None);
+        }
+        let call = self.to_first_byte(Call::new("delete", ctx).idempotent());
+        match self.call(call, || self.store.delete(key)).await {
+            Ok(()) => {
+                self.copies.forget(key).await;
+                (Ok(stored(None)), None)
+            }
+            Err(error) if is_outage(&error) => (self.accept_delete(key).await, Some(error)),
+            Err(error) => (Err(to_error(&error, key.as_str())), None),
+        }
+    }
+
+    async fn copy(&self, ctx: &Context, from: &Key, to: &Key) -> Ended {
+        if self.is_pending(to)
+            || self
+                .journal
+                .latest(crate::objects::QUEUE, from.as_str())
+                .is_some()
+        {
+            return (self.accept_copy(from, to).await, None);
+        }
+        let call = Call::new("copy", ctx)
+            .idempotent()
+            .no_later_than(self.now() + self.settings.idle);
+        match self.call(call, || self.store.copy(from, to)).await {
+            Ok(()) => {
+                self.copies.forget(to).await;
+                (Ok(stored(None)), None)
+            }
+            Err(error) if is_outage(&error) => (self.accept_copy(from, to).await, Some(error)),
+            Err(error) => (Err(to_error(&error, from.as_str())), None),
+        }
+    }
+}
+
+pub(crate) fn stored(etag: Option<String>) -> Answer<Receipt> {
+    Answer::fresh(Receipt::Stored { etag }, Source::Primary)
+}
