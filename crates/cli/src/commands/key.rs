@@ -53,7 +53,10 @@ fn list(around: &Surroundings, ring: &KeyRing) -> String {
 
 fn revoke(ring: &KeyRing, id: &str) -> Result<(), Failure> {
     match ring.revoke(id) {
-        Ok(true) => Ok(eprintln!("Revoked key {id}.")),
+        Ok(true) => {
+            eprintln!("Revoked key {id}.");
+            Ok(())
+        }
         Ok(false) => Err(Failure::Run(format!(
             "there is no key {id}; `mainstay key list` shows all"
         ))),

@@ -26,6 +26,17 @@ pub(crate) struct Mistake {
     pub(crate) message: String,
 }
 
+impl Mistake {
+    /// For sorting: lines in their order, then variables, then what is missing.
+    pub(crate) fn place(&self) -> (u8, usize) {
+        match self.origin {
+            Origin::Line(line) => (0, line),
+            Origin::Variable(_) => (1, 0),
+            Origin::Default => (2, 0),
+        }
+    }
+}
+
 /// Every mistake of one configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ConfigErrors {

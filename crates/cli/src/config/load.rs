@@ -378,11 +378,13 @@ fn provider(r: &mut Reader, index: usize, in_file: bool) -> Option<Provider> {
     let embedding_model = r.maybe(&key("embedding_model"));
     let moderation_model = r.maybe(&key("moderation_model"));
     let api_key = r.secret(&key("api_key"));
-    let deadline = mainstay_openai::ProviderSettings::DEADLINE;
-    let deadline = r.within(&key("deadline"), deadline, SHORTEST..=HOUR);
+    let standard = mainstay_openai::ProviderSettings::DEADLINE;
     if !in_file && base_url.is_none() && model.is_none() && api_key.is_none() {
+        // Known as a setting, in force for nobody.
+        let _: Option<Duration> = r.maybe(&key("deadline"));
         return None;
     }
+    let deadline = r.within(&key("deadline"), standard, SHORTEST..=HOUR);
     let wrong = r.mistakes.len() > before;
     for (name, missing) in [("base_url", base_url.is_none()), ("model", model.is_none())] {
         if missing && !wrong {

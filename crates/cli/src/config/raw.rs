@@ -59,7 +59,9 @@ pub(crate) type Leaves = BTreeMap<String, Leaf>;
 pub(crate) fn parse(text: &str) -> Result<Leaves, Vec<Mistake>> {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
-        return Err(errors.iter().map(|error| syntax(text, error)).collect());
+        let mut mistakes: Vec<_> = errors.iter().map(|error| syntax(text, error)).collect();
+        mistakes.sort_by_key(Mistake::place);
+        return Err(mistakes);
     }
     let mut leaves = Leaves::new();
     let mut walk = Walk {

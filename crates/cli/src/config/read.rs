@@ -251,8 +251,15 @@ impl Reader {
             .map_or(0, |last| last + 1)
     }
 
-    /// The names directly under a table, for tables whose keys are the user's own.
-    pub(crate) fn names(&self, key: &str) -> Vec<String> {
+    /// The names directly under a table whose keys are the user's own.
+    pub(crate) fn names(&mut self, key: &str) -> Vec<String> {
+        if self
+            .leaves
+            .get(key)
+            .is_some_and(|leaf| leaf.value == Value::Empty)
+        {
+            self.leaves.remove(key);
+        }
         let start = format!("{key}.");
         let under = self
             .leaves
@@ -299,11 +306,7 @@ impl Reader {
         for (name, near) in self.environment.unknown() {
             self.mistake("", Origin::Variable(name), None, unknown(near));
         }
-        self.mistakes.sort_by_key(|mistake| match mistake.origin {
-            Origin::Line(line) => (0, line),
-            Origin::Variable(_) => (1, 0),
-            Origin::Default => (2, 0),
-        });
+        self.mistakes.sort_by_key(Mistake::place);
     }
 
     fn checked<T: Setting>(

@@ -212,8 +212,8 @@ fn what_is_wrong_is_named_with_its_place_its_value_and_what_is_allowed() {
             "mainstay.toml:1: breakers.redis.rate = \"on\": must be a table, or \"off\"",
         ),
         (
-            "[degradation.weights]\ndatabase = 0.6",
-            "mainstay.toml:2: degradation.weights: make the weights of all dependencies sum to 1.0 (± 0.001) (it is 1.1)",
+            "[degradation.weights]\ndatabase = 0.75",
+            "mainstay.toml:2: degradation.weights: make the weights of all dependencies sum to 1.0 (± 0.001) (it is 1.25)",
         ),
         (
             "[degradation.matrix]\nredis_cache = [\"off\", \"on\", \"on\", \"on\", \"on\"]",
@@ -271,7 +271,7 @@ fn all_mistakes_come_at_once_in_the_order_of_the_file() {
 
 #[test]
 fn syntax_errors_have_their_lines() {
-    let found = mistakes("[server\nlisten = \n", &[]);
+    let found = mistakes("listen = \nlimit = = 3\n", &[]);
     assert!(found.len() >= 2, "{found:?}");
     assert!(found[0].starts_with("mainstay.toml:1: "), "{found:?}");
     assert!(

@@ -46,7 +46,8 @@ pub(crate) fn connect(
     let adapters = Adapters {
         database: Database::connect(settings::database(config), &mut engine).map_err(refused)?,
         redis: Redis::connect(settings::redis(config), &mut engine).map_err(refused)?,
-        objects: Objects::connect(settings::s3(config), journal, &mut engine).map_err(refused)?,
+        objects: mainstay_s3::connect(settings::s3(config), journal, &mut engine)
+            .map_err(refused)?,
         models: Models::connect(openai, &mut engine).map_err(refused)?,
     };
     Ok((engine, adapters))

@@ -2,4 +2,5 @@
 
 mod architecture;
 mod command_line;
+mod serving;
 mod support;
