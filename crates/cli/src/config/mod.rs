@@ -6,12 +6,14 @@
 
 mod breakers;
 mod degradation;
+mod dependencies;
 mod env;
 mod errors;
 mod load;
 mod model;
 mod raw;
 mod read;
+mod secrets;
 mod setting;
 mod show;
 #[cfg(test)]
