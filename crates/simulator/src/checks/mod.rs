@@ -1,0 +1,200 @@
+//! What must hold at every step of every world. The inspector only looks; nothing that is decided reads it.
+
+mod breakers;
+mod features;
+mod level;
+mod probes;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use mainstay_breaker::{Moment, Snapshot as BreakerSnapshot, Transition};
+use mainstay_degradation::{Effect, Event, LevelCause, Rules, Snapshot};
+
+use crate::condition::Health;
+use crate::figures::Figures;
+use breakers::Watched;
+use features::Seen;
+
+/// One thing that must hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Check {
+    /// The target is the band of the score.
+    TargetIsBand,
+    /// Every difference between target and level says what holds it, and says it rightly.
+    HeldBy,
+    /// The level rises by one, after its dwell, with its margin.
+    Rise,
+    /// The level falls at once when a breaker opened, else confirmed.
+    Fall,
+    /// Snapshots only move forward, and `level_since` with the level.
+    Forward,
+    /// The same inputs give the same effects.
+    SameEffects,
+    /// No more half-open calls than places, probes included.
+    HalfOpenPlaces,
+    /// Open times lie between their shortest and their longest.
+    OpenTime,
+    /// A breaker is closed again within its bound after its dependency is well.
+    StuckOpen,
+    /// A breaker doesn't open for a dependency that is well.
+    OpenedForNothing,
+    /// A dependency that fails everything is noticed within its bound, with and without traffic.
+    LateDetection,
+    /// With everything well, the level is OPTIMAL within its bound.
+    NotBack,
+    /// A neutral outcome changes nothing.
+    Neutral,
+    /// One probe at a time, begun within the horizon, none of what is absent.
+    ProbeSchedule,
+    /// Every probed endpoint is probed as often as its schedule says, and not more often.
+    ProbePace,
+    /// For a fixed set of causes a worse level never gives more.
+    Monotone,
+    /// Under causal gating, what has no live cause gates nothing.
+    GatesWithoutCause,
+    /// A target below OPTIMAL names its causes, and OPTIMAL has none.
+    Causes,
+}
+
+/// Something that must never happen, and did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// What should have held.
+    pub check: Check,
+    /// When, nanoseconds of the world's clock.
+    pub at: Moment,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.saturating_since(crate::world::START);
+        write!(formatter, "{:?} at {at:?}: {}", self.check, self.detail)
+    }
+}
+
+/// A world with one fault shows it at every step; nobody reads more than these.
+const MOST: usize = 50;
+
+/// Looks at everything that goes in and out of the controller and the breakers.
+#[derive(Debug)]
+pub struct Inspector {
+    rules: Rules,
+    violations: Vec<Violation>,
+    last: Option<Snapshot>,
+    level_changed_at: Moment,
+    /// When an operator last held the level.
+    level_free_since: Moment,
+    seen: BTreeMap<Seen, Vec<u8>>,
+    watched: Vec<Watched>,
+}
+
+impl Inspector {
+    /// Knows nothing yet. `figures`: of each endpoint, in the rules' order.
+    #[must_use]
+    pub fn new(rules: Rules, figures: Vec<Figures>, now: Moment) -> Self {
+        let watched = figures.into_iter().map(|one| Watched::new(one, now));
+        Self {
+            watched: watched.collect(),
+            rules,
+            violations: Vec::new(),
+            last: None,
+            level_changed_at: now,
+            level_free_since: now,
+            seen: BTreeMap::new(),
+        }
+    }
+
+    /// Everything that was found, at most fifty.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    fn violated(&mut self, check: Check, at: Moment, detail: String) {
+        if self.violations.len() < MOST {
+            self.violations.push(Violation { check, at, detail });
+        }
+    }
+
+    /// What the controller decided on one input, and what its twin did.
+    pub fn effects(&mut self, now: Moment, ours: &[Effect], twins: &[Effect]) {
+        if ours != twins {
+            let pairs = ours.iter().zip(twins);
+            let first = pairs.into_iter().find(|(our, twin)| our != twin);
+            let detail = format!("{} and {} effects: {first:?}", ours.len(), twins.len());
+            self.violated(Check::SameEffects, now, detail);
+        }
+        let mut cause = None;
+        for effect in ours {
+            match effect {
+                Effect::Record(Event::LevelChanged { cause: why, .. }) => cause = Some(*why),
+                Effect::Publish(snapshot) => self.snapshot(snapshot, cause.take()),
+                Effect::Probe { endpoint, at } => self.probe_asked(now, *endpoint, *at),
+                _ => {}
+            }
+        }
+    }
+
+    /// A snapshot was published; `cause`: of the change of level since the last one.
+    pub fn snapshot(&mut self, snapshot: &Snapshot, cause: Option<LevelCause>) {
+        self.look_at_level(snapshot, cause);
+        self.look_at_features(snapshot);
+        if self
+            .last
+            .as_ref()
+            .is_none_or(|last| last.level != snapshot.level)
+        {
+            self.level_changed_at = snapshot.at;
+        }
+        self.last = Some(snapshot.clone());
+    }
+
+    /// An endpoint's condition has changed.
+    pub fn condition(&mut self, now: Moment, endpoint: usize, health: Health) {
+        self.watched[endpoint].condition(now, health);
+    }
+
+    /// A second has passed; `breakers` as they are.
+    pub fn tick(&mut self, now: Moment, breakers: &[BreakerSnapshot]) {
+        for (index, breaker) in breakers.iter().enumerate() {
+            self.look_at_breaker(now, index, breaker);
+            self.look_at_pace(now, index);
+        }
+        self.look_for_the_way_back(now, breakers);
+    }
+
+    /// A breaker has changed.
+    pub fn transition(&mut self, now: Moment, endpoint: usize, transition: &Transition) {
+        self.look_at_opening(now, endpoint, transition);
+        self.watched[endpoint].moved(now, transition);
+    }
+
+    /// An operator has put his hand on a breaker: what was in flight there counts no more.
+    pub fn operator(&mut self, now: Moment, endpoint: usize) {
+        self.watched[endpoint].operator(now);
+    }
+
+    /// Something has just counted against an endpoint.
+    pub fn bad(&mut self, now: Moment, endpoint: usize) {
+        self.watched[endpoint].last_bad = now;
+    }
+
+    fn name(&self, endpoint: usize) -> &str {
+        let found = self.rules.endpoints().nth(endpoint);
+        found.map_or("?", |(_, rule)| rule.name.as_str())
+    }
+
+    fn schedule(&self, endpoint: usize) -> &mainstay_degradation::ProbeSchedule {
+        let rule = self.rules.endpoint(crate::world::id(endpoint));
+        &self.rules.dependency(rule.dependency).probes
+    }
+}
+
+/// `base` and whatever jitter may add to it.
+fn longest(base: Duration, jitter: f64) -> Duration {
+    base.mul_f64(1.0 + jitter)
+}
