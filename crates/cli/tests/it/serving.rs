@@ -15,9 +15,12 @@ async fn serve(folder: &Path) -> (Program, String) {
     command
         .arg("serve")
         .env("MAINSTAY_SERVER_LISTEN", "127.0.0.1:0");
-    let program = Program::start(command).unwrap();
-    let line = program.line_with(SOON, "listening on ").await.unwrap();
-    let address = line.rsplit(' ').next().unwrap().to_owned();
+    let program = Program::start(command).expect("the program starts");
+    let line = program
+        .line_with(SOON, "listening on ")
+        .await
+        .expect("it starts");
+    let address = line.rsplit(' ').next().unwrap_or_default().to_owned();
     (program, address)
 }
 
