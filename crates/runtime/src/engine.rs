@@ -206,7 +206,7 @@ impl EngineBuilder {
             controller,
             probers: probers(&inner, self.probes),
             factors: vec![1.0; inner.endpoints.len()],
-            pending: restored.into(),
+            pending: restored,
             inner: Arc::clone(&inner),
         };
         let tasks = &inner.tasks;

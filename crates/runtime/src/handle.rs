@@ -98,7 +98,7 @@ impl Handle {
             Error::new(ErrorKind::NotFound, format!("there is no feature `{name}`")).field("name")
         };
         let id = self.inner.rules.feature_id(name).ok_or_else(unknown)?;
-        Ok(self.inner.snapshot.load().feature(id).clone())
+        Ok(*self.inner.snapshot.load().feature(id))
     }
 
     /// Whether the first round of probes is over.

@@ -111,10 +111,10 @@ impl Drop for Place {
         if self.limit.owed.load(Ordering::Acquire) == 0 {
             return;
         }
-        if let Some(permit) = self.permit.take() {
-            if self.limit.take_one_owed() {
-                permit.forget();
-            }
+        if let Some(permit) = self.permit.take()
+            && self.limit.take_one_owed()
+        {
+            permit.forget();
         }
     }
 }

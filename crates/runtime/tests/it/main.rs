@@ -1,0 +1,11 @@
+//! The engine under a paused clock, with operations and probes that do as they are told.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, too")]
+
+mod calls;
+mod events;
+mod levels;
+mod operators;
+mod probes;
+mod retries;
+mod streams;
+mod world;
