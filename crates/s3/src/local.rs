@@ -151,12 +151,12 @@ impl Local {
 
     /// Whether files can hold the key: none of them can be a folder too, and names have a length.
     fn fits(&self, key: &Key) -> Result<()> {
-        let file = self.objects.path_to_filesystem(key.path())?;
+        let file = self.objects.path_to_filesystem(key.path());
         let too_long = key
             .as_str()
             .split('/')
             .any(|part| part.len() > LONGEST_PART);
-        let blocked = file.is_dir() || self.is_below_a_file(key);
+        let blocked = file.map_or(true, |file| file.is_dir()) || self.is_below_a_file(key);
         if too_long || blocked {
             let source = object_store::path::Error::InvalidPath {
                 path: key.as_str().into(),

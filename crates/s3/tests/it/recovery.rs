@@ -1,0 +1,265 @@
+//! How accepted work reaches the store when it is back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mainstay_journal::State;
+use mainstay_runtime::{ErrorKind, Source};
+use mainstay_s3::{PART, Upload, contract};
+use mainstay_testkit::{S3, S3Mode, eventually};
+
+use crate::world::{World, is_accepted};
+
+async fn down() -> (S3, World) {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.until_closed().await;
+    server.kill().await;
+    world.until_open().await;
+    (server, world)
+}
+
+#[tokio::test]
+async fn accepted_work_arrives_in_order_and_unharmed() {
+    let (server, world) = down().await;
+    let upload = Upload {
+        content_type: Some("image/png".into()),
+        ..Upload::default()
+    };
+    let large = contract::content(2 * PART + 17);
+    is_accepted(contract::put_with(&world.objects, "large", &large, upload).await);
+    for turn in 0..5 {
+        for at in 0..10 {
+            world
+                .accepted(&format!("many/{at}"), format!("{at} in turn {turn}"))
+                .await;
+        }
+    }
+    world.accepted("empty", "").await;
+    world.accepted("deleted", "for a moment").await;
+    is_accepted(world.delete("deleted").await);
+    is_accepted(world.delete("back").await);
+    world.accepted("back", "again").await;
+
+    server.restart().await;
+    world.until_drained().await;
+    let back = world.get("large").await.unwrap();
+    assert_eq!(back.source, Source::Primary);
+    assert!(back.value == large);
+    let ctx = contract::context(&world.objects);
+    let info = world
+        .objects
+        .head(&ctx, &contract::key("large"))
+        .await
+        .unwrap()
+        .value;
+    assert_eq!(info.content_type.as_deref(), Some("image/png"));
+    for at in 0..10 {
+        let one = world.get(&format!("many/{at}")).await.unwrap().value;
+        assert_eq!(one, format!("{at} in turn 4"));
+    }
+    assert_eq!(world.get("empty").await.unwrap().value, "");
+    assert_eq!(
+        world.get("deleted").await.unwrap_err().kind,
+        ErrorKind::NotFound
+    );
+    assert_eq!(world.get("back").await.unwrap().value, "again");
+}
+
+#[tokio::test]
+async fn what_later_work_replaces_is_not_uploaded() {
+    let (server, world) = down().await;
+    for turn in 0..30 {
+        world.accepted("hot", format!("{turn}")).await;
+    }
+    server.restart().await;
+    world.until_drained().await;
+    assert_eq!(world.get("hot").await.unwrap().value, "29");
+    let requests = server.requests().await;
+    assert!(
+        requests < 25,
+        "{requests} requests for one upload of thirty, and some probes"
+    );
+}
+
+#[tokio::test]
+async fn accepted_work_survives_the_process() {
+    let (server, world) = down().await;
+    let large = contract::content(PART + 1);
+    world.accepted("large", large.clone()).await;
+    world.accepted("small", "small").await;
+    is_accepted(world.delete("gone").await);
+    let world = world.reopen().await;
+    assert!(world.get("large").await.unwrap().value == large);
+    assert_eq!(world.get("small").await.unwrap().source, Source::Journal);
+    assert_eq!(
+        world.get("gone").await.unwrap_err().kind,
+        ErrorKind::NotFound
+    );
+    server.restart().await;
+    world.until_drained().await;
+    assert!(world.get("large").await.unwrap().value == large);
+    assert_eq!(world.get("small").await.unwrap().value, "small");
+}
+
+#[tokio::test]
+async fn an_accepted_copy_is_of_its_source_as_it_was() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.stored("source", "before").await;
+    server.kill().await;
+    world.until_open().await;
+    is_accepted(world.copy("source", "copy").await);
+    is_accepted(world.copy("copy", "copy of copy").await);
+    world.accepted("source", "after").await;
+    world.accepted("copy", "other").await;
+    is_accepted(world.copy("source", "late").await);
+    let contents = [
+        ("source", "after"),
+        ("copy", "other"),
+        ("copy of copy", "before"),
+        ("late", "after"),
+    ];
+    for (name, content) in contents {
+        assert_eq!(
+            world.get(name).await.unwrap().value,
+            content,
+            "{name} while down"
+        );
+    }
+    let world = world.reopen().await;
+    for (name, content) in contents {
+        assert_eq!(
+            world.get(name).await.unwrap().value,
+            content,
+            "{name} after a restart"
+        );
+    }
+    server.restart().await;
+    world.until_drained().await;
+    for (name, content) in contents {
+        let read = world.get(name).await.unwrap();
+        assert_eq!(
+            (read.value, read.source),
+            (Bytes::from(content), Source::Primary),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_copied_from_what_was_deleted() {
+    let (_server, world) = down().await;
+    is_accepted(world.delete("source").await);
+    assert_eq!(
+        world.copy("source", "copy").await.unwrap_err().kind,
+        ErrorKind::NotFound
+    );
+}
+
+#[tokio::test]
+async fn a_write_behind_accepted_work_waits_its_turn() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.until_closed().await;
+    server.set(S3Mode::Internal).await;
+    world.until_open().await;
+    world.accepted("key", "first").await;
+    server.set(S3Mode::Slow { ms: 300 }).await;
+    world.until_closed().await;
+    for turn in 0..10 {
+        // Accepted or stored, the last one wins.
+        world.put("key", format!("{turn}")).await.unwrap();
+        assert_eq!(world.get("key").await.unwrap().value, format!("{turn}"));
+    }
+    server.set(S3Mode::Ok).await;
+    world.until_drained().await;
+    assert_eq!(world.get("key").await.unwrap().value, "9");
+}
+
+#[tokio::test]
+async fn what_the_store_will_never_take_is_set_aside_and_kept() {
+    let (server, world) = down().await;
+    // The source was never there: only the store knows.
+    is_accepted(world.copy("never", "one").await);
+    is_accepted(world.copy("never", "two").await);
+    world.accepted("other", "other").await;
+    server.restart().await;
+    let set_aside = || {
+        world
+            .objects
+            .journal_entries(Some(State::SetAside), None, 10)
+    };
+    eventually(
+        Duration::from_secs(20),
+        "both copies to be set aside",
+        async || set_aside().len() == 2 && world.objects.journal_stats().entries == 2,
+    )
+    .await;
+    assert_eq!(world.get("other").await.unwrap().source, Source::Primary);
+    let [one, two] = <[_; 2]>::try_from(set_aside()).unwrap();
+    assert!(one.last_error.unwrap().contains("`never`"));
+
+    // What comes after it waits, and is read.
+    world.accepted("one", "behind").await;
+    assert_eq!(world.get("one").await.unwrap().source, Source::Journal);
+    world.objects.discard_entry(two.id).await.unwrap();
+    let again = world.objects.discard_entry(two.id).await.unwrap_err();
+    assert_eq!(again.kind, ErrorKind::NotFound);
+    world.objects.retry_entry(one.id).await.unwrap();
+    assert_eq!(world.objects.drain_now(Duration::from_secs(20)).await, 0);
+    let back = world.get("one").await.unwrap();
+    assert_eq!(
+        (back.value, back.source),
+        (Bytes::from("behind"), Source::Primary)
+    );
+}
+
+#[tokio::test]
+async fn an_outage_during_the_drain_loses_nothing() {
+    let (server, world) = down().await;
+    for at in 0..40 {
+        world
+            .accepted(&format!("many/{at:02}"), contract::content(20_000 + at))
+            .await;
+    }
+    server.restart().await;
+    eventually(Duration::from_secs(20), "some to arrive", async || {
+        world.objects.journal_stats().entries < 30
+    })
+    .await;
+    server.kill().await;
+    world.until_open().await;
+    server.restart().await;
+    world.until_drained().await;
+    for at in 0..40 {
+        let back = world.get(&format!("many/{at:02}")).await.unwrap();
+        assert!(back.value == contract::content(20_000 + at), "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_flush_gives_up_at_once_while_the_store_is_down() {
+    let (_server, world) = down().await;
+    world.accepted("a", "a").await;
+    let clock = world.objects.guard().clock();
+    let started = clock.now();
+    assert_eq!(world.objects.drain_now(Duration::from_secs(30)).await, 1);
+    assert!(clock.now().saturating_since(started) < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn local_copies_follow_what_the_store_was_given() {
+    let (server, world) = down().await;
+    world.accepted("a", "from the journal").await;
+    server.restart().await;
+    world.until_drained().await;
+    server.kill().await;
+    world.until_open().await;
+    let kept = world.get("a").await.unwrap();
+    assert_eq!(
+        (kept.value, kept.source),
+        (Bytes::from("from the journal"), Source::Cache)
+    );
+    assert!(kept.age.unwrap() < Duration::from_secs(60));
+}
