@@ -2,6 +2,8 @@
 //!
 //! Effective scores warn and protect; they never enter the overall score.
 
+pub mod patterns;
+
 use alloc::vec::Vec;
 
 use crate::settings::{DependencyId, Rules};

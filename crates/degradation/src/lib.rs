@@ -37,25 +37,29 @@ extern crate alloc;
 pub mod cascade;
 pub mod controller;
 pub mod events;
+pub mod facts;
 pub mod features;
 pub mod health;
 pub mod level;
 mod random;
-mod recovery;
+pub mod recovery;
 pub mod settings;
 pub mod snapshot;
 pub mod words;
 
 pub use controller::{Command, Controller, Effect, Input, Observed, ProbeResult, Retuning};
+pub use cascade::patterns::{MostFailing, Patterns, Repeating};
 pub use events::{Alert, Event, LevelCause};
+pub use facts::{Facts, Fallback, Journal};
 pub use features::{FeatureMode, FeatureReason, FeatureState};
 pub use health::{Histogram, Machine, Trend};
 pub use level::{HeldBy, Level, Pin};
 pub use mainstay_breaker::Moment;
+pub use recovery::{Outage, OutageHistory, Prediction, Recoveries};
 pub use settings::{
     AlertSettings, Criticality, DependencyId, DependencySettings, EndpointId, EndpointRule,
-    EndpointSettings, FeatureId, FeatureSettings, Gating, HealthRules, Impact, LevelSettings, Note,
-    Presence, ProbeSchedule, RecentError, Rules, Settings, SettingsError, Tuning,
+    EndpointSettings, FeatureId, FeatureSettings, Gating, HealthRules, FactSettings, Impact, LevelSettings, Note,
+    PatternSettings, Presence, ProbeSchedule, RecentError, Rules, Settings, SettingsError, Tuning,
 };
 pub use snapshot::{
     Cause, CauseKind, Component, EndpointStatus, EndpointView, Need, NextUp, Snapshot, Status,

@@ -2,11 +2,18 @@
 //!
 //! A breaker and its probes are joined: failed probes open it, passed ones enter half-open early and, in
 //! half-open, close it, so that it needs no traffic to recover. Early entry has conditions, since a cheap probe that
-//! passes while real calls fail must not defeat the growing open time.
+//! passes while real calls fail must not defeat the growing open time. How long outages lasted is kept and tells how
+//! long the present one may last; that informs, and never forbids a probe.
+
+mod history;
+mod predictor;
 
 use core::time::Duration;
 
 use mainstay_breaker::{Mode, Moment, State, Transition};
+
+pub use history::{KEPT, Outage, OutageHistory, Recoveries};
+pub use predictor::{Prediction, Predictor};
 
 use crate::random::SplitMix64;
 use crate::settings::ProbeSchedule;

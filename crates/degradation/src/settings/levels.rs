@@ -103,3 +103,45 @@ impl Default for AlertSettings {
         }
     }
 }
+
+/// When somebody is told of what the runtime sees: [`Facts`](crate::Facts).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FactSettings {
+    /// A fallback in use for this long.
+    pub fallback_for: Duration,
+    /// A fallback that has not been exercised for this long.
+    pub unexercised_for: Duration,
+    /// A journal's oldest entry older than this.
+    pub journal_oldest: Duration,
+}
+
+impl Default for FactSettings {
+    fn default() -> Self {
+        Self {
+            fallback_for: Duration::from_secs(900),
+            unexercised_for: Duration::from_secs(86_400),
+            journal_oldest: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What counts as a pattern among failures.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatternSettings {
+    /// Dependencies that begin to fail within this time of each other fail together.
+    pub within: Duration,
+    /// How many of the last failures, and of the last events of a cascade, count.
+    pub last: u32,
+    /// Longest sequence that is looked for.
+    pub longest_period: u32,
+}
+
+impl Default for PatternSettings {
+    fn default() -> Self {
+        Self {
+            within: Duration::from_secs(10),
+            last: 20,
+            longest_period: 5,
+        }
+    }
+}

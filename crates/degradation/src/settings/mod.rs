@@ -16,7 +16,7 @@ pub use dependency::{
     RecentError,
 };
 pub use feature::{FeatureSettings, Gating, Note};
-pub use levels::{AlertSettings, Impact, LevelSettings, Tuning};
+pub use levels::{AlertSettings, FactSettings, Impact, LevelSettings, PatternSettings, Tuning};
 pub use rules::{DependencyId, EndpointId, EndpointRule, FeatureId, Rules};
 pub use validate::SettingsError;
 
@@ -37,6 +37,10 @@ pub struct Settings {
     pub cascade: Vec<Impact>,
     /// When somebody is told.
     pub alerts: AlertSettings,
+    /// When somebody is told of fallbacks and journals.
+    pub facts: FactSettings,
+    /// What counts as a pattern among failures.
+    pub patterns: PatternSettings,
     /// Seed of the jitter.
     pub seed: u64,
 }

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{
-    AlertSettings, Criticality, DependencySettings, EndpointSettings, Gating, HealthRules, Impact,
-    LevelSettings, Presence, ProbeSchedule, RecentError, Settings, Tuning, matrix,
+    AlertSettings, Criticality, DependencySettings, EndpointSettings, FactSettings, Gating, HealthRules, Impact,
+    LevelSettings, PatternSettings, Presence, ProbeSchedule, RecentError, Settings, Tuning, matrix,
 };
 
 impl Settings {
@@ -27,6 +27,8 @@ impl Settings {
             tuning: Tuning::defaults(),
             cascade: cascade(),
             alerts: AlertSettings::default(),
+            facts: FactSettings::default(),
+            patterns: PatternSettings::default(),
             seed: 0,
         }
     }

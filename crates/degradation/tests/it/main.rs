@@ -3,6 +3,7 @@
 
 mod alerts;
 mod features;
+mod forecasts;
 mod health;
 mod operators;
 mod outages;

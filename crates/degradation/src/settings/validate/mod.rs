@@ -51,6 +51,7 @@ impl Settings {
         check.dependencies(&self);
         check.level(&self);
         check.tuning(&self);
+        check.patterns(&self);
         let names = check.names(
             "dependencies",
             self.dependencies.iter().map(|one| &one.name),
@@ -194,6 +195,16 @@ impl Check {
                 self.error(format!("level.caps[{index}]"), cap, remedy);
             }
         }
+    }
+
+    fn patterns(&mut self, settings: &Settings) {
+        let (facts, patterns) = (&settings.facts, &settings.patterns);
+        self.span("facts.fallback_for", facts.fallback_for);
+        self.span("facts.unexercised_for", facts.unexercised_for);
+        self.span("facts.journal_oldest", facts.journal_oldest);
+        self.span("patterns.within", patterns.within);
+        self.count("patterns.last", patterns.last);
+        self.count("patterns.longest_period", patterns.longest_period);
     }
 
     fn tuning(&mut self, settings: &Settings) {
