@@ -119,8 +119,9 @@ impl Guard {
     /// How long until the breaker may admit again, if it refuses now.
     pub fn retry_after(&self) -> Option<Duration> {
         let now = self.now();
-        let at = self.endpoint.breaker.snapshot(now).retry_at?;
-        Some(at.saturating_since(now))
+        let open = self.endpoint.refuses(now);
+        let retry_at = self.endpoint.breaker.snapshot(now).retry_at;
+        Some(retry_at.filter(|_| open)?.saturating_since(now))
     }
 
     /// Everything about the breaker.

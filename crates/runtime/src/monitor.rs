@@ -161,3 +161,15 @@ fn following(last: Moment, now: Moment) -> Moment {
     let next = last + TICK;
     if next > now { next } else { now + TICK }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_do_not_drift_and_missed_ones_are_left_out() {
+        let at = |ms: u64| Moment::from_nanos(ms * 1_000_000);
+        assert_eq!(following(at(5_000), at(5_030)), at(6_000));
+        assert_eq!(following(at(5_000), at(9_500)), at(10_500));
+    }
+}

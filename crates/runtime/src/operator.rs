@@ -55,6 +55,40 @@ pub enum Action {
     },
 }
 
+impl Action {
+    /// What it is about, if that is kept.
+    pub(crate) fn thing(&self) -> Option<Thing> {
+        match self {
+            Self::Mode { endpoint, .. } => Some(Thing::Mode(endpoint.clone())),
+            Self::Pin(_) | Self::Unpin => Some(Thing::Pin),
+            Self::Knob { feature, .. } => Some(Thing::Knob(feature.clone())),
+            Self::Reset { .. } => None,
+        }
+    }
+
+    /// What was done, after the name of who did it.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Self::Mode { endpoint, mode } => format!("set {endpoint} to {}", mode.as_str()),
+            Self::Reset { endpoint } => format!("reset {endpoint}"),
+            Self::Pin(level) => format!("pinned the level to {}", level.as_str()),
+            Self::Unpin => "unpinned the level".to_owned(),
+            Self::Knob { feature, mode } => match mode {
+                Some(mode) => format!("set {feature} to {}", mode.as_str()),
+                None => format!("let {feature} follow the matrix again"),
+            },
+        }
+    }
+}
+
+/// Something set by hand, by name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Thing {
+    Mode(String),
+    Pin,
+    Knob(String),
+}
+
 /// Something set by hand, with its audit trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
@@ -82,6 +116,31 @@ pub struct OperatorState {
     /// Feature knobs by feature.
     #[serde(default)]
     pub knobs: BTreeMap<String, Held>,
+}
+
+impl OperatorState {
+    pub(crate) fn things(&self) -> Vec<Thing> {
+        let modes = self.modes.keys().cloned().map(Thing::Mode);
+        let pin = self.pin.iter().map(|_| Thing::Pin);
+        let knobs = self.knobs.keys().cloned().map(Thing::Knob);
+        modes.chain(pin).chain(knobs).collect()
+    }
+
+    pub(crate) fn held(&self, thing: &Thing) -> Option<&Held> {
+        match thing {
+            Thing::Mode(endpoint) => self.modes.get(endpoint),
+            Thing::Pin => self.pin.as_ref(),
+            Thing::Knob(feature) => self.knobs.get(feature),
+        }
+    }
+
+    pub(crate) fn remove(&mut self, thing: &Thing) {
+        match thing {
+            Thing::Mode(endpoint) => drop(self.modes.remove(endpoint)),
+            Thing::Pin => self.pin = None,
+            Thing::Knob(feature) => drop(self.knobs.remove(feature)),
+        }
+    }
 }
 
 impl Held {

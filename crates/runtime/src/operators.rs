@@ -15,7 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, ErrorKind};
 use crate::handle::Inner;
 use crate::monitor::Wake;
-use crate::operator::{Action, Held, OperatorCommand, OperatorFile, OperatorState};
+use crate::operator::{Action, Held, OperatorCommand, OperatorFile, OperatorState, Thing};
 
 /// Commands that may wait; whoever sends more waits too.
 pub(crate) const QUEUE: usize = 64;
@@ -31,14 +31,6 @@ pub(crate) struct Operators {
     /// When things set by hand end. The controller knows this of pins and knobs too and forgets them by itself;
     /// the file is brought in step here.
     ends: BTreeMap<Thing, Moment>,
-}
-
-/// Something set by hand, by name.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Thing {
-    Mode(String),
-    Pin,
-    Knob(String),
 }
 
 /// What brings a command into force.
@@ -58,17 +50,14 @@ impl Operators {
         let clock = inner.shared.clock;
         let (now, wall) = (clock.now(), clock.wall());
         let end = |held: &Held| held.ends_at(now, wall);
-        for thing in things(&state) {
-            if held(&state, &thing)
-                .and_then(end)
-                .is_some_and(|at| at <= now)
-            {
-                remove(&mut state, &thing);
+        for thing in state.things() {
+            if state.held(&thing).and_then(end).is_some_and(|at| at <= now) {
+                state.remove(&thing);
             }
         }
         let (mut inputs, mut ends) = (VecDeque::new(), BTreeMap::new());
-        for thing in things(&state) {
-            let Some(held) = held(&state, &thing) else {
+        for thing in state.things() {
+            let Some(held) = state.held(&thing) else {
                 continue;
             };
             let until = end(held);
@@ -126,9 +115,9 @@ impl Operators {
         };
         let (next, step) = self.plan(&command.action, held, until)?;
         self.save(&next).await.map_err(not_kept)?;
-        if let Some(thing) = thing(&command.action) {
+        if let Some(thing) = command.action.thing() {
             self.ends.remove(&thing);
-            let set = self::held(&next, &thing).is_some();
+            let set = next.held(&thing).is_some();
             self.ends
                 .extend(until.filter(|_| set).map(|end| (thing, end)));
         }
@@ -185,7 +174,7 @@ impl Operators {
         let over: Vec<Thing> = over.into_iter().map(|(thing, _)| thing.clone()).collect();
         for thing in &over {
             self.ends.remove(thing);
-            remove(&mut next, thing);
+            next.remove(thing);
             if let Thing::Mode(endpoint) = thing {
                 if let Ok(found) = find(&self.inner, endpoint) {
                     found.tell(found.breaker.set_mode(Mode::Auto, now));
@@ -254,40 +243,6 @@ fn knob(feature: FeatureId, mode: FeatureMode, until: Option<Moment>) -> Command
     }
 }
 
-fn thing(action: &Action) -> Option<Thing> {
-    match action {
-        Action::Mode { endpoint, .. } => Some(Thing::Mode(endpoint.clone())),
-        Action::Pin(_) | Action::Unpin => Some(Thing::Pin),
-        Action::Knob { feature, .. } => Some(Thing::Knob(feature.clone())),
-        Action::Reset { .. } => None,
-    }
-}
-
-fn things(state: &OperatorState) -> Vec<Thing> {
-    let modes = state.modes.keys().cloned().map(Thing::Mode);
-    let knobs = state.knobs.keys().cloned().map(Thing::Knob);
-    modes
-        .chain(state.pin.iter().map(|_| Thing::Pin))
-        .chain(knobs)
-        .collect()
-}
-
-fn held<'a>(state: &'a OperatorState, thing: &Thing) -> Option<&'a Held> {
-    match thing {
-        Thing::Mode(endpoint) => state.modes.get(endpoint),
-        Thing::Pin => state.pin.as_ref(),
-        Thing::Knob(feature) => state.knobs.get(feature),
-    }
-}
-
-fn remove(state: &mut OperatorState, thing: &Thing) {
-    match thing {
-        Thing::Mode(endpoint) => drop(state.modes.remove(endpoint)),
-        Thing::Pin => state.pin = None,
-        Thing::Knob(feature) => drop(state.knobs.remove(feature)),
-    }
-}
-
 fn put(map: &mut BTreeMap<String, Held>, name: &str, held: Option<Held>) {
     match held {
         Some(held) => drop(map.insert(name.to_owned(), held)),
@@ -321,27 +276,10 @@ fn not_kept(error: io::Error) -> Error {
 fn audit(inner: &Inner, command: &OperatorCommand) {
     let (actor, reason) = (&command.actor, &command.reason);
     let for_seconds = command.lasts.map(|lasts| lasts.as_secs());
-    let what = words(&command.action);
+    let what = command.action.words();
     tracing::info!(target: "audit", actor, reason, for_seconds, "{what}");
     let data = json!({"actor": actor, "reason": reason, "for_seconds": for_seconds});
     record(inner, "operator", format!("{actor} {what}"), data);
-}
-
-fn words(action: &Action) -> String {
-    match action {
-        Action::Mode { endpoint, mode } => format!("set {endpoint} to {}", mode.as_str()),
-        Action::Reset { endpoint } => format!("reset {endpoint}"),
-        Action::Pin(level) => format!("pinned the level to {}", level.as_str()),
-        Action::Unpin => "unpinned the level".to_owned(),
-        Action::Knob {
-            feature,
-            mode: Some(mode),
-        } => format!("set {feature} to {}", mode.as_str()),
-        Action::Knob {
-            feature,
-            mode: None,
-        } => format!("let {feature} follow the matrix again"),
-    }
 }
 
 fn record(inner: &Inner, kind: &'static str, message: String, data: Value) {

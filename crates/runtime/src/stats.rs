@@ -84,3 +84,24 @@ impl Stats {
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use mainstay_breaker::{Breaker, FailureKind, Moment, Settings};
+
+    use super::*;
+
+    #[test]
+    fn neutral_counts_as_slow_at_most_and_draining_starts_anew() {
+        let breaker = Breaker::new(Settings::default(), 0).unwrap();
+        let view = breaker.snapshot(Moment::default());
+        let (stats, ms) = (Stats::default(), Duration::from_millis(5));
+        stats.record(&Verdict::SUCCESS, false, ms);
+        stats.record(&Verdict::failure(FailureKind::Timeout), true, ms);
+        stats.record(&Verdict::NEUTRAL, true, ms);
+        let seen = stats.drain(&view);
+        assert_eq!((seen.calls, seen.successes, seen.slow), (2, 1, 2));
+        assert_eq!(seen.failures[FailureKind::Timeout as usize], 1);
+        assert_eq!(stats.drain(&view).calls, 0);
+    }
+}

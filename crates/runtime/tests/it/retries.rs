@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use mainstay_runtime::breaker::{FailureKind, State};
+use mainstay_runtime::breaker::{FailureKind, Mode, State};
 use mainstay_runtime::degradation::Level;
 use mainstay_runtime::{Action, Call, CallError, Moment, Verdict};
 
@@ -101,6 +101,30 @@ async fn retries_stay_within_the_budget() {
         attempts += begun.len();
     }
     assert_eq!(attempts, 10 + 3, "three a minute while calls are few");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_breaker_refuses_earns_no_retries() {
+    let world = World::from(Setup {
+        fail_max: Some(1_000),
+        ..Setup::default()
+    })
+    .await;
+    let mode = |mode| Action::Mode {
+        endpoint: "redis".to_owned(),
+        mode,
+    };
+    world.command(mode(Mode::ForcedOpen)).await.unwrap();
+    for _ in 0..100 {
+        assert!(world.succeed("redis").await.is_err());
+    }
+    world.command(mode(Mode::Auto)).await.unwrap();
+    let mut attempts = 0;
+    for _ in 0..5 {
+        let (begun, _) = failing(&world, "redis", world.call(1, 2_000).idempotent()).await;
+        attempts += begun.len();
+    }
+    assert_eq!(attempts, 5 + 3);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_runtime::breaker::{FailureKind, State};
 use mainstay_runtime::{CallError, Running, Verdict};
 
-use crate::world::{Setup, World};
+use crate::world::{Finds, Setup, World};
 
 /// Redis half-open, with nobody but the test to try it.
 async fn half_open() -> World {
@@ -77,6 +77,21 @@ async fn a_hung_stream_loses_its_place_in_half_open_with_its_lease() {
     begin(&world).await.first_content();
     begin(&world).await.first_content();
     assert_eq!(world.state("redis"), State::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_timeout_in_half_open_reopens_whoever_the_caller_is() {
+    let world = World::new().await;
+    for _ in 0..3 {
+        let _ = world.hang("redis", 1).await;
+    }
+    world.open("redis").await;
+    world.find("redis", Finds::Nothing);
+    world
+        .until(21, || world.state("redis") == State::HalfOpen)
+        .await;
+    begin(&world).await.timed_out();
+    assert_eq!(world.state("redis"), State::Open);
 }
 
 #[tokio::test(start_paused = true)]
