@@ -1,18 +1,22 @@
 //! The breaker: admission and commands. What verdicts do is in `settle`, what it looks like in `snapshot`.
 
-use crate::cells::{Guarded, Held, Maybe};
+use crate::cells::Maybe;
 use crate::ledger::Ledger;
+use crate::lock::{Guarded, Held};
 use crate::permit::Kind;
 use crate::stored::StoredSettings;
+use crate::tally::Tally;
 use crate::window::Window;
 use crate::word::{AtomicWord, Word};
 use crate::{
     Admission, FailureKind, Mode, Moment, Permit, Rejected, RejectedWhy, Rule, Settings,
     SettingsError, State, Ticket, Transition,
 };
+use alloc::boxed::Box;
 use core::time::Duration;
 
-/// A circuit breaker, shared by reference between any number of threads.
+/// A circuit breaker, shared by reference between any number of threads. About 11 KiB for ever, or 256 bytes
+/// [without a window](Breaker::without_window).
 #[derive(Debug)]
 pub struct Breaker {
     pub(crate) word: AtomicWord,
@@ -20,8 +24,17 @@ pub struct Breaker {
     /// End of the open time. Outside the ledger, so that rejecting takes no lock.
     pub(crate) retry_at: Maybe,
     pub(crate) ramp_from: Maybe,
-    pub(crate) window: Window,
+    pub(crate) window: Option<Box<Window>>,
+    pub(crate) aside: Aside,
+}
+
+/// What the closed path neither reads nor writes: away from the word's cache line.
+#[derive(Debug)]
+#[repr(align(128))]
+pub(crate) struct Aside {
     pub(crate) ledger: Guarded<Ledger>,
+    /// Totals of a breaker without a window; otherwise they are in its shards.
+    pub(crate) tally: Tally,
 }
 
 impl Breaker {
@@ -31,14 +44,40 @@ impl Breaker {
     /// Names the setting that makes no sense, and what is allowed.
     pub fn new(settings: Settings, seed: u64) -> Result<Self, SettingsError> {
         settings.validate()?;
-        Ok(Self {
+        Ok(Self::made(settings, seed, true))
+    }
+
+    /// A closed breaker of 256 bytes, for those who have very many. It has no room for a window, nor for more than
+    /// two probes, now and whenever it is reconfigured.
+    ///
+    /// # Errors
+    /// Names the setting that makes no sense, and what is allowed: the rate rule and the slow rule are refused.
+    pub fn without_window(settings: Settings, seed: u64) -> Result<Self, SettingsError> {
+        settings.validate_without_window()?;
+        Ok(Self::made(settings, seed, false))
+    }
+
+    fn made(settings: Settings, seed: u64, window: bool) -> Self {
+        Self {
             word: AtomicWord::new(settings.counts_window()),
             settings: StoredSettings::new(&settings),
             retry_at: Maybe::none(),
             ramp_from: Maybe::none(),
-            window: Window::new(settings.window),
-            ledger: Guarded::new(Ledger::new(seed)),
-        })
+            window: window.then(|| Window::new(settings.window)),
+            aside: Aside {
+                ledger: Guarded::new(Ledger::new(seed, window)),
+                tally: Tally::default(),
+            },
+        }
+    }
+
+    /// Tells it the time, for successes that [`Permit::try_success`] counts without one. Cheap; once a second is
+    /// plenty. Without it they are taken to have come evenly since the last verdict that brought a moment.
+    pub fn tick(&self, now: Moment) {
+        if let Some(window) = &self.window {
+            let _ledger = self.aside.ledger.lock();
+            window.advance(now);
+        }
     }
 
     /// A permit if the breaker is closed or disabled: one atomic load. `None`: ask [`Breaker::admit`].
@@ -68,7 +107,7 @@ impl Breaker {
                 transition: None,
             };
         }
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let entered = self.enter_half_open_if_due(&ledger, now);
         Admission {
             result: self.admit_locked(&ledger, now),
@@ -103,7 +142,7 @@ impl Breaker {
         let word = self.word.load();
         let refuse = |retry_at, why| {
             if word.mode() == Mode::Shadow {
-                self.window.tally().would_reject.count();
+                self.totals_here().would_reject.count();
                 return Ok(self.permit(word, Kind::Shadowed));
             }
             Err(self.reject(word, retry_at, why))
@@ -125,7 +164,7 @@ impl Breaker {
     }
 
     fn reject(&self, word: Word, retry_at: Option<Moment>, why: RejectedWhy) -> Rejected {
-        self.window.tally().rejected.count();
+        self.totals_here().rejected.count();
         Rejected {
             state: word.exported(),
             retry_at,
@@ -136,7 +175,7 @@ impl Breaker {
     /// Opens it for a reason that its own calls don't show: failed probes, an operator. Does nothing when it is
     /// open, forced open or disabled.
     pub fn trip(&self, rule: Rule, kind: FailureKind, now: Moment) -> Option<Transition> {
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let word = self.word.load();
         if !word.mode().decides() || word.state() == State::Open {
             return None;
@@ -148,7 +187,7 @@ impl Breaker {
     /// Half-open before the open time is over, but never before a server's hint. Does nothing unless it is open
     /// by a rule.
     pub fn half_open_early(&self, now: Moment) -> Option<Transition> {
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let word = self.word.load();
         let hinted = ledger.hint_until.moment().is_some_and(|until| now < until);
         (word.mode().decides() && word.state() == State::Open && !hinted)
@@ -158,21 +197,21 @@ impl Breaker {
     /// Puts the operator's mask on, or takes it off. Gives a transition if the exported state changes.
     /// Calls in flight across forced open or disabled change nothing any more.
     pub fn set_mode(&self, mode: Mode, now: Moment) -> Option<Transition> {
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let before = self.word.load();
         if before.mode() == mode {
             return None;
         }
         ledger
             .forced_at
-            .set_moment((mode == Mode::ForcedOpen).then_some(now));
+            .set((mode == Mode::ForcedOpen).then_some(now));
         if before.mode().decides() && mode.decides() {
             self.word.update(|word| word.with_mode(mode));
             return None;
         }
-        ledger.probes.clear();
+        ledger.forget_probes();
         if mode.decides() && before.exported() == State::Open && before.state() == State::Closed {
-            self.ramp_from.set_moment(Some(now));
+            self.ramp_from.set(Some(now));
         }
         let after = self
             .word
@@ -187,13 +226,13 @@ impl Breaker {
 
     /// Closes it and forgets failures, window, hint and re-openings. Totals, last failure and mode stay.
     pub fn reset(&self, now: Moment) -> Option<Transition> {
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let before = self.word.load();
         ledger.reset();
-        self.window.clear();
+        self.clear_window();
         self.retry_at.set(None);
         let reopened = before.state() != State::Closed;
-        self.ramp_from.set_moment(reopened.then_some(now));
+        self.ramp_from.set(reopened.then_some(now));
         let after = self
             .word
             .update(|word| word.with_state(State::Closed).with_row(0).next_generation());
@@ -204,11 +243,16 @@ impl Breaker {
     ///
     /// # Errors
     /// Names the setting that makes no sense, and what is allowed; nothing has changed then.
-    pub fn reconfigure(&self, settings: Settings, _now: Moment) -> Result<(), SettingsError> {
-        settings.validate()?;
-        let _ledger = self.ledger.lock();
+    pub fn reconfigure(&self, settings: Settings, now: Moment) -> Result<(), SettingsError> {
+        match &self.window {
+            Some(_) => settings.validate()?,
+            None => settings.validate_without_window()?,
+        }
+        let _ledger = self.aside.ledger.lock();
         self.settings.store(&settings);
-        self.window.reshape(settings.window);
+        if let Some(window) = &self.window {
+            window.reshape(settings.window, now);
+        }
         self.word
             .update(|word| word.with_windows(settings.counts_window()));
         Ok(())
@@ -259,7 +303,7 @@ impl Breaker {
     /// The settings in force.
     #[must_use]
     pub fn settings(&self) -> Settings {
-        let _ledger = self.ledger.lock();
+        let _ledger = self.aside.ledger.lock();
         self.settings.load()
     }
 }
@@ -283,7 +327,7 @@ mod tests {
                 .try_admit()
                 .map(|permit| permit.settle(Outcome::Failure(FailureKind::Connect), false, now));
             // Would wait for ever if anything below took the lock.
-            let _held = breaker.ledger.lock();
+            let _held = breaker.aside.ledger.lock();
             for outcome in [Outcome::Success, Outcome::Success, Outcome::Neutral] {
                 let permit = breaker.admit(now).result.expect("closed");
                 assert_eq!(permit.settle(outcome, false, now), None);
@@ -298,7 +342,7 @@ mod tests {
         let breaker = Breaker::new(Settings::default(), 0).expect("sensible");
         let now = Moment::default();
         breaker.trip(Rule::Probes, FailureKind::Connect, now);
-        let _held = breaker.ledger.lock();
+        let _held = breaker.aside.ledger.lock();
         assert!(breaker.admit(now).result.is_err());
     }
 

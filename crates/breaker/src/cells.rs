@@ -1,16 +1,14 @@
-//! Cells that many threads share without `unsafe`, and the short lock that serialises their writers.
-
-use core::ops::Deref;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+//! Cells that many threads share without `unsafe`.
 
 use crate::Moment;
+use crate::sync::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// A number.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Number(AtomicU64);
 
 impl Number {
-    pub(crate) const fn new(value: u64) -> Self {
+    pub(crate) fn new(value: u64) -> Self {
         Self(AtomicU64::new(value))
     }
 
@@ -22,9 +20,22 @@ impl Number {
         self.0.store(value, Ordering::Release);
     }
 
-    /// Counts one more; for counters that are written without the lock.
+    /// Counts one more; for counters that many write without the lock.
     pub(crate) fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts more, for counters with one writer at a time: the lock's holder, or a lane's owner. A plain
+    /// load and store cost a fraction of a locked addition.
+    pub(crate) fn add_alone(&self, more: u64) {
+        let value = self.0.load(Ordering::Relaxed);
+        self.0.store(value.wrapping_add(more), Ordering::Relaxed);
+    }
+}
+
+impl Default for Number {
+    fn default() -> Self {
+        Self::new(0)
     }
 }
 
@@ -33,73 +44,52 @@ impl Number {
 pub(crate) struct Maybe(Number);
 
 impl Maybe {
-    pub(crate) const fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Self(Number::new(u64::MAX))
     }
 
-    pub(crate) fn get(&self) -> Option<u64> {
-        Some(self.0.get()).filter(|value| *value != u64::MAX)
-    }
-
-    pub(crate) fn set(&self, value: Option<u64>) {
-        self.0.set(value.unwrap_or(u64::MAX));
-    }
-
     pub(crate) fn moment(&self) -> Option<Moment> {
-        self.get().map(Moment::from_nanos)
+        let nanos = self.0.get();
+        (nanos != u64::MAX).then_some(Moment::from_nanos(nanos))
     }
 
-    pub(crate) fn set_moment(&self, moment: Option<Moment>) {
-        self.set(moment.map(Moment::as_nanos));
+    pub(crate) fn set(&self, moment: Option<Moment>) {
+        self.0.set(moment.map_or(u64::MAX, Moment::as_nanos));
     }
 }
 
-/// Atomic fields behind a spin lock. The lock only serialises; the fields are safe without it. No
-/// caller's code runs while it is held, and what does is some hundred loads at most.
+/// A number that fits 32 bits.
 #[derive(Debug)]
-#[repr(align(128))]
-pub(crate) struct Guarded<T> {
-    busy: AtomicBool,
-    fields: T,
-}
+pub(crate) struct Small(AtomicU32);
 
-impl<T> Guarded<T> {
-    pub(crate) const fn new(fields: T) -> Self {
-        Self {
-            busy: AtomicBool::new(false),
-            fields,
-        }
+impl Small {
+    pub(crate) fn new(value: u32) -> Self {
+        Self(AtomicU32::new(value))
     }
 
-    pub(crate) fn lock(&self) -> Held<'_, T> {
-        while self
-            .busy
-            .compare_exchange_weak(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_err()
-        {
-            while self.busy.load(Ordering::Relaxed) {
-                core::hint::spin_loop();
-            }
-        }
-        Held { guarded: self }
+    pub(crate) fn get(&self) -> u32 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set(&self, value: u32) {
+        self.0.store(value, Ordering::Release);
     }
 }
 
-/// The lock is held while this lives.
-pub(crate) struct Held<'a, T> {
-    guarded: &'a Guarded<T>,
-}
+/// The code of an enum's variant that may be absent; `u8::MAX` stands for absent.
+#[derive(Debug)]
+pub(crate) struct MaybeCode(AtomicU8);
 
-impl<T> Deref for Held<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.guarded.fields
+impl MaybeCode {
+    pub(crate) fn none() -> Self {
+        Self(AtomicU8::new(u8::MAX))
     }
-}
 
-impl<T> Drop for Held<'_, T> {
-    fn drop(&mut self) {
-        self.guarded.busy.store(false, Ordering::Release);
+    pub(crate) fn get(&self) -> Option<u8> {
+        Some(self.0.load(Ordering::Acquire)).filter(|code| *code != u8::MAX)
+    }
+
+    pub(crate) fn set(&self, code: Option<u8>) {
+        self.0.store(code.unwrap_or(u8::MAX), Ordering::Release);
     }
 }

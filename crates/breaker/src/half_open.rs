@@ -1,51 +1,41 @@
 //! The places of the probes in half-open: counted, leased, and each told apart from its successors.
 
+use alloc::boxed::Box;
 use core::array;
 
 use crate::Moment;
-use crate::cells::{Maybe, Number};
-use crate::settings::{HalfOpen, MAX_PROBES};
+use crate::cells::Maybe;
+use crate::settings::{HalfOpen, MAX_PROBES, SMALL_PROBES};
 
-/// A place that a probe holds. The serial tells it from a later probe in the same place.
+const MORE: usize = (MAX_PROBES - SMALL_PROBES) as usize;
+
+/// A place that a probe holds until its lease ends. Within one generation the end tells it from later probes
+/// in the same place: theirs is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     index: u8,
-    serial: u64,
+    until: Moment,
 }
 
-#[derive(Debug)]
-struct Lease {
-    until: Maybe,
-    serial: Number,
-}
-
-/// Touched only under the ledger's lock.
+/// Ends of leases; `None` where the place is free. Touched only under the ledger's lock.
 #[derive(Debug)]
 pub(crate) struct Probes {
-    leases: [Lease; MAX_PROBES as usize],
-    serial: Number,
-    successes: Number,
+    few: [Maybe; SMALL_PROBES as usize],
+    /// Absent in a breaker that never has as many.
+    more: Option<Box<[Maybe; MORE]>>,
 }
 
 impl Probes {
-    pub(crate) fn new() -> Self {
-        let lease = |_| Lease {
-            until: Maybe::none(),
-            serial: Number::new(0),
-        };
+    pub(crate) fn new(many: bool) -> Self {
         Self {
-            leases: array::from_fn(lease),
-            serial: Number::new(0),
-            successes: Number::new(0),
+            few: array::from_fn(|_| Maybe::none()),
+            more: many.then(|| Box::new(array::from_fn(|_| Maybe::none()))),
         }
     }
 
-    /// Forgets every lease and every success.
+    /// Forgets every lease.
     pub(crate) fn clear(&self) {
-        for lease in &self.leases {
-            lease.until.set(None);
-        }
-        self.successes.set(0);
+        self.leases().for_each(|lease| lease.set(None));
     }
 
     /// A place for one more probe, unless as many as allowed are in flight.
@@ -53,47 +43,38 @@ impl Probes {
         if self.in_flight(now) >= settings.probes {
             return None;
         }
-        let index = self.leases.iter().position(|lease| !lease.held(now))?;
-        let serial = self.serial.get() + 1;
-        self.serial.set(serial);
-        self.leases[index].serial.set(serial);
-        self.leases[index]
-            .until
-            .set_moment(Some(now + settings.lease));
+        let (index, lease) = self
+            .leases()
+            .enumerate()
+            .find(|(_, lease)| !held(lease, now))?;
+        let until = now + settings.lease;
+        lease.set(Some(until));
         Some(Place {
             index: u8::try_from(index).ok()?,
-            serial,
+            until,
         })
     }
 
     /// Frees the place. False if its lease was over: the verdict comes too late.
     pub(crate) fn give_back(&self, place: Place, now: Moment) -> bool {
-        let lease = &self.leases[usize::from(place.index)];
-        if lease.serial.get() != place.serial {
+        let lease = self.leases().nth(usize::from(place.index));
+        let Some(lease) = lease.filter(|lease| lease.moment() == Some(place.until)) else {
             return false;
-        }
-        let in_time = lease.held(now);
-        lease.until.set(None);
-        in_time
+        };
+        lease.set(None);
+        now < place.until
     }
 
     pub(crate) fn in_flight(&self, now: Moment) -> u32 {
-        self.leases
-            .iter()
-            .map(|lease| u32::from(lease.held(now)))
-            .sum()
+        self.leases().map(|lease| u32::from(held(lease, now))).sum()
     }
 
-    /// Counts a success; true when it is the last one needed.
-    pub(crate) fn succeeded(&self, settings: HalfOpen) -> bool {
-        let successes = self.successes.get() + 1;
-        self.successes.set(successes);
-        successes >= u64::from(settings.successes)
+    fn leases(&self) -> impl Iterator<Item = &Maybe> {
+        let more = self.more.iter().flat_map(|more| more.iter());
+        self.few.iter().chain(more)
     }
 }
 
-impl Lease {
-    fn held(&self, now: Moment) -> bool {
-        self.until.moment().is_some_and(|until| now < until)
-    }
+fn held(lease: &Maybe, now: Moment) -> bool {
+    lease.moment().is_some_and(|until| now < until)
 }

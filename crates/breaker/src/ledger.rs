@@ -2,10 +2,11 @@
 
 use core::time::Duration;
 
-use crate::cells::{Maybe, Number};
+use crate::cells::{Maybe, MaybeCode, Number, Small};
 use crate::half_open::Probes;
 use crate::open_time::open_time;
-use crate::{FailureKind, LastFailure, Moment, Rule, Settings, random};
+use crate::sync::{AtomicU16, Ordering};
+use crate::{FailureKind, HalfOpen, LastFailure, Moment, Rule, Settings, random};
 
 #[derive(Debug)]
 pub(crate) struct Ledger {
@@ -13,27 +14,31 @@ pub(crate) struct Ledger {
     pub(crate) probes: Probes,
     pub(crate) opened_at: Maybe,
     pub(crate) forced_at: Maybe,
-    pub(crate) opened_by: Maybe,
     pub(crate) hint_until: Maybe,
     pub(crate) closed_at: Maybe,
-    reopenings: Number,
-    failure_kind: Maybe,
     failure_at: Maybe,
+    reopenings: Small,
+    /// Of probes, since it became half-open.
+    successes: AtomicU16,
+    opened_by: MaybeCode,
+    failure_kind: MaybeCode,
 }
 
 impl Ledger {
-    pub(crate) fn new(seed: u64) -> Self {
+    /// `many`: with room for every probe that settings can allow.
+    pub(crate) fn new(seed: u64, many: bool) -> Self {
         Self {
             random: Number::new(seed),
-            probes: Probes::new(),
+            probes: Probes::new(many),
             opened_at: Maybe::none(),
             forced_at: Maybe::none(),
-            opened_by: Maybe::none(),
             hint_until: Maybe::none(),
             closed_at: Maybe::none(),
-            reopenings: Number::new(0),
-            failure_kind: Maybe::none(),
             failure_at: Maybe::none(),
+            reopenings: Small::new(0),
+            successes: AtomicU16::new(0),
+            opened_by: MaybeCode::none(),
+            failure_kind: MaybeCode::none(),
         }
     }
 
@@ -50,12 +55,12 @@ impl Ledger {
         } else {
             self.reopenings_if_closed(settings, now, 1)
         };
-        self.reopenings.set(u64::from(reopenings));
-        self.opened_at.set_moment(Some(now));
+        self.reopenings.set(reopenings);
+        self.opened_at.set(Some(now));
         if let Some(rule) = rule {
             self.opened_by.set(Some(rule.code()));
         }
-        self.probes.clear();
+        self.forget_probes();
         let hint = self
             .hint_until
             .moment()
@@ -65,11 +70,11 @@ impl Ledger {
 
     /// Writes down that probes closed it, or an operator did.
     pub(crate) fn close(&self, now: Moment) {
-        self.probes.clear();
+        self.forget_probes();
         self.opened_at.set(None);
         self.opened_by.set(None);
         self.hint_until.set(None);
-        self.closed_at.set_moment(Some(now));
+        self.closed_at.set(Some(now));
     }
 
     /// Starts from nothing, but for the random state and the last failure.
@@ -87,11 +92,11 @@ impl Ledger {
         now: Moment,
     ) {
         self.failure_kind.set(Some(kind.code()));
-        self.failure_at.set_moment(Some(now));
+        self.failure_at.set(Some(now));
         if let Some(hint) = hint {
             let until = now + hint.min(settings.max_open_time());
             self.hint_until
-                .set_moment(self.hint_until.moment().max(Some(until)));
+                .set(self.hint_until.moment().max(Some(until)));
         }
     }
 
@@ -108,7 +113,7 @@ impl Ledger {
     }
 
     pub(crate) fn reopenings(&self) -> u32 {
-        u32::try_from(self.reopenings.get()).unwrap_or(u32::MAX)
+        self.reopenings.get()
     }
 
     pub(crate) fn last_failure(&self) -> Option<LastFailure> {
@@ -121,6 +126,19 @@ impl Ledger {
 
     pub(crate) fn rule(&self) -> Option<Rule> {
         Rule::from_code(self.opened_by.get()?)
+    }
+
+    /// Forgets every lease and every success.
+    pub(crate) fn forget_probes(&self) {
+        self.probes.clear();
+        self.successes.store(0, Ordering::Release);
+    }
+
+    /// Counts a probe's success; true when it is the last one needed.
+    pub(crate) fn probe_succeeded(&self, settings: HalfOpen) -> bool {
+        let successes = self.successes.load(Ordering::Acquire).saturating_add(1);
+        self.successes.store(successes, Ordering::Release);
+        u32::from(successes) >= settings.successes
     }
 
     fn unit(&self) -> f64 {

@@ -49,12 +49,12 @@ impl FailureKind {
         }
     }
 
-    pub(crate) fn code(self) -> u64 {
-        self as u64
+    pub(crate) fn code(self) -> u8 {
+        self as u8
     }
 
-    pub(crate) fn from_code(code: u64) -> Option<Self> {
-        Self::ALL.get(usize::try_from(code).ok()?).copied()
+    pub(crate) fn from_code(code: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(code)).copied()
     }
 }
 

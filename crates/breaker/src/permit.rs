@@ -3,7 +3,7 @@
 use core::mem;
 
 use crate::half_open::Place;
-use crate::{Breaker, Moment, Outcome, State, Transition};
+use crate::{Breaker, Lane, Moment, Outcome, State, Transition};
 
 /// How a verdict will count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,19 @@ impl Ticket {
         now: Moment,
     ) -> Option<Transition> {
         breaker.settle(&self, outcome, slow, now)
+    }
+
+    /// Like [`Permit::try_success`].
+    ///
+    /// # Errors
+    /// The ticket itself, if the verdict needs a moment.
+    #[inline]
+    pub fn try_success(self, breaker: &Breaker, lane: &Lane) -> Result<(), Self> {
+        if breaker.try_success(&self, lane) {
+            Ok(())
+        } else {
+            Err(self)
+        }
     }
 
     /// The call is still running past the slow rule's `after`: it counts as slow now, once.
@@ -96,6 +109,20 @@ impl<'a> Permit<'a> {
     pub fn settle(self, outcome: Outcome, slow: bool, now: Moment) -> Option<Transition> {
         let breaker = self.breaker;
         breaker.settle(&self.into_ticket(), outcome, slow, now)
+    }
+
+    /// Success of a call that wasn't slow, told without a clock: the counterpart of [`Breaker::try_admit`]. A window
+    /// dates it by the moments that other verdicts and [`Breaker::tick`] bring.
+    ///
+    /// # Errors
+    /// The permit itself, if the verdict needs a moment: a half-open probe's does. Ask [`Permit::settle`] then.
+    #[inline]
+    pub fn try_success(self, lane: &Lane) -> Result<(), Self> {
+        let breaker = self.breaker;
+        let ticket = self.into_ticket();
+        ticket
+            .try_success(breaker, lane)
+            .map_err(|ticket| Permit::new(breaker, ticket))
     }
 
     /// The call is still running past the slow rule's `after`: it counts as slow now, once.

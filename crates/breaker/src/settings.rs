@@ -10,9 +10,11 @@ use core::time::Duration;
 /// Most failures in a row that can be asked for: the count shares one word with the state.
 pub(crate) const MAX_ROW: u32 = 65_535;
 /// Most buckets a window can have.
-pub(crate) const MAX_BUCKETS: u32 = 32;
+pub(crate) const MAX_BUCKETS: u32 = if cfg!(loom) { 2 } else { 32 };
 /// Most probes that can be in flight.
-pub(crate) const MAX_PROBES: u32 = 32;
+pub(crate) const MAX_PROBES: u32 = if cfg!(loom) { 3 } else { 32 };
+/// Most probes that can be in flight without a window.
+pub(crate) const SMALL_PROBES: u32 = 2;
 const MAX_SUCCESSES: u32 = 1_000;
 const MAX_MULTIPLE: u32 = 1_000;
 const MAX_CALLS: u32 = 1_000_000;
@@ -186,6 +188,18 @@ impl Settings {
             count("slow.min_calls", slow.min_calls, 1..=MAX_CALLS)?;
         }
         Ok(())
+    }
+
+    /// What a breaker without a window allows.
+    pub(crate) fn validate_without_window(&self) -> Result<(), SettingsError> {
+        self.validate()?;
+        if let Some(rate) = self.rate {
+            return Err(error("rate", rate, "off: this breaker has no window"));
+        }
+        if let Some(slow) = self.slow {
+            return Err(error("slow", slow, "off: this breaker has no window"));
+        }
+        count("half_open.probes", self.half_open.probes, 1..=SMALL_PROBES)
     }
 
     /// The longest open time before jitter.

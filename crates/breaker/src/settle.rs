@@ -2,12 +2,14 @@
 
 use core::num::NonZeroU32;
 
-use crate::cells::Held;
 use crate::half_open::Place;
+use crate::lane::Lane;
 use crate::ledger::Ledger;
+use crate::lock::Held;
 use crate::permit::Kind;
 use crate::snapshot::share;
-use crate::window::Entry;
+use crate::tally::Tally;
+use crate::window::{Entry, Window};
 use crate::word::Word;
 use crate::{Breaker, FailureKind, Moment, Outcome, Rule, Settings, State, Ticket, Transition};
 
@@ -45,30 +47,63 @@ impl Breaker {
         }
     }
 
+    /// A success that needs no moment; false if it does need one, and then nothing has happened.
+    #[inline]
+    pub(crate) fn try_success(&self, ticket: &Ticket, lane: &Lane) -> bool {
+        let word = self.word.load();
+        let plain = ticket.kind == Kind::Counted
+            && !ticket.slow
+            && word.is(State::Closed, ticket.generation);
+        if !plain {
+            return self.try_odd_success(ticket, word);
+        }
+        if let Some(window) = self.counting_window(word) {
+            window.count_untimed(lane);
+        }
+        if word.row() > 0 {
+            self.word.clear_row(word);
+        }
+        true
+    }
+
+    /// Late ones, those that count nowhere, and those that counted as slow before.
+    #[cold]
+    fn try_odd_success(&self, ticket: &Ticket, word: Word) -> bool {
+        match ticket.kind {
+            Kind::Probe(_) => return false,
+            Kind::Uncounted => return true,
+            Kind::Counted | Kind::Shadowed => {}
+        }
+        if let Some(window) = self.counting_window(word) {
+            window.count_other();
+        }
+        if ticket.kind == Kind::Counted && word.is(State::Closed, ticket.generation) {
+            self.word.clear_row(word);
+        }
+        true
+    }
+
     /// Counts a running call as slow, once.
     pub(crate) fn mark_slow(&self, ticket: &mut Ticket, now: Moment) -> Option<Transition> {
         if ticket.slow || ticket.kind == Kind::Uncounted {
             return None;
         }
         ticket.slow = true;
-        self.window.tally().slow.count();
+        self.totals_here().slow.count();
         if ticket.kind != Kind::Counted {
             return None;
         }
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let word = self.word.load();
         if !word.is(State::Closed, ticket.generation) {
             return None;
         }
-        self.record(
-            word,
-            Entry {
-                call: true,
-                slow: true,
-                failure: false,
-            },
-            now,
-        );
+        let entry = Entry {
+            call: true,
+            slow: true,
+            failure: false,
+        };
+        self.record(word, entry, now);
         let rule = self.rule_met(word, &self.settings.load(), false, now)?;
         Some(self.open(&ledger, Some(rule), None, now))
     }
@@ -78,37 +113,50 @@ impl Breaker {
         if ticket.kind == Kind::Uncounted {
             return;
         }
-        self.window.tally().neutral.count();
+        self.totals_here().neutral.count();
         if let Kind::Probe(place) = ticket.kind {
-            let ledger = self.ledger.lock();
-            ledger.probes.give_back(place, Moment::default());
+            let ledger = self.aside.ledger.lock();
+            if self.word.load().generation() == ticket.generation {
+                ledger.probes.give_back(place, Moment::default());
+            }
         }
     }
 
     fn settle_counted(&self, generation: u64, verdict: Verdict, now: Moment) -> Option<Transition> {
         let word = self.word.load();
-        self.tally(verdict, word);
-        if !word.is(State::Closed, generation) {
+        let current = word.is(State::Closed, generation);
+        if current && verdict.outcome == Outcome::Success && !verdict.newly_slow {
+            self.count_success(word, verdict, now);
+            self.word.clear_row(word);
             return None;
         }
+        self.tally(verdict, word);
         match verdict.outcome {
             Outcome::Neutral if !verdict.newly_slow => None,
-            Outcome::Success if !verdict.newly_slow => {
-                let entry = Entry {
-                    call: !verdict.counted,
-                    ..Entry::default()
-                };
-                self.record(word, entry, now);
-                self.word.clear_row(word);
-                None
-            }
-            _ => self.settle_locked(generation, verdict, now),
+            _ if current => self.settle_locked(generation, verdict, now),
+            _ => None,
         }
+    }
+
+    fn count_success(&self, word: Word, verdict: Verdict, now: Moment) {
+        let Some(window) = self.counting_window(word) else {
+            return;
+        };
+        if verdict.counted {
+            return window.count_other();
+        }
+        // Once a bucket, and without waiting: who holds the lock now may bring the time as well.
+        if !window.is_current(now)
+            && let Some(_ledger) = self.aside.ledger.try_lock()
+        {
+            window.advance(now);
+        }
+        window.count_timed();
     }
 
     /// Failures and slow calls, one at a time: so the very call that meets a threshold trips, and only that one.
     fn settle_locked(&self, generation: u64, verdict: Verdict, now: Moment) -> Option<Transition> {
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let word = self.word.load();
         if !word.is(State::Closed, generation) {
             return None;
@@ -140,11 +188,11 @@ impl Breaker {
         verdict: Verdict,
         now: Moment,
     ) -> Option<Transition> {
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let word = self.word.load();
         self.tally(verdict, word);
-        let in_time = ledger.probes.give_back(place, now);
-        if !in_time || !word.is(State::HalfOpen, generation) {
+        // Leases end with their generation: a later one's place may look the same.
+        if !word.is(State::HalfOpen, generation) || !ledger.probes.give_back(place, now) {
             return None;
         }
         let settings = self.settings.load();
@@ -158,8 +206,7 @@ impl Breaker {
         }
         self.word.update(|word| word.with_row(0));
         ledger
-            .probes
-            .succeeded(settings.half_open)
+            .probe_succeeded(settings.half_open)
             .then(|| self.close(&ledger, now))
     }
 
@@ -172,10 +219,7 @@ impl Breaker {
         {
             return Some(Rule::Consecutive);
         }
-        if !word.windows() {
-            return None;
-        }
-        let sums = self.window.sums(now);
+        let sums = self.counting_window(word)?.sums(now);
         let met = |part, threshold, min_calls: u32| {
             sums.calls >= u64::from(min_calls) && share(part, sums.calls) >= threshold
         };
@@ -193,22 +237,36 @@ impl Breaker {
     }
 
     fn record(&self, word: Word, entry: Entry, now: Moment) {
-        if word.windows() {
-            self.window.record(entry, now);
+        if let Some(window) = self.counting_window(word) {
+            window.record(entry, now);
         }
+    }
+
+    /// The window, while a rule looks at it.
+    #[inline]
+    fn counting_window(&self, word: Word) -> Option<&Window> {
+        self.window.as_deref().filter(|_| word.windows())
     }
 
     /// Totals count whatever the verdict's generation. A success writes only where windows count anyway.
     fn tally(&self, verdict: Verdict, word: Word) {
-        let tally = self.window.tally();
-        match verdict.outcome {
-            Outcome::Success if word.windows() => tally.successes.count(),
-            Outcome::Success => {}
-            Outcome::Failure(_) | Outcome::Overload { .. } => tally.failures.count(),
-            Outcome::Neutral => tally.neutral.count(),
+        let tally = self.totals_here();
+        match (verdict.outcome, self.counting_window(word)) {
+            (Outcome::Success, Some(window)) => window.count_other(),
+            (Outcome::Success, None) => {}
+            (Outcome::Failure(_) | Outcome::Overload { .. }, _) => tally.failures.count(),
+            (Outcome::Neutral, _) => tally.neutral.count(),
         }
         if verdict.newly_slow {
             tally.slow.count();
+        }
+    }
+
+    /// The totals that the calling thread adds to.
+    pub(crate) fn totals_here(&self) -> &Tally {
+        match &self.window {
+            Some(window) => window.tally(),
+            None => &self.aside.tally,
         }
     }
 
@@ -224,7 +282,7 @@ impl Breaker {
         let before = self.word.load();
         let reopened = before.state() == State::HalfOpen;
         let retry_at = ledger.open(&self.settings.load(), reopened, rule, now);
-        self.retry_at.set_moment(Some(retry_at));
+        self.retry_at.set(Some(retry_at));
         let after = self
             .word
             .update(|word| word.with_state(State::Open).next_generation());
@@ -233,7 +291,7 @@ impl Breaker {
 
     pub(crate) fn enter_half_open(&self, ledger: &Held<'_, Ledger>, now: Moment) -> Transition {
         let before = self.word.load();
-        ledger.probes.clear();
+        ledger.forget_probes();
         let after = self
             .word
             .update(|word| word.with_state(State::HalfOpen).next_generation());
@@ -243,13 +301,19 @@ impl Breaker {
     fn close(&self, ledger: &Held<'_, Ledger>, now: Moment) -> Transition {
         let before = self.word.load();
         ledger.close(now);
-        self.window.clear();
+        self.clear_window();
         self.retry_at.set(None);
-        self.ramp_from.set_moment(Some(now));
+        self.ramp_from.set(Some(now));
         let after = self
             .word
             .update(|word| word.with_state(State::Closed).with_row(0).next_generation());
         self.moved(before, after, None, None, now)
+    }
+
+    pub(crate) fn clear_window(&self) {
+        if let Some(window) = &self.window {
+            window.clear();
+        }
     }
 
     /// The transition between two words, if the exported state differs.

@@ -2,7 +2,9 @@
 
 use core::num::NonZeroU32;
 
-use crate::window::Sums;
+use crate::cells::Number;
+use crate::tally::Tally;
+use crate::window::{Sums, Window};
 use crate::word::Word;
 use crate::{Breaker, FailureKind, Mode, Moment, Rule, State};
 
@@ -86,7 +88,7 @@ impl Breaker {
     /// One consistent view.
     #[must_use]
     pub fn snapshot(&self, now: Moment) -> Snapshot {
-        let ledger = self.ledger.lock();
+        let ledger = self.aside.ledger.lock();
         let (word, settings) = (self.word.load(), self.settings.load());
         let forced = word.mode() == Mode::ForcedOpen;
         let by_rule = word.mode().decides() && word.state() == State::Open;
@@ -112,7 +114,7 @@ impl Breaker {
             generation: word.generation(),
             failures_in_row: word.row(),
             fail_max: settings.consecutive.map(NonZeroU32::get),
-            window: view(self.window.sums(now)),
+            window: view(self.window.as_ref().map(|window| window.sums(now))),
             opened_at: opened_at.moment().filter(|_| shown),
             opened_by: opened_by.filter(|_| shown),
             retry_at,
@@ -126,20 +128,23 @@ impl Breaker {
     }
 
     fn totals(&self, word: Word) -> Totals {
+        let window = self.window.as_deref();
+        let total = |field: fn(&Tally) -> &Number| {
+            field(&self.aside.tally).get() + window.map_or(0, |window| window.total(field))
+        };
         Totals {
-            successes: word
-                .windows()
-                .then(|| self.window.total(|tally| &tally.successes)),
-            failures: self.window.total(|tally| &tally.failures),
-            slow: self.window.total(|tally| &tally.slow),
-            rejected: self.window.total(|tally| &tally.rejected),
-            would_reject: self.window.total(|tally| &tally.would_reject),
-            neutral: self.window.total(|tally| &tally.neutral),
+            successes: window.filter(|_| word.windows()).map(Window::successes),
+            failures: total(|tally| &tally.failures),
+            slow: total(|tally| &tally.slow),
+            rejected: total(|tally| &tally.rejected),
+            would_reject: total(|tally| &tally.would_reject),
+            neutral: total(|tally| &tally.neutral),
         }
     }
 }
 
-fn view(sums: Sums) -> WindowView {
+fn view(sums: Option<Sums>) -> WindowView {
+    let sums = sums.unwrap_or_default();
     WindowView {
         calls: sums.calls,
         failures: sums.failures,

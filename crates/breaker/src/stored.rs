@@ -4,97 +4,113 @@ use core::array;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use crate::cells::Number;
+use crate::cells::{Number, Small};
 use crate::moment::nanos;
 use crate::{HalfOpen, RateRule, Settings, SlowRule, Window};
 
-const FIELDS: usize = 16;
-const SLOW_AFTER: usize = 5;
-const RAMP: usize = 15;
+/// Durations and shares, then whole numbers: 96 bytes in all.
+const WIDE: usize = 8;
+const NARROW: usize = 8;
+type Fields = ([u64; WIDE], [u32; NARROW]);
+
+const SLOW_AFTER: usize = 2;
+const RAMP: usize = 7;
 
 /// Written and read as a whole under the ledger's lock; single fields also without it.
 #[derive(Debug)]
-pub(crate) struct StoredSettings([Number; FIELDS]);
+pub(crate) struct StoredSettings {
+    wide: [Number; WIDE],
+    narrow: [Small; NARROW],
+}
 
 impl StoredSettings {
     pub(crate) fn new(settings: &Settings) -> Self {
-        let fields = encode(settings);
-        Self(array::from_fn(|index| Number::new(fields[index])))
+        let (wide, narrow) = encode(settings);
+        Self {
+            wide: wide.map(Number::new),
+            narrow: narrow.map(Small::new),
+        }
     }
 
     pub(crate) fn store(&self, settings: &Settings) {
-        for (cell, field) in self.0.iter().zip(encode(settings)) {
+        let (wide, narrow) = encode(settings);
+        for (cell, field) in self.wide.iter().zip(wide) {
+            cell.set(field);
+        }
+        for (cell, field) in self.narrow.iter().zip(narrow) {
             cell.set(field);
         }
     }
 
     pub(crate) fn load(&self) -> Settings {
-        decode(array::from_fn(|index| self.0[index].get()))
+        decode((
+            array::from_fn(|index| self.wide[index].get()),
+            array::from_fn(|index| self.narrow[index].get()),
+        ))
     }
 
     pub(crate) fn slow_after(&self) -> Option<Duration> {
-        present(self.0[SLOW_AFTER].get())
+        present(self.wide[SLOW_AFTER].get())
     }
 
     pub(crate) fn ramp(&self) -> Option<Duration> {
-        present(self.0[RAMP].get())
+        present(self.wide[RAMP].get())
     }
 }
 
 /// Zero stands for absent, which validation makes free: no figure that may be absent may be zero.
-fn encode(settings: &Settings) -> [u64; FIELDS] {
+fn encode(settings: &Settings) -> Fields {
     let (rate, slow) = (settings.rate, settings.slow);
-    [
-        settings.consecutive.map_or(0, |row| u64::from(row.get())),
+    let wide = [
         nanos(settings.window.length),
-        u64::from(settings.window.buckets),
         rate.map_or(0, |rate| rate.threshold.to_bits()),
-        rate.map_or(0, |rate| u64::from(rate.min_calls)),
         slow.map_or(0, |slow| nanos(slow.after)),
         slow.map_or(0, |slow| slow.threshold.to_bits()),
-        slow.map_or(0, |slow| u64::from(slow.min_calls)),
         nanos(settings.reset_timeout),
-        u64::from(settings.max_open),
-        u64::from(settings.forget_after),
         settings.jitter.to_bits(),
-        u64::from(settings.half_open.probes),
-        u64::from(settings.half_open.successes),
         nanos(settings.half_open.lease),
         settings.ramp.map_or(0, nanos),
-    ]
+    ];
+    let narrow = [
+        settings.consecutive.map_or(0, NonZeroU32::get),
+        settings.window.buckets,
+        rate.map_or(0, |rate| rate.min_calls),
+        slow.map_or(0, |slow| slow.min_calls),
+        settings.max_open,
+        settings.forget_after,
+        settings.half_open.probes,
+        settings.half_open.successes,
+    ];
+    (wide, narrow)
 }
 
-fn decode(fields: [u64; FIELDS]) -> Settings {
+fn decode((wide, narrow): Fields) -> Settings {
     Settings {
-        consecutive: NonZeroU32::new(small(fields[0])),
+        consecutive: NonZeroU32::new(narrow[0]),
         window: Window {
-            length: Duration::from_nanos(fields[1]),
-            buckets: small(fields[2]),
+            length: Duration::from_nanos(wide[0]),
+            buckets: narrow[1],
         },
-        rate: (fields[4] != 0).then(|| RateRule {
-            threshold: f64::from_bits(fields[3]),
-            min_calls: small(fields[4]),
+        rate: (narrow[2] != 0).then(|| RateRule {
+            threshold: f64::from_bits(wide[1]),
+            min_calls: narrow[2],
         }),
-        slow: present(fields[SLOW_AFTER]).map(|after| SlowRule {
+        slow: present(wide[SLOW_AFTER]).map(|after| SlowRule {
             after,
-            threshold: f64::from_bits(fields[6]),
-            min_calls: small(fields[7]),
+            threshold: f64::from_bits(wide[3]),
+            min_calls: narrow[3],
         }),
-        reset_timeout: Duration::from_nanos(fields[8]),
-        max_open: small(fields[9]),
-        forget_after: small(fields[10]),
-        jitter: f64::from_bits(fields[11]),
+        reset_timeout: Duration::from_nanos(wide[4]),
+        max_open: narrow[4],
+        forget_after: narrow[5],
+        jitter: f64::from_bits(wide[5]),
         half_open: HalfOpen {
-            probes: small(fields[12]),
-            successes: small(fields[13]),
-            lease: Duration::from_nanos(fields[14]),
+            probes: narrow[6],
+            successes: narrow[7],
+            lease: Duration::from_nanos(wide[6]),
         },
-        ramp: present(fields[RAMP]),
+        ramp: present(wide[RAMP]),
     }
-}
-
-fn small(field: u64) -> u32 {
-    u32::try_from(field).unwrap_or(u32::MAX)
 }
 
 fn present(nanos: u64) -> Option<Duration> {

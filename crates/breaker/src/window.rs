@@ -1,97 +1,50 @@
-//! The sliding window: sharded rings of counters that carry the start of the bucket they count for.
+//! The sliding window: a ring of buckets written under the ledger's lock, and shards that successes count into
+//! without it.
 //!
-//! Every counter is one word, stamp and count together, so that a bucket is taken over for a new span of
-//! time and counted into in one step: no count is lost, and no reader sees an old count under a new stamp.
+//! A shard's counters only grow. Whoever holds the lock and knows the time moves what is new in them into the
+//! ring: so a success needs no clock, no bucket and, in a lane of its own, no locked instruction.
 
 use alloc::boxed::Box;
 use core::array;
-use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::Moment;
-use crate::cells::Number;
+use crate::cells::{Maybe, Number};
+use crate::lane::{LANES, Lane};
 use crate::settings::{MAX_BUCKETS, Window as Shape};
+use crate::tally::Tally;
 
-const SHARDS: usize = 8;
-const COUNT_BITS: u32 = 28;
-const COUNT_MASK: u64 = (1 << COUNT_BITS) - 1;
-/// A full counter stays: the rest of the field is room for threads that race past this.
-const FULL: u64 = COUNT_MASK - (1 << 16);
-
-/// Bucket start in ms (upper 36 bits, wrapping after two years) and a count (lower 28).
-#[derive(Debug, Default)]
-struct Counter(AtomicU64);
-
-impl Counter {
-    fn add(&self, start: u64, length: u64) {
-        let mut seen = self.0.load(Ordering::Relaxed);
-        loop {
-            let (kept, stay) = match age(start, seen) {
-                _ if seen & COUNT_MASK == 0 => (0, false),
-                // Newer, because our clock reading is a little behind, or a whole lap: count into it.
-                age if age <= 0 && -age < 2 * signed(length) => (seen & COUNT_MASK, true),
-                // Still live under another index: the window's shape has changed.
-                age if age > 0 && age < signed(length) => (seen & COUNT_MASK, false),
-                _ => (0, false),
-            };
-            if kept >= FULL && stay {
-                return;
-            }
-            let stamp = if stay {
-                seen & !COUNT_MASK
-            } else {
-                start << COUNT_BITS
-            };
-            let wanted = stamp | (kept + 1).min(FULL);
-            match self
-                .0
-                .compare_exchange_weak(seen, wanted, Ordering::Relaxed, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(found) => seen = found,
-            }
-        }
-    }
-
-    fn live(&self, start: u64, length: u64) -> u64 {
-        let seen = self.0.load(Ordering::Relaxed);
-        let live = age(start, seen).unsigned_abs() < length;
-        if live { seen & COUNT_MASK } else { 0 }
-    }
-}
-
-/// How many ms the counter's bucket is older than the one that starts at `start`, wrapping like the stamp.
-fn age(start: u64, counter: u64) -> i64 {
-    signed((start << COUNT_BITS).wrapping_sub(counter & !COUNT_MASK)) >> COUNT_BITS
-}
-
-const fn signed(value: u64) -> i64 {
-    value.cast_signed()
-}
+/// For callers without a lane of their own.
+const SHARED: usize = if cfg!(loom) { 1 } else { 8 };
+const NANOS: u64 = 1_000_000;
 
 #[derive(Debug, Default)]
 struct Bucket {
-    calls: Counter,
-    failures: Counter,
-    slow: Counter,
+    /// In ms, a multiple of the width it was taken over with.
+    start: Number,
+    calls: Number,
+    failures: Number,
+    slow: Number,
 }
 
-/// Totals since the start. They live in the shards, which the closed path writes anyway.
-#[derive(Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) successes: Number,
-    pub(crate) failures: Number,
-    pub(crate) slow: Number,
-    pub(crate) neutral: Number,
-    pub(crate) rejected: Number,
-    pub(crate) would_reject: Number,
+impl Bucket {
+    fn clear(&self) {
+        for counter in [&self.calls, &self.failures, &self.slow] {
+            counter.set(0);
+        }
+    }
 }
 
 /// Two cache lines apart: neighbours are prefetched in pairs.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Shard {
+    /// Successes whose moment was known: all from the bucket that was current.
+    timed: Number,
+    /// Successes since an unknown moment.
+    untimed: Number,
+    /// Successes that the window doesn't count: late, of probes, or counted as slow calls before.
+    others: Number,
     tally: Tally,
-    ring: [Bucket; MAX_BUCKETS as usize],
 }
 
 /// What a call adds to the window.
@@ -110,134 +63,223 @@ pub(crate) struct Sums {
     pub(crate) slow: u64,
 }
 
-/// All shards, and the shape of their rings.
 #[derive(Debug)]
 pub(crate) struct Window {
-    shards: Box<[Shard; SHARDS]>,
+    /// End of the current bucket in ns. With what follows it changes once a bucket, except under failures.
+    until: Number,
+    /// The latest moment heard of.
+    heard: Maybe,
+    /// Of a bucket, in ms.
     width: Number,
     buckets: Number,
-    /// Most buckets ever in use: those beyond hold nothing.
-    used: Number,
+    /// What the ring has of the shards.
+    timed: Number,
+    untimed: Number,
+    ring: [Bucket; MAX_BUCKETS as usize],
+    /// First the lanes', then the shared ones.
+    shards: [Shard; LANES + SHARED],
 }
 
 impl Window {
-    pub(crate) fn new(shape: Shape) -> Self {
+    pub(crate) fn new(shape: Shape) -> Box<Self> {
         let window = Self {
-            shards: Box::new(array::from_fn(|_| Shard::default())),
+            until: Number::new(0),
+            heard: Maybe::none(),
             width: Number::new(1),
             buckets: Number::new(1),
-            used: Number::new(1),
+            timed: Number::new(0),
+            untimed: Number::new(0),
+            ring: array::from_fn(|_| Bucket::default()),
+            shards: array::from_fn(|_| Shard::default()),
         };
-        window.reshape(shape);
-        window
+        window.set_shape(shape);
+        Box::new(window)
     }
 
     /// Counts stay: live ones are summed wherever they stand, and taken along when their place is reused.
-    pub(crate) fn reshape(&self, shape: Shape) {
+    pub(crate) fn reshape(&self, shape: Shape, now: Moment) {
+        self.advance(now);
+        self.set_shape(shape);
+        self.set_heard(now.max(self.heard(now)));
+    }
+
+    fn set_shape(&self, shape: Shape) {
         let millis = u64::try_from(shape.length.as_millis()).unwrap_or(u64::MAX);
         let buckets = u64::from(shape.buckets.max(1));
-        self.used.set(self.used.get().max(buckets));
         self.width.set(millis.div_ceil(buckets).max(1));
         self.buckets.set(buckets);
     }
 
-    pub(crate) fn record(&self, entry: Entry, now: Moment) {
-        let (width, buckets) = (self.width.get(), self.buckets.get());
-        let number = now.as_nanos() / 1_000_000 / width;
-        let index = usize::try_from(number % buckets).unwrap_or(0);
-        let (start, length) = (number * width, width * buckets);
-        let bucket = &self.shard().ring[index];
-        if entry.call {
-            bucket.calls.add(start, length);
-        }
-        if entry.failure {
-            bucket.failures.add(start, length);
-        }
-        if entry.slow {
-            bucket.slow.add(start, length);
+    /// A success at `now` stays in the current bucket.
+    pub(crate) fn is_current(&self, now: Moment) -> bool {
+        now.as_nanos() < self.until.get()
+    }
+
+    /// Counts a success in the current bucket.
+    pub(crate) fn count_timed(&self) {
+        self.shared().timed.count();
+    }
+
+    /// Counts a success whose moment nobody asked for.
+    #[inline]
+    pub(crate) fn count_untimed(&self, lane: &Lane) {
+        if lane.is_own() {
+            self.shards[lane.index()].untimed.add_alone(1);
+        } else {
+            self.shared().untimed.count();
         }
     }
 
-    pub(crate) fn sums(&self, now: Moment) -> Sums {
-        let (width, buckets) = (self.width.get(), self.buckets.get());
-        let start = now.as_nanos() / 1_000_000 / width * width;
-        let length = width * buckets;
-        let used = usize::try_from(self.used.get()).unwrap_or(0);
-        let live = self
-            .shards
-            .iter()
-            .flat_map(|shard| shard.ring.iter().take(used));
-        live.fold(Sums::default(), |sums, bucket| Sums {
-            calls: sums.calls + bucket.calls.live(start, length),
-            failures: sums.failures + bucket.failures.live(start, length),
-            slow: sums.slow + bucket.slow.live(start, length),
-        })
-    }
-
-    pub(crate) fn clear(&self) {
-        for bucket in self.shards.iter().flat_map(|shard| &shard.ring) {
-            for counter in [&bucket.calls, &bucket.failures, &bucket.slow] {
-                counter.0.store(0, Ordering::Relaxed);
-            }
-        }
+    /// Counts a success for the totals alone.
+    pub(crate) fn count_other(&self) {
+        self.shared().others.count();
     }
 
     pub(crate) fn tally(&self) -> &Tally {
-        &self.shard().tally
+        &self.shared().tally
+    }
+
+    /// Moves what the shards have counted into the ring, and makes the bucket of `now` current. Time doesn't go
+    /// backwards: a reading behind the latest counts as the latest.
+    pub(crate) fn advance(&self, now: Moment) {
+        let heard = self.heard(now);
+        let (timed, untimed) = self.pending();
+        self.timed.add_alone(timed);
+        self.untimed.add_alone(untimed);
+        self.bucket(millis(heard)).calls.add_alone(timed);
+        let now = now.max(heard);
+        self.spread(untimed, millis(heard), millis(now));
+        self.set_heard(now);
+    }
+
+    /// Advances and counts `entry`.
+    pub(crate) fn record(&self, entry: Entry, now: Moment) {
+        self.advance(now);
+        let bucket = self.bucket(millis(self.heard(now)));
+        bucket.calls.add_alone(u64::from(entry.call));
+        bucket.failures.add_alone(u64::from(entry.failure));
+        bucket.slow.add_alone(u64::from(entry.slow));
+    }
+
+    /// The sums at `now`, what is still in the shards included. Changes nothing.
+    pub(crate) fn sums(&self, now: Moment) -> Sums {
+        let heard = self.heard(now);
+        let (now, heard) = (millis(now.max(heard)), millis(heard));
+        let oldest = self.oldest(now);
+        let live = |bucket: &&Bucket| bucket.start.get() >= oldest;
+        let ring = self.ring.iter().filter(live);
+        let mut sums = ring.fold(Sums::default(), |sums, bucket| Sums {
+            calls: sums.calls + bucket.calls.get(),
+            failures: sums.failures + bucket.failures.get(),
+            slow: sums.slow + bucket.slow.get(),
+        });
+        let (timed, untimed) = self.pending();
+        if self.start(heard) >= oldest {
+            sums.calls += timed;
+        }
+        sums.calls += share(untimed, now - oldest.clamp(heard, now), now - heard);
+        sums
+    }
+
+    pub(crate) fn clear(&self) {
+        self.ring.iter().for_each(Bucket::clear);
+        let (timed, untimed) = self.pending();
+        self.timed.add_alone(timed);
+        self.untimed.add_alone(untimed);
+    }
+
+    pub(crate) fn successes(&self) -> u64 {
+        self.sum(|shard| &shard.timed)
+            + self.sum(|shard| &shard.untimed)
+            + self.sum(|shard| &shard.others)
     }
 
     pub(crate) fn total(&self, field: impl Fn(&Tally) -> &Number) -> u64 {
-        self.shards
-            .iter()
-            .map(|shard| field(&shard.tally).get())
-            .sum()
+        self.sum(|shard| field(&shard.tally))
     }
 
-    /// The shard of the calling thread, told by where its stack lies: stacks are megabytes apart. Sums
+    fn sum(&self, field: impl Fn(&Shard) -> &Number) -> u64 {
+        self.shards.iter().map(|shard| field(shard).get()).sum()
+    }
+
+    /// Counted in the shards, not yet in the ring.
+    fn pending(&self) -> (u64, u64) {
+        let timed = self.sum(|shard| &shard.timed) - self.timed.get();
+        let untimed = self.sum(|shard| &shard.untimed) - self.untimed.get();
+        (timed, untimed)
+    }
+
+    /// Puts `count` calls into the buckets from `from` to `now`, evenly over that time: nobody knows better.
+    fn spread(&self, mut count: u64, from: u64, now: u64) {
+        let (mut start, mut end) = (self.start(now), now);
+        let from_window = from.max(self.oldest(now));
+        count = share(count, now - from_window, now - from);
+        while count > 0 {
+            start = start.max(from_window);
+            let part = share(count, end - start, end - from_window);
+            self.bucket(start).calls.add_alone(part);
+            count -= part;
+            end = start;
+            start = start.saturating_sub(self.width.get());
+        }
+    }
+
+    /// The bucket of a moment in ms, taken over if it still belongs to another.
+    fn bucket(&self, millis: u64) -> &Bucket {
+        let start = self.start(millis);
+        let number = start / self.width.get() % self.buckets.get();
+        let bucket = &self.ring[usize::try_from(number).unwrap_or(0)];
+        let found = bucket.start.get();
+        if found < start {
+            // What is still live got here under another shape of the window: it is taken along.
+            if found < self.oldest(millis) {
+                bucket.clear();
+            }
+            bucket.start.set(start);
+        }
+        bucket
+    }
+
+    /// Where the bucket of a moment in ms starts.
+    fn start(&self, millis: u64) -> u64 {
+        millis / self.width.get() * self.width.get()
+    }
+
+    /// Buckets that start before this have left the window by `millis`.
+    fn oldest(&self, millis: u64) -> u64 {
+        let width = self.width.get();
+        (self.start(millis) + width).saturating_sub(width * self.buckets.get())
+    }
+
+    fn heard(&self, now: Moment) -> Moment {
+        self.heard.moment().unwrap_or(now)
+    }
+
+    fn set_heard(&self, now: Moment) {
+        self.heard.set(Some(now));
+        let end = self.start(millis(now)) + self.width.get();
+        self.until.set(end.saturating_mul(NANOS));
+    }
+
+    /// The shared shard of the calling thread, told by where its stack lies: stacks are megabytes apart. Sums
     /// don't depend on the choice, so nothing that is decided does.
-    fn shard(&self) -> &Shard {
+    fn shared(&self) -> &Shard {
         let local = 0_u8;
         let address = core::ptr::from_ref(core::hint::black_box(&local)).addr() as u64;
         let spread = (address >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
-        &self.shards[usize::try_from(spread).unwrap_or(0) % SHARDS]
+        &self.shards[LANES + usize::try_from(spread).unwrap_or(0) % SHARED]
     }
 }
 
-#[cfg(test)]
-mod tests {
-    extern crate std;
+fn millis(moment: Moment) -> u64 {
+    moment.as_nanos() / NANOS
+}
 
-    use super::*;
-
-    #[test]
-    fn threads_that_share_a_counter_lose_no_count() {
-        const ROUNDS: u64 = if cfg!(miri) { 100 } else { 100_000 };
-        let counter = Counter::default();
-        std::thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| (0..ROUNDS).for_each(|round| counter.add(round / 50, ROUNDS)));
-            }
-        });
-        assert_eq!(counter.live(ROUNDS / 50, ROUNDS), 4 * ROUNDS);
+/// `count` × `part` / `whole`; all of it when there is nothing to divide by.
+fn share(count: u64, part: u64, whole: u64) -> u64 {
+    if part >= whole {
+        return count;
     }
-
-    #[test]
-    fn a_full_counter_stays_full_and_keeps_its_stamp() {
-        let counter = Counter(AtomicU64::new((7 << COUNT_BITS) | FULL));
-        counter.add(7, 10);
-        assert_eq!((counter.live(7, 10), counter.live(17, 10)), (FULL, 0));
-        counter.add(8, 10);
-        assert_eq!(counter.live(17, 10), FULL);
-    }
-
-    #[test]
-    fn stamps_wrap_without_a_jump() {
-        let (last, length) = ((1 << 36) - 1, 10);
-        let counter = Counter::default();
-        counter.add(last, length);
-        assert_eq!(counter.live(last + 9, length), 1);
-        assert_eq!(counter.live(last + 10, length), 0);
-        counter.add(last + 10, length);
-        assert_eq!(counter.live(last + 10, length), 1);
-    }
+    let share = u128::from(count) * u128::from(part) / u128::from(whole);
+    u64::try_from(share).unwrap_or(count)
 }

@@ -1,8 +1,7 @@
 //! State, mode, failures in a row and generation in one atomic word, so that one load reads them together.
 
-use core::sync::atomic::{AtomicU64, Ordering};
-
 use crate::settings::MAX_ROW;
+use crate::sync::{AtomicU64, Ordering};
 use crate::{Mode, State};
 
 const MODE_AT: u32 = 2;
@@ -87,7 +86,7 @@ impl Word {
 pub(crate) struct AtomicWord(AtomicU64);
 
 impl AtomicWord {
-    pub(crate) const fn new(windows: bool) -> Self {
+    pub(crate) fn new(windows: bool) -> Self {
         Self(AtomicU64::new(Word(0).with_windows(windows).0))
     }
 
