@@ -27,9 +27,10 @@ impl World {
 
     pub(crate) fn obey(&mut self, order: &Order) {
         let at = self.now.saturating_since(START);
-        self.record
-            .trace
-            .line(at, format_args!("order {:?}", order.action));
+        self.record.trace.line(
+            at,
+            format_args!("order {:?} for {:?}", order.action, order.lasts),
+        );
         let until = order.lasts.map(|lasts| self.now + lasts);
         match &order.action {
             Action::Mode { endpoint, mode } => {

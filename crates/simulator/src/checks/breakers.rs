@@ -25,7 +25,7 @@ pub(super) struct Watched {
     ill: bool,
     /// When something last counted against it, or it last changed from outside.
     pub(super) last_bad: Moment,
-    touched_at: Option<Moment>,
+    pub(super) touched_at: Option<Moment>,
     pub(super) opened_at: Option<Moment>,
     closed_at: Moment,
     retry_at: Option<Moment>,
@@ -75,7 +75,8 @@ impl Watched {
                 self.last_bad = now;
                 self.unnoticed_since = None;
             }
-            State::HalfOpen => {}
+            // Leases end with their half-open time: what is left of an earlier one counts no more.
+            State::HalfOpen => self.places.clear(),
             State::Closed => {
                 self.closed_at = now;
                 self.unnoticed_since = self.ill.then_some(now);
@@ -116,7 +117,16 @@ impl Watched {
         let from = self
             .retry_at
             .map_or(self.last_bad, |at| at.max(self.last_bad));
-        from + self.figures.breaker.half_open.lease + schedule.deadline + SLACK
+        // Probes of what is forced open are heartbeats, and the mode's end is no transition that would hurry them.
+        let touched = self
+            .touched_at
+            .is_some_and(|at| at + schedule.heartbeat > from);
+        let heartbeat = if touched {
+            schedule.heartbeat
+        } else {
+            Duration::ZERO
+        };
+        from + heartbeat + self.figures.breaker.half_open.lease + schedule.deadline + SLACK
     }
 }
 

@@ -105,7 +105,9 @@ impl Inspector {
     fn look_at_fall(&mut self, last: &Snapshot, snapshot: &Snapshot, cause: Option<LevelCause>) {
         let right = match cause {
             Some(LevelCause::Opened(endpoint)) => {
-                let opened = self.watched[endpoint.index()].opened_at;
+                let watched = &self.watched[endpoint.index()];
+                // The end of shadow mode lets an open breaker reject, which is no change of its state.
+                let opened = watched.opened_at.max(watched.touched_at);
                 opened.is_some_and(|at| snapshot.at.saturating_since(at) <= EVALUATED)
             }
             Some(LevelCause::Unpinned) => true,
