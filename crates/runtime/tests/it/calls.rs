@@ -87,6 +87,16 @@ async fn a_caller_that_leaves_after_slow_after_counts_as_slow_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_that_still_runs_counts_as_slow_when_its_time_is_up() {
+    let world = Arc::new(World::new().await);
+    let runs = Arc::clone(&world);
+    let running = tokio::spawn(async move { runs.hang("database", 1).await });
+    world.pass(501).await;
+    assert_eq!(world.guard("database").snapshot().window.slow, 1);
+    running.abort();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_call_that_fails_counts_once_for_each() {
     let world = World::new().await;
     let clock = world.handle.clock();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainstay_runtime::degradation::Level;
 use mainstay_runtime::{Action, Delivery, ErrorKind};
 
-use crate::world::World;
+use crate::world::{Finds, World};
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_hears_what_happens_in_order_and_can_come_back() {
@@ -80,6 +80,9 @@ async fn shutting_down_ends_every_task() {
         stopping.cancelled().await;
         ends.fetch_add(1, Ordering::Relaxed);
     });
+    world.find("database", Finds::Hangs);
+    world.guard("database").probe_now();
+    world.pass(10).await;
     let begun = world.handle.clock().now();
     world.handle.shutdown(Duration::from_secs(5)).await;
     assert_eq!(world.handle.clock().now(), begun, "nothing is waited for");

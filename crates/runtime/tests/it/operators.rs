@@ -150,6 +150,7 @@ async fn a_command_with_an_end_gives_way_to_a_later_one_without() {
     world.command(Action::Pin(Level::Limited)).await.unwrap();
     world.pass(60_000).await;
     assert_eq!(world.level(), Level::Limited);
+    assert!(world.handle.operator_state().pin.is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -148,8 +148,23 @@ async fn a_breaker_that_opened_ends_the_retries_with_the_drivers_own_word() {
     let world = World::new().await;
     let (begun, ended) = failing(&world, "database", world.call(1, 60_000).idempotent()).await;
     assert_eq!(begun.len(), 3);
+    assert_eq!(
+        begun[2],
+        world.handle.clock().now(),
+        "without another pause"
+    );
     assert_eq!(ended, Err(CallError::Failed(FailureKind::Connect)));
     assert_eq!(world.state("database"), State::Open);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_a_retry_the_caller_gets_the_drivers_word_on_the_attempt_before() {
+    let world = World::new().await;
+    let call = world.call(1, 2_000).idempotent();
+    // While the first pauses, the second opens the breaker.
+    let ((begun, ended), ()) = tokio::join!(failing(&world, "redis", call), world.open("redis"));
+    assert_eq!(begun.len(), 1);
+    assert_eq!(ended, Err(CallError::Failed(FailureKind::Connect)));
 }
 
 #[tokio::test(start_paused = true)]
