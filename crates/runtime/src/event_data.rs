@@ -1,6 +1,6 @@
 //! Events of the controller as data that can leave the process: names instead of indices, no moments.
 
-use mainstay_degradation::{Event, Rules};
+use mainstay_degradation::{DependencyId, Event, Rules};
 use serde_json::{Value, json};
 
 /// The event's own facts.
@@ -47,6 +47,14 @@ pub(crate) fn of(event: &Event, rules: &Rules) -> Value {
             "dependency": rules.dependency(*dependency).name,
             "outage_seconds": outage.as_secs_f64(),
         }),
+        Event::FailingTogether { dependencies } => {
+            json!({"dependencies": names(dependencies, rules)})
+        }
+        Event::FailingInTurn { repeating } => json!({
+            "sequence": names(&repeating.sequence, rules),
+            "repeats": repeating.repeats,
+            "next": rules.dependency(repeating.next).name,
+        }),
         Event::HealthChanged { dependency, change } => json!({
             "dependency": rules.dependency(*dependency).name,
             "from": change.from.as_str(),
@@ -65,6 +73,14 @@ pub(crate) fn of(event: &Event, rules: &Rules) -> Value {
         }),
         Event::Refused { what, index } => json!({"what": what, "index": index}),
         Event::SettingsChanged => Value::Null,
-        Event::AlertRaised(alert) | Event::AlertOver(alert) => json!({"alert": alert.kind()}),
+        Event::AlertRaised(alert) | Event::AlertOver(alert) => json!({
+            "alert": alert.kind(),
+            "dependency": alert.dependency().map(|id| &rules.dependency(id).name),
+        }),
     }
+}
+
+fn names<'a>(list: &[DependencyId], rules: &'a Rules) -> Vec<&'a str> {
+    let name = |id: &DependencyId| rules.dependency(*id).name.as_str();
+    list.iter().map(name).collect()
 }

@@ -150,6 +150,24 @@ mod tests {
         assert_eq!(again.len(), 4);
     }
 
+    #[test]
+    fn no_place_is_lost_or_made_while_many_come_and_go_and_the_size_changes() {
+        let limit = Limit::new(8);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| (0..20_000).for_each(|_| drop(limit.try_place())));
+            }
+            for n in 0..5_000 {
+                limit.set_factor([0.25, 1.0, 0.5][n % 3]);
+            }
+        });
+        for (factor, size) in [(0.25, 2), (1.0, 8)] {
+            limit.set_factor(factor);
+            let held: Vec<_> = (0..9).filter_map(|_| limit.try_place()).collect();
+            assert_eq!(held.len(), size);
+        }
+    }
+
     #[tokio::test]
     async fn the_limit_is_never_less_than_one() {
         let limit = Limit::new(3);
