@@ -5,6 +5,7 @@ use core::time::Duration;
 
 use mainstay_breaker::{FailureKind, Mode, Moment, Transition};
 
+use crate::cascade::patterns::Repeating;
 use crate::features::FeatureMode;
 use crate::health::MachineChange;
 use crate::level::Level;
@@ -81,6 +82,16 @@ pub enum Event {
         /// How long it couldn't.
         outage: Duration,
     },
+    /// Several dependencies began to fail within seconds of each other.
+    FailingTogether {
+        /// Which, in the order of their failures.
+        dependencies: Vec<DependencyId>,
+    },
+    /// Dependencies fail in the same order again and again.
+    FailingInTurn {
+        /// In which.
+        repeating: Repeating,
+    },
     /// A component's health changed its state.
     HealthChanged {
         /// Which.
@@ -145,6 +156,8 @@ impl Event {
             Self::ProbesPassed { .. } => "probes_passed",
             Self::DependencyDown { .. } => "dependency_down",
             Self::DependencyUp { .. } => "dependency_up",
+            Self::FailingTogether { .. } => "failing_together",
+            Self::FailingInTurn { .. } => "failing_in_turn",
             Self::HealthChanged { .. } => "health_changed",
             Self::Pinned { .. } => "level_pinned",
             Self::Unpinned { .. } => "level_unpinned",
@@ -197,6 +210,27 @@ pub enum Alert {
         /// What is allowed.
         threshold: Duration,
     },
+    /// A dependency's fallback has been giving answers for long.
+    FallbackInUse {
+        /// Whose.
+        dependency: DependencyId,
+        /// For how long.
+        lasted: Duration,
+    },
+    /// A dependency's fallback has not been exercised for long: it may not work when it is needed.
+    FallbackUnexercised {
+        /// Whose.
+        dependency: DependencyId,
+        /// How long ago it last worked.
+        age: Duration,
+    },
+    /// Accepted work has been waiting for long.
+    JournalBehind {
+        /// Age of the oldest entry.
+        oldest: Duration,
+    },
+    /// The journal can't keep what it is given.
+    JournalFaulted,
 }
 
 impl Alert {
@@ -207,6 +241,30 @@ impl Alert {
             Self::Degraded { .. } => "degraded",
             Self::SlowRecovery { .. } => "slow_recovery",
             Self::Latency { .. } => "latency",
+            Self::FallbackInUse { .. } => "fallback_in_use",
+            Self::FallbackUnexercised { .. } => "fallback_unexercised",
+            Self::JournalBehind { .. } => "journal_behind",
+            Self::JournalFaulted => "journal_faulted",
         }
+    }
+
+    /// The dependency it is about.
+    #[must_use]
+    pub const fn dependency(&self) -> Option<DependencyId> {
+        match self {
+            Self::Latency { dependency, .. }
+            | Self::FallbackInUse { dependency, .. }
+            | Self::FallbackUnexercised { dependency, .. } => Some(*dependency),
+            Self::Degraded { .. }
+            | Self::SlowRecovery { .. }
+            | Self::JournalBehind { .. }
+            | Self::JournalFaulted => None,
+        }
+    }
+
+    /// Both are about the same, whatever the figures.
+    pub(crate) fn is_about_the_same(&self, other: &Self) -> bool {
+        core::mem::discriminant(self) == core::mem::discriminant(other)
+            && self.dependency() == other.dependency()
     }
 }

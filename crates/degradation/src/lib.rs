@@ -47,8 +47,8 @@ pub mod settings;
 pub mod snapshot;
 pub mod words;
 
-pub use controller::{Command, Controller, Effect, Input, Observed, ProbeResult, Retuning};
 pub use cascade::patterns::{MostFailing, Patterns, Repeating};
+pub use controller::{Command, Controller, Effect, Input, Observed, ProbeResult, Retuning};
 pub use events::{Alert, Event, LevelCause};
 pub use facts::{Facts, Fallback, Journal};
 pub use features::{FeatureMode, FeatureReason, FeatureState};
@@ -58,8 +58,9 @@ pub use mainstay_breaker::Moment;
 pub use recovery::{Outage, OutageHistory, Prediction, Recoveries};
 pub use settings::{
     AlertSettings, Criticality, DependencyId, DependencySettings, EndpointId, EndpointRule,
-    EndpointSettings, FeatureId, FeatureSettings, Gating, HealthRules, FactSettings, Impact, LevelSettings, Note,
-    PatternSettings, Presence, ProbeSchedule, RecentError, Rules, Settings, SettingsError, Tuning,
+    EndpointSettings, FactSettings, FeatureId, FeatureSettings, Gating, HealthRules, Impact,
+    LevelSettings, Note, PatternSettings, Presence, ProbeSchedule, RecentError, Rules, Settings,
+    SettingsError, Tuning,
 };
 pub use snapshot::{
     Cause, CauseKind, Component, EndpointStatus, EndpointView, Need, NextUp, Snapshot, Status,

@@ -6,9 +6,11 @@ use core::time::Duration;
 
 use mainstay_breaker::{FailureKind, LastFailure, Mode, Moment, Rule, State};
 
+use crate::cascade::patterns::Patterns;
 use crate::features::FeatureState;
 use crate::health::{Machine, Trend};
 use crate::level::{HeldBy, Level, Pin};
+use crate::recovery::{Prediction, Recoveries};
 use crate::settings::{DependencyId, EndpointId, FeatureId, Presence, Tuning};
 
 /// Everything that was decided, at one moment. `target` is always the band of `score`; `level` differs from it only
@@ -47,6 +49,8 @@ pub struct Snapshot {
     pub first_round_over: bool,
     /// What may go wrong next.
     pub warnings: Vec<Warning>,
+    /// What the last failures have in common.
+    pub patterns: Patterns,
 }
 
 impl Snapshot {
@@ -133,6 +137,10 @@ pub struct Component {
     pub endpoints: Range<u16>,
     /// Since when it is down.
     pub down_since: Option<Moment>,
+    /// When it will be back; `None`: it is not down, or that can't be told.
+    pub prediction: Option<Prediction>,
+    /// How it recovered from earlier outages; `None` without any.
+    pub recoveries: Option<Recoveries>,
     /// The rule that opened its breaker.
     pub opened_by: Option<Rule>,
     /// Share of calls and probes that succeeded, `0.0..=1.0`; 1 without any.

@@ -1,6 +1,7 @@
 //! The decisions in words, English and Spanish. Moments are told relative to `now`.
 
 mod events;
+mod patterns;
 
 use alloc::format;
 use alloc::string::{String, ToString};

@@ -266,7 +266,8 @@ impl PatternLog {
 /// As the oldest failures leave, a sequence seems to begin elsewhere; it is still the same.
 fn turned(old: &Repeating, new: &Repeating) -> bool {
     let length = new.sequence.len();
-    let at = |turn: usize| (0..length).all(|i| old.sequence[(i + turn) % length] == new.sequence[i]);
+    let at =
+        |turn: usize| (0..length).all(|i| old.sequence[(i + turn) % length] == new.sequence[i]);
     old.sequence.len() == length && (0..length).any(at)
 }
 

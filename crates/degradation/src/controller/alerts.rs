@@ -1,4 +1,5 @@
-//! Who should be told, and when: degraded for long, a slow recovery, latency beyond what the level allows.
+//! Who should be told, and when: degraded for long, a slow recovery, latency beyond what the level allows, a fallback
+//! in use or out of use for long, a journal that is behind or at fault.
 
 use alloc::vec::Vec;
 
@@ -6,8 +7,9 @@ use mainstay_breaker::Moment;
 
 use super::{Controller, Effect};
 use crate::events::{Alert, Event};
+use crate::facts::{Facts, Fallback};
 use crate::level::Level;
-use crate::settings::DependencyId;
+use crate::settings::{DependencyId, FactSettings};
 
 #[derive(Debug, Clone)]
 pub(super) struct Alerts {
@@ -16,6 +18,8 @@ pub(super) struct Alerts {
     /// It has been OPTIMAL before that: coming back is a recovery, not the start.
     left_optimal: bool,
     degraded: Option<Alert>,
+    /// What the last facts gave reason for.
+    facts: Vec<Alert>,
 }
 
 impl Alerts {
@@ -24,11 +28,23 @@ impl Alerts {
             away_since: Some(now),
             left_optimal: false,
             degraded: None,
+            facts: Vec::new(),
         }
     }
 
     pub(super) fn start(&mut self, started: Moment, level: Level) {
         self.away_since = (level != Level::Optimal).then_some(started);
+    }
+
+    /// Other rules: what an alert is about may have another index, or be gone.
+    pub(super) fn renumber(&mut self, new_id: impl Fn(DependencyId) -> Option<DependencyId>) {
+        self.facts.retain_mut(|alert| match alert {
+            Alert::FallbackInUse { dependency, .. }
+            | Alert::FallbackUnexercised { dependency, .. } => {
+                new_id(*dependency).map(|new| *dependency = new).is_some()
+            }
+            _ => true,
+        });
     }
 }
 
@@ -77,6 +93,23 @@ impl Controller {
         self.raise_latency_alerts(effects);
     }
 
+    /// Raises what the facts give reason for, once, and takes back what they no longer do.
+    pub(super) fn raise_fact_alerts(&mut self, facts: &Facts, effects: &mut Vec<Effect>) {
+        let known = self.rules.settings().dependencies.len();
+        let mut wanted = reasons(facts, &self.rules.settings().facts);
+        wanted.retain(|alert| alert.dependency().is_none_or(|id| id.index() < known));
+        let raised = core::mem::take(&mut self.alerts.facts);
+        let holds =
+            |alert: &Alert, all: &[Alert]| all.iter().any(|one| one.is_about_the_same(alert));
+        for over in raised.iter().filter(|alert| !holds(alert, &wanted)) {
+            effects.push(Effect::Record(Event::AlertOver(*over)));
+        }
+        for new in wanted.iter().filter(|alert| !holds(alert, &raised)) {
+            raise(*new, effects);
+        }
+        self.alerts.facts = wanted;
+    }
+
     fn raise_latency_alerts(&mut self, effects: &mut Vec<Effect>) {
         let threshold = self.rules.tuning(self.ladder.level()).latency_alert_p95;
         for (index, unit) in self.units.iter_mut().enumerate() {
@@ -102,6 +135,27 @@ impl Controller {
             unit.slow = p95 > threshold;
         }
     }
+}
+
+/// What these facts give reason for.
+fn reasons(facts: &Facts, settings: &FactSettings) -> Vec<Alert> {
+    let in_use = |one: &Fallback| {
+        let (dependency, lasted) = (one.dependency, one.in_use?);
+        let long = lasted >= settings.fallback_for;
+        long.then_some(Alert::FallbackInUse { dependency, lasted })
+    };
+    let unexercised = |one: &Fallback| {
+        let (dependency, age) = (one.dependency, one.exercised?);
+        let long = age >= settings.unexercised_for;
+        long.then_some(Alert::FallbackUnexercised { dependency, age })
+    };
+    let oldest = facts.journal.oldest;
+    let behind = oldest.filter(|oldest| *oldest > settings.journal_oldest);
+    let mut alerts: Vec<Alert> = facts.fallbacks.iter().filter_map(in_use).collect();
+    alerts.extend(facts.fallbacks.iter().filter_map(unexercised));
+    alerts.extend(behind.map(|oldest| Alert::JournalBehind { oldest }));
+    alerts.extend(facts.journal.faulted.then_some(Alert::JournalFaulted));
+    alerts
 }
 
 fn raise(alert: Alert, effects: &mut Vec<Effect>) {

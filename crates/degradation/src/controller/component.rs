@@ -5,7 +5,9 @@ use core::time::Duration;
 use mainstay_breaker::{Moment, State};
 
 use super::endpoint::Endpoint;
+use super::outage::Present;
 use crate::health::{Evidence, Histogram, MachineHistory, TrendLine, score};
+use crate::recovery::Recoveries;
 use crate::settings::{EndpointRule, HealthRules};
 
 #[derive(Debug, Clone, Default)]
@@ -16,6 +18,13 @@ pub(super) struct Unit {
     pub(super) history: MachineHistory,
     pub(super) trend: TrendLine,
     pub(super) down_since: Option<Moment>,
+    /// The outage it is in, with `down_since`.
+    pub(super) outage: Option<Present>,
+    /// Since when it has been seen working without an outage.
+    pub(super) works_since: Option<Moment>,
+    pub(super) recoveries: Option<Recoveries>,
+    /// It is down, or its health is FAILING or worse.
+    pub(super) failing: bool,
     /// Its latency alert is raised.
     pub(super) slow: bool,
 }

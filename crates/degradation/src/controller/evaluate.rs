@@ -11,6 +11,7 @@ use crate::cascade::{self, Standing};
 use crate::events::{Event, LevelCause};
 use crate::health::Machine;
 use crate::level::{Level, Pin, Tally, band};
+use crate::recovery::Recoveries;
 use crate::settings::{Criticality, DependencyId, EndpointId};
 use crate::snapshot::{Cause, CauseKind};
 
@@ -83,6 +84,8 @@ impl Controller {
         } else {
             Vec::new()
         };
+        self.patterns
+            .harmed(&self.rules.settings().patterns, &self.effects_of_down);
     }
 
     pub(super) fn group(&self, id: DependencyId) -> Group<'_> {
@@ -96,6 +99,7 @@ impl Controller {
 
     fn judge_all(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let mut units = core::mem::take(&mut self.units);
+        let mut outages = core::mem::take(&mut self.outages);
         for ((id, dependency), unit) in self.rules.dependencies().zip(&mut units) {
             if self.rules.is_absent(id) {
                 continue;
@@ -112,12 +116,15 @@ impl Controller {
             let since = group.down().then(|| self.down_since(group, now));
             match (unit.down_since, since) {
                 (None, Some(since)) => {
-                    unit.down_since = Some(since);
+                    unit.begin_outage(since, &dependency.name, &outages);
                     effects.push(Effect::Record(Event::DependencyDown { dependency: id }));
                 }
                 (Some(since), None) => {
-                    unit.down_since = None;
                     let outage = now.saturating_since(since);
+                    if let Some(over) = unit.end_outage(now, outage, group) {
+                        outages.push(&dependency.name, over);
+                        unit.recoveries = Recoveries::of(outages.of(&dependency.name));
+                    }
                     effects.push(Effect::Record(Event::DependencyUp {
                         dependency: id,
                         outage,
@@ -125,8 +132,10 @@ impl Controller {
                 }
                 _ => {}
             }
+            unit.follow_outage(now, group);
         }
-        self.units = units;
+        (self.units, self.outages) = (units, outages);
+        self.follow_failures(now, effects);
     }
 
     fn down_since(&self, group: Group<'_>, now: Moment) -> Moment {

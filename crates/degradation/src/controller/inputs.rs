@@ -173,11 +173,13 @@ impl Controller {
     }
 
     pub(super) fn ask_for_all_probes(&mut self, now: Moment, effects: &mut Vec<Effect>) {
+        let first = effects.len();
         for index in 0..self.endpoints.len() {
             // Rules hold at most 65,535 endpoints.
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             self.ask_for_probe(now, EndpointId(index), effects);
         }
+        self.likeliest_first(now, &mut effects[first..]);
     }
 
     /// Whether there is such an endpoint; if not, that is recorded.

@@ -6,6 +6,7 @@ mod component;
 mod endpoint;
 mod evaluate;
 mod inputs;
+mod outage;
 mod publish;
 mod reload;
 
@@ -15,11 +16,14 @@ use core::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Transition};
 
+use crate::cascade::patterns::PatternLog;
 use crate::events::{Alert, Event};
+use crate::facts::Facts;
 use crate::features::{FeatureMode, Knob};
 use crate::health::{Histogram, MachineChange};
 use crate::level::{Ladder, Level};
 use crate::random::SplitMix64;
+use crate::recovery::OutageHistory;
 use crate::settings::{DependencyId, EndpointId, FeatureId, Rules, Tuning};
 use crate::snapshot::{Cause, EndpointView, Snapshot};
 use alerts::Alerts;
@@ -55,6 +59,11 @@ pub enum Input {
         /// Whose.
         endpoint: EndpointId,
     },
+    /// What the runtime sees besides calls and probes. Expected about once a second to once a minute: what it has
+    /// to tell is told, or taken back, when it arrives.
+    Facts(Facts),
+    /// The outages that an earlier run remembered, see [`Controller::outages`]. Expected once, at the start.
+    History(OutageHistory),
     /// An operator wants something.
     Command(Command),
     /// New settings; what has the same name keeps its state.
@@ -196,6 +205,8 @@ pub struct Controller {
     alerts: Alerts,
     tuned: Option<(Level, Vec<f64>)>,
     effects_of_down: Vec<crate::cascade::Effect>,
+    outages: OutageHistory,
+    patterns: PatternLog,
     random: SplitMix64,
     seq: u64,
 }
@@ -228,6 +239,8 @@ impl Controller {
             alerts: Alerts::new(now),
             tuned: None,
             effects_of_down: Vec::new(),
+            outages: OutageHistory::default(),
+            patterns: PatternLog::default(),
             random,
             seq: 0,
         }
@@ -258,6 +271,8 @@ impl Controller {
                 result,
             } => self.probe(now, endpoint, started, result, effects),
             Input::ProbeNow { endpoint } => self.probe_now(now, endpoint, effects),
+            Input::Facts(facts) => self.raise_fact_alerts(&facts, effects),
+            Input::History(history) => self.remember(now, history, effects),
             Input::Command(command) => self.command(now, command, effects),
             Input::Settings(rules) => self.reload(now, *rules, effects),
         }

@@ -35,7 +35,7 @@ impl Controller {
             level_since: self.ladder.since(),
             held_by: self.ladder.held_by(),
             pin: self.ladder.pin(),
-            components: self.components(),
+            components: self.components(now),
             endpoints: self.statuses(),
             features: self.features(),
             causes: self.causes.clone(),
@@ -43,20 +43,27 @@ impl Controller {
             tuning: self.rules.tuning(level).clone(),
             first_round_over: self.first_round_over,
             warnings: self.warnings(),
+            patterns: self.patterns.patterns().clone(),
         }
     }
 
-    fn components(&self) -> Vec<Component> {
+    fn components(&self, now: Moment) -> Vec<Component> {
         let impacts = cascade::totals(&self.effects_of_down, self.live.len());
         let limits = self.limits();
         let ids = self.rules.dependencies().map(|(id, _)| id);
         let figures = impacts.into_iter().zip(limits);
         ids.zip(figures)
-            .map(|(id, (impact, limit))| self.component(id, impact, limit))
+            .map(|(id, (impact, limit))| self.component(id, now, impact, limit))
             .collect()
     }
 
-    fn component(&self, id: DependencyId, impact: f64, limit_factor: f64) -> Component {
+    fn component(
+        &self,
+        id: DependencyId,
+        now: Moment,
+        impact: f64,
+        limit_factor: f64,
+    ) -> Component {
         let unit = &self.units[id.index()];
         let best = self.group(id).best();
         let evidence = unit.evidence.as_ref();
@@ -72,6 +79,8 @@ impl Controller {
             breaker: best.map_or(State::Closed, |best| best.view.state),
             endpoints: self.rules.endpoint_range(id),
             down_since: unit.down_since,
+            prediction: self.prediction(id, now),
+            recoveries: unit.recoveries,
             opened_by: best.and_then(|best| best.view.opened_by),
             success_rate: evidence.map_or(1.0, |evidence| evidence.success_rate),
             p95: evidence.and_then(|evidence| evidence.p95),

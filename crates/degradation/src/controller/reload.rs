@@ -21,6 +21,7 @@ impl Controller {
                 Some(knob)
             })
             .collect();
+        self.renumber(&rules);
         self.live = rules.dependencies().map(|_| false).collect();
         self.causes.clear();
         self.effects_of_down.clear();
@@ -30,6 +31,14 @@ impl Controller {
         self.evaluate(now, Why::Moved, effects);
         self.ask_for_all_probes(now, effects);
         self.publish(now, effects);
+    }
+
+    /// Whatever is remembered by a dependency's index follows the dependency to its new one.
+    fn renumber(&mut self, rules: &Rules) {
+        let old = &self.rules;
+        let new_id = |id| rules.dependency_id(&old.dependency(id).name);
+        self.patterns.renumber(&rules.settings().patterns, new_id);
+        self.alerts.renumber(new_id);
     }
 
     fn endpoints_for(&mut self, now: Moment, rules: &Rules) -> Vec<Endpoint> {

@@ -2,7 +2,7 @@
 //!
 //! How long an outage lasts is taken as a mixture. Each earlier outage stands for "about as long as that one", a
 //! logistic kernel over the logarithm of time; one that was not seen whole stands for "longer than that". A wide
-//! log-logistic prior, worth a few outages, fills in while there are few. Outages that came after the dependency
+//! log-logistic prior, worth half an outage, fills in while there are few. Outages that came after the dependency
 //! had worked about as long as this time weigh more: what flaps goes on flapping. Knowing that the present
 //! outage has lasted for some time rules out whatever would have been shorter, so the conditional probability
 //! `1 - S(t) / S(s)` is all there is to it. See Silverman, "Density Estimation" (1986), 3.3 for the kernels and
@@ -21,7 +21,7 @@ const FIRST: f64 = -2.0;
 const POINTS: usize = 89;
 
 /// Weight of the prior, in outages.
-const PRIOR_WEIGHT: f64 = 1.0;
+const PRIOR_WEIGHT: f64 = 0.5;
 /// Half of all outages of which nothing is known are over after this many seconds.
 const PRIOR_MEDIAN: f64 = 60.0;
 /// Width of the prior: S(t) = 1 / (1 + t / median), so that half of what has lasted long lasts as long again.
@@ -29,11 +29,13 @@ const PRIOR_WIDTH: f64 = 1.0;
 /// Width of a single outage's kernel, in natural logarithms of time, for one outage; it shrinks with more.
 const KERNEL_WIDTH: f64 = 0.4;
 /// Each newer outage weighs this much more than the one before.
-const RECENCY: f64 = 1.03;
+const RECENCY: f64 = 1.01;
 /// How alike two times of working before an outage are: the width, in natural logarithms.
-const ALIKE: f64 = 1.0;
+const ALIKE: f64 = 1.5;
 /// What an outage weighs whatever came before it.
 const UNLIKE_WEIGHT: f64 = 0.1;
+/// What an outage weighs if what came before it or before this one was not seen.
+const UNSEEN_WEIGHT: f64 = 0.5;
 
 /// What to expect of a dependency that is down.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -74,16 +76,10 @@ impl Predictor {
         for outage in outages.rev() {
             let weight = recency * likeness(worked, outage.worked);
             let lasted = log(outage.lasted);
-            for (point, sum) in outlasts.iter_mut().enumerate() {
-                let time = log_time(point);
-                let share = if outage.complete {
-                    logistic((lasted - time) / width)
-                } else if time <= lasted {
-                    1.0
-                } else {
-                    prior(time) / prior(lasted)
-                };
-                *sum += weight * share;
+            if outage.complete {
+                add_kernel(&mut outlasts, weight, lasted, width);
+            } else {
+                add_unfinished(&mut outlasts, weight, lasted);
             }
             total += weight;
             recency /= RECENCY;
@@ -93,6 +89,12 @@ impl Predictor {
             outlasts,
             outages: u32::try_from(count).unwrap_or(u32::MAX),
         }
+    }
+
+    /// Any outage was known.
+    #[must_use]
+    pub const fn has_history(&self) -> bool {
+        self.outages > 0
     }
 
     /// What to expect `elapsed` after the outage began, when the dependency was last seen down `seen_down` after
@@ -128,11 +130,32 @@ impl Predictor {
         let after = *self.outlasts.get(point)?;
         let Some(previous) = point.checked_sub(1) else {
             let share = (1.0 - goal) / (1.0 - after);
-            return Some(Duration::from_secs_f64(share.clamp(0.0, 1.0) * seconds(0.0)));
+            return Some(Duration::from_secs_f64(
+                share.clamp(0.0, 1.0) * seconds(0.0),
+            ));
         };
         let before = self.outlasts[previous];
         let place = index(previous) + (before - goal) / (before - after);
         Some(Duration::from_secs_f64(seconds(place)))
+    }
+}
+
+/// An outage lasted about that long.
+fn add_kernel(outlasts: &mut [f64; POINTS], weight: f64, lasted: f64, width: f64) {
+    // From one point to the next, the odds of being over grow by the same factor.
+    let mut odds = libm::exp((log_time(0) - lasted) / width);
+    let growth = libm::exp((log_time(1) - log_time(0)) / width);
+    for sum in outlasts {
+        *sum += weight / (1.0 + odds);
+        odds *= growth;
+    }
+}
+
+/// An outage lasted longer than that.
+fn add_unfinished(outlasts: &mut [f64; POINTS], weight: f64, lasted: f64) {
+    let known = prior(lasted);
+    for (point, sum) in outlasts.iter_mut().enumerate() {
+        *sum += weight * (prior(log_time(point)) / known).min(1.0);
     }
 }
 
@@ -145,7 +168,7 @@ fn kernel_width(count: usize) -> f64 {
 /// How much an outage that came after `other` says about one that came after `worked`.
 fn likeness(worked: Option<Duration>, other: Option<Duration>) -> f64 {
     let (Some(worked), Some(other)) = (worked, other) else {
-        return UNLIKE_WEIGHT;
+        return UNSEEN_WEIGHT;
     };
     let apart = (log(worked) - log(other)) / ALIKE;
     UNLIKE_WEIGHT + (1.0 - UNLIKE_WEIGHT) * libm::exp(-0.5 * apart * apart)

@@ -6,8 +6,9 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use super::{
-    AlertSettings, Criticality, DependencySettings, EndpointSettings, FactSettings, Gating, HealthRules, Impact,
-    LevelSettings, PatternSettings, Presence, ProbeSchedule, RecentError, Settings, Tuning, matrix,
+    AlertSettings, Criticality, DependencySettings, EndpointSettings, FactSettings, Gating,
+    HealthRules, Impact, LevelSettings, PatternSettings, Presence, ProbeSchedule, RecentError,
+    Settings, Tuning, matrix,
 };
 
 impl Settings {

@@ -4,6 +4,7 @@ use alloc::string::String;
 
 use mainstay_breaker::Moment;
 
+use super::patterns::together;
 use super::{Language, failure, left, name, rule, say, span};
 use crate::events::{Alert, Event, LevelCause};
 use crate::settings::{EndpointId, Rules};
@@ -76,6 +77,35 @@ impl Alert {
                     "el 95 % de las llamadas a {name} tarda hasta {p95}; el nivel admite {threshold}"
                 )
             }
+            Self::FallbackInUse { dependency, lasted } => {
+                let (name, lasted) = (name(rules, dependency), span(lasted));
+                say!(
+                    language,
+                    "the fallback of {name} has been in use for {lasted}",
+                    "el respaldo de {name} está en uso desde hace {lasted}"
+                )
+            }
+            Self::FallbackUnexercised { dependency, age } => {
+                let (name, age) = (name(rules, dependency), span(age));
+                say!(
+                    language,
+                    "the fallback of {name} has not been exercised for {age}",
+                    "el respaldo de {name} no se ejercita desde hace {age}"
+                )
+            }
+            Self::JournalBehind { oldest } => {
+                let oldest = span(oldest);
+                say!(
+                    language,
+                    "accepted work has been waiting for {oldest}",
+                    "hay trabajo aceptado que espera desde hace {oldest}"
+                )
+            }
+            Self::JournalFaulted => say!(
+                language,
+                "the journal can't keep what it is given",
+                "el registro no puede guardar lo que recibe"
+            ),
         }
     }
 }
@@ -177,6 +207,8 @@ impl Event {
                     "{name} volvió tras {outage}"
                 )
             }
+            Self::FailingTogether { dependencies } => together(dependencies, language, rules),
+            Self::FailingInTurn { repeating } => repeating.words(language, rules),
             Self::HealthChanged { dependency, change } => {
                 let (name, from, to, score) = (
                     name(rules, *dependency),

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use mainstay_breaker::State;
 use mainstay_degradation::health::{Evidence, score};
 use mainstay_degradation::recovery::{Outage, OutageHistory, Predictor};
 use mainstay_degradation::settings::HealthRules;
-use mainstay_breaker::State;
 
 /// What kind of outage a dependency suffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,10 +156,11 @@ pub fn heuristic(known: &Known<'_>, since_last: bool) -> f64 {
     sum.clamp(0.0, 1.0)
 }
 
-/// The mean Brier scores; every outage counts alike, however often somebody asked.
+/// The mean Brier scores over all forecasts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scores {
     pub outages: usize,
+    pub forecasts: f64,
     pub ours: f64,
     /// The constant that would have been the best, known only afterwards.
     pub base_rate: f64,
@@ -170,21 +171,13 @@ pub struct Scores {
 /// Plays the outages in their order: each is forecast from those before it only.
 pub fn play(outages: &[Simulated], schedule: Schedule, random: &mut Random) -> Scores {
     let mut history = OutageHistory::default();
-    let mut scores = Scores {
-        outages: outages.len(),
-        ..Scores::default()
-    };
-    let (mut results, mut positive) = (vec![true; 10], 0.0);
+    let mut sums = Squares::default();
+    let mut results = Vec::new();
     for one in outages {
         let worked = Duration::from_secs_f64(one.worked);
         let predictor = Predictor::new(history.of("it"), Some(worked));
         before(one, &mut results, random);
-        let forecasts = one_outage(one, &predictor, schedule, &mut results, random);
-        let share = 1.0 / (forecasts.asked * outages.len() as f64);
-        scores.ours += forecasts.ours * share;
-        scores.heuristic_since_first += forecasts.since_first * share;
-        scores.heuristic_since_last += forecasts.since_last * share;
-        positive += share;
+        one_outage(one, &predictor, schedule, &mut results, random, &mut sums);
         let lasted = Duration::from_secs_f64(one.lasted);
         history.push(
             "it",
@@ -195,8 +188,15 @@ pub fn play(outages: &[Simulated], schedule: Schedule, random: &mut Random) -> S
             },
         );
     }
-    scores.base_rate = positive * (1.0 - positive);
-    scores
+    let positive = outages.len() as f64 / sums.asked;
+    Scores {
+        outages: outages.len(),
+        forecasts: sums.asked,
+        ours: sums.ours / sums.asked,
+        base_rate: positive * (1.0 - positive),
+        heuristic_since_first: sums.since_first / sums.asked,
+        heuristic_since_last: sums.since_last / sums.asked,
+    }
 }
 
 /// What the last results were when the breaker opened.
@@ -223,8 +223,8 @@ fn one_outage(
     schedule: Schedule,
     results: &mut Vec<bool>,
     random: &mut Random,
-) -> Squares {
-    let mut squares = Squares::default();
+    squares: &mut Squares,
+) {
     let (mut elapsed, mut seen_down) = (0.0, 0.0);
     for step in 0.. {
         let pause = schedule.steps[step.min(schedule.steps.len() - 1)];
@@ -254,7 +254,6 @@ fn one_outage(
         results.remove(0);
         results.push(passed);
     }
-    squares
 }
 
 #[test]
@@ -266,7 +265,10 @@ fn show() {
             let mut random = Random::new(7);
             let list = outages(kind, 1000, &mut random);
             let s = play(&list, schedule, &mut random);
-            println!("{kind:?} ours {:.4} base {:.4} h1 {:.4} hl {:.4}", s.ours, s.base_rate, s.heuristic_since_first, s.heuristic_since_last);
+            println!(
+                "{kind:?} ours {:.5} base {:.5} h1 {:.5} hl {:.5}",
+                s.ours, s.base_rate, s.heuristic_since_first, s.heuristic_since_last
+            );
         }
     }
 }
