@@ -109,10 +109,14 @@ impl Controller {
         effects: &mut Vec<Effect>,
     ) {
         self.outages.follow(earlier);
+        self.read_history();
+        self.publish(now, effects);
+    }
+
+    pub(super) fn read_history(&mut self) {
         for ((_, dependency), unit) in self.rules.dependencies().zip(&mut self.units) {
             unit.read_history(&dependency.name, &self.outages);
         }
-        self.publish(now, effects);
     }
 
     /// What to expect of a dependency that is down; `None` if it isn't, if an operator keeps it away, or if
@@ -132,18 +136,15 @@ impl Controller {
 
     /// Whoever has just begun to fail, and what that shows.
     pub(super) fn follow_failures(&mut self, now: Moment, effects: &mut Vec<Effect>) {
-        let (mut new, mut recovered) = (Vec::new(), false);
+        let mut new = Vec::new();
         for ((id, _), unit) in self.rules.dependencies().zip(&mut self.units) {
             let failing = unit.is_failing();
             let before = core::mem::replace(&mut unit.failing, failing);
             if unit.failing && !before {
                 new.push(id);
             }
-            recovered |= before && !unit.failing;
         }
-        if recovered {
-            self.patterns.recovered(|id| self.units[id.index()].failing);
-        }
+        self.patterns.recovered(|id| self.units[id.index()].failing);
         if new.is_empty() {
             return;
         }

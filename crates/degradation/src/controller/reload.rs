@@ -27,6 +27,7 @@ impl Controller {
         self.effects_of_down.clear();
         self.tuned = None;
         self.rules = rules;
+        self.read_history();
         effects.push(Effect::Record(Event::SettingsChanged));
         self.evaluate(now, Why::Moved, effects);
         self.ask_for_all_probes(now, effects);

@@ -17,8 +17,8 @@ use super::history::Outage;
 const STEPS: f64 = 4.0;
 /// The table begins at a quarter of a second, as the binary logarithm of seconds.
 const FIRST: f64 = -2.0;
-/// It ends after twelve days: what has been away for longer comes back when somebody decides so.
-const POINTS: usize = 89;
+/// It ends after half a year: what has been away for longer comes back when somebody decides so.
+const POINTS: usize = 105;
 
 /// Weight of the prior, in outages.
 const PRIOR_WEIGHT: f64 = 0.5;
@@ -97,15 +97,22 @@ impl Predictor {
         self.outages > 0
     }
 
+    /// Probability that it is back `elapsed` after the outage began, when it was last seen down `seen_down` after
+    /// that; `None`: beyond anything that can be told.
+    #[must_use]
+    pub fn back(&self, seen_down: Duration, elapsed: Duration) -> Option<f64> {
+        let still = self.outlasts(elapsed)?;
+        let then = self.outlasts(seen_down.min(elapsed))?;
+        Some((1.0 - still / then).clamp(0.0, 1.0))
+    }
+
     /// What to expect `elapsed` after the outage began, when the dependency was last seen down `seen_down` after
     /// it began. `None`: the outage has lasted beyond anything that can be told.
     #[must_use]
     pub fn predict(&self, seen_down: Duration, elapsed: Duration) -> Option<Prediction> {
-        let seen_down = seen_down.min(elapsed);
         let still = self.outlasts(elapsed)?;
-        let then = self.outlasts(seen_down)?;
         Some(Prediction {
-            back: (1.0 - still / then).clamp(0.0, 1.0),
+            back: self.back(seen_down, elapsed)?,
             median: self.reaches(still * 0.5)?.saturating_sub(elapsed),
             p90: self.reaches(still * 0.1)?.saturating_sub(elapsed),
             outages: self.outages,

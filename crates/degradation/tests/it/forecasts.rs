@@ -1,5 +1,5 @@
 //! Simulated outages of four kinds, and how well forecasts of "is it back yet?" do on them (Brier score: the mean
-//! squared distance between what was forecast and what was; 0 is perfect). Also compiled into the benchmark.
+//! squared distance between what was forecast and what was; 0 is perfect). The benchmark compiles this file too.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use mainstay_degradation::settings::HealthRules;
 
 /// What kind of outage a dependency suffers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A process dies and is started again.
     CrashRestart,
     /// Up and down many times within minutes.
@@ -22,7 +22,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 4] = [
         Self::CrashRestart,
         Self::Flapping,
         Self::SlowDegradation,
@@ -31,10 +31,10 @@ impl Kind {
 }
 
 /// Xorshift64* (Vigna, 2016), so that a seed gives the same outages everywhere.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -58,14 +58,14 @@ impl Random {
 
 /// One outage as it was, not as it was seen.
 #[derive(Debug, Clone, Copy)]
-pub struct Simulated {
-    pub kind: Kind,
-    pub worked: f64,
-    pub lasted: f64,
+pub(crate) struct Simulated {
+    pub(crate) kind: Kind,
+    pub(crate) worked: f64,
+    pub(crate) lasted: f64,
 }
 
 /// At least `count` outages of one dependency, of one kind or of all mixed.
-pub fn outages(kind: Option<Kind>, count: usize, random: &mut Random) -> Vec<Simulated> {
+pub(crate) fn outages(kind: Option<Kind>, count: usize, random: &mut Random) -> Vec<Simulated> {
     let mut outages = Vec::with_capacity(count);
     while outages.len() < count {
         let kind = kind.unwrap_or_else(|| match random.unit() {
@@ -102,12 +102,12 @@ pub fn outages(kind: Option<Kind>, count: usize, random: &mut Random) -> Vec<Sim
 
 /// When somebody asks whether it is back: seconds from one probe to the next.
 #[derive(Debug, Clone, Copy)]
-pub struct Schedule {
-    pub name: &'static str,
-    pub steps: &'static [f64],
+pub(crate) struct Schedule {
+    pub(crate) name: &'static str,
+    pub(crate) steps: &'static [f64],
 }
 
-pub const SCHEDULES: [Schedule; 3] = [
+pub(crate) const SCHEDULES: [Schedule; 3] = [
     Schedule {
         name: "every second",
         steps: &[1.0],
@@ -123,15 +123,15 @@ pub const SCHEDULES: [Schedule; 3] = [
 ];
 
 /// What a forecaster may know, in seconds since the outage began.
-pub struct Known<'a> {
-    pub elapsed: f64,
-    pub seen_down: f64,
+pub(crate) struct Known<'a> {
+    pub(crate) elapsed: f64,
+    pub(crate) seen_down: f64,
     /// The last ten results of calls and probes, oldest first.
-    pub results: &'a [bool],
+    pub(crate) results: &'a [bool],
 }
 
 /// The older heuristic. What "since the failure" means isn't said: the first or the last one of the outage.
-pub fn heuristic(known: &Known<'_>, since_last: bool) -> f64 {
+pub(crate) fn heuristic(known: &Known<'_>, since_last: bool) -> f64 {
     let since = known.elapsed - if since_last { known.seen_down } else { 0.0 };
     let graded = |value: f64, high: f64, low: f64| match value {
         _ if value > high => 0.3,
@@ -158,18 +158,18 @@ pub fn heuristic(known: &Known<'_>, since_last: bool) -> f64 {
 
 /// The mean Brier scores over all forecasts.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Scores {
-    pub outages: usize,
-    pub forecasts: f64,
-    pub ours: f64,
+pub(crate) struct Scores {
+    pub(crate) outages: usize,
+    pub(crate) forecasts: f64,
+    pub(crate) ours: f64,
     /// The constant that would have been the best, known only afterwards.
-    pub base_rate: f64,
-    pub heuristic_since_first: f64,
-    pub heuristic_since_last: f64,
+    pub(crate) base_rate: f64,
+    pub(crate) heuristic_since_first: f64,
+    pub(crate) heuristic_since_last: f64,
 }
 
 /// Plays the outages in their order: each is forecast from those before it only.
-pub fn play(outages: &[Simulated], schedule: Schedule, random: &mut Random) -> Scores {
+pub(crate) fn play(outages: &[Simulated], schedule: Schedule, random: &mut Random) -> Scores {
     let mut history = OutageHistory::default();
     let mut sums = Squares::default();
     let mut results = Vec::new();
@@ -238,9 +238,9 @@ fn one_outage(
         let truth = f64::from(u8::from(back));
         let square = |forecast: f64| (forecast - truth) * (forecast - truth);
         let span = Duration::from_secs_f64;
-        let ours = predictor.predict(span(seen_down), span(elapsed));
+        let ours = predictor.back(span(seen_down), span(elapsed));
         squares.asked += 1.0;
-        squares.ours += square(ours.expect("these outages are short").back);
+        squares.ours += square(ours.expect("no outage is longer than the table"));
         squares.since_first += square(heuristic(&known, false));
         squares.since_last += square(heuristic(&known, true));
         if back {
@@ -253,22 +253,5 @@ fn one_outage(
         }
         results.remove(0);
         results.push(passed);
-    }
-}
-
-#[test]
-fn show() {
-    for schedule in SCHEDULES {
-        println!("{}", schedule.name);
-        let all = Kind::ALL.into_iter().map(Some).chain([None]);
-        for kind in all {
-            let mut random = Random::new(7);
-            let list = outages(kind, 1000, &mut random);
-            let s = play(&list, schedule, &mut random);
-            println!(
-                "{kind:?} ours {:.5} base {:.5} h1 {:.5} hl {:.5}",
-                s.ours, s.base_rate, s.heuristic_since_first, s.heuristic_since_last
-            );
-        }
     }
 }

@@ -2,11 +2,15 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod alerts;
+mod facts;
 mod features;
 mod forecasts;
 mod health;
 mod operators;
 mod outages;
+mod patterns;
+mod predictions;
+mod predictor;
 mod properties;
 mod recovery;
 mod reload;

@@ -1,0 +1,256 @@
+//! Patterns among failures: the pure rules against naive models, and what the controller makes of whole stories.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use mainstay_degradation::cascade::Effect;
+use mainstay_degradation::cascade::patterns::{
+    Failure, critical_path, most_failing, repeating, simultaneous,
+};
+use mainstay_degradation::{DependencyId, Event, Input, Language, Settings};
+use proptest::prelude::*;
+
+use crate::world::{Behaviour, SECOND, World, at};
+
+const A: DependencyId = DependencyId(0);
+const B: DependencyId = DependencyId(1);
+const C: DependencyId = DependencyId(2);
+
+fn failures(order: &[DependencyId]) -> Vec<Failure> {
+    let failure = |(second, dependency): (u64, &DependencyId)| Failure {
+        at: at(second * 60_000),
+        dependency: *dependency,
+    };
+    (0..).zip(order).map(failure).collect()
+}
+
+fn sequence(order: &[DependencyId]) -> Option<(Vec<DependencyId>, u32)> {
+    repeating(&failures(order), 5).map(|found| (found.sequence, found.repeats))
+}
+
+#[test]
+fn the_shortest_sequence_that_explains_everything_and_ran_twice_repeats() {
+    assert_eq!(sequence(&[A, B, C, A, B, C]), Some((vec![A, B, C], 2)));
+    assert_eq!(sequence(&[A, B, C, A, B, C, A]), Some((vec![A, B, C], 2)));
+    assert_eq!(sequence(&[A, A, A, A]), Some((vec![A], 4)));
+    assert_eq!(sequence(&[A, B, A, B, A, B, A, B]), Some((vec![A, B], 4)));
+    assert_eq!(sequence(&[A, B, C, A, B]), None, "not twice in full");
+    assert_eq!(
+        sequence(&[A, B, C, A, B, C, C]),
+        None,
+        "the last one isn't explained"
+    );
+    assert_eq!(sequence(&[A]), None);
+    assert_eq!(sequence(&[]), None);
+    let six = [A, A, A, A, A, B];
+    assert_eq!(sequence(&[six, six].concat()), None, "longer than five");
+    let next = repeating(&failures(&[A, B, C, A, B, C, A]), 5)
+        .unwrap()
+        .next;
+    assert_eq!(next, B);
+}
+
+#[test]
+fn failures_ten_seconds_apart_are_together_and_later_ones_are_not() {
+    let at_seconds = |list: &[(u64, DependencyId)]| -> Vec<DependencyId> {
+        let failure = |(second, dependency): &(u64, DependencyId)| Failure {
+            at: at(second * 1_000),
+            dependency: *dependency,
+        };
+        let list: Vec<Failure> = list.iter().map(failure).collect();
+        simultaneous(&list, 10 * SECOND)
+    };
+    assert_eq!(at_seconds(&[(0, A), (10, B)]), [A, B]);
+    assert!(at_seconds(&[(0, A), (11, B)]).is_empty());
+    assert!(
+        at_seconds(&[(0, A), (1, A)]).is_empty(),
+        "one alone isn't together"
+    );
+    assert_eq!(at_seconds(&[(0, C), (20, A), (25, B), (26, A)]), [A, B]);
+    assert!(at_seconds(&[]).is_empty());
+}
+
+#[test]
+fn the_critical_path_has_the_largest_sum_and_not_the_largest_impact() {
+    let effect = |from, to, impact| Effect { from, to, impact };
+    let events = [
+        effect(A, B, 0.4),
+        effect(B, A, 0.3),
+        effect(B, A, 0.3),
+        effect(A, C, 0.5),
+    ];
+    let path = critical_path(&events).unwrap();
+    assert_eq!((path.from, path.to), (B, A));
+    assert!((path.impact - 0.6).abs() < 1e-9);
+    assert_eq!(critical_path(&[]), None);
+}
+
+proptest! {
+    #[test]
+    fn a_repeating_sequence_is_the_one_that_brute_force_finds(
+        period in prop::collection::vec(0_u16..3, 1..7),
+        length in 0_usize..20,
+        stray in prop::option::weighted(0.3, 0_usize..20),
+    ) {
+        let mut order: Vec<DependencyId> = period.iter().cycle().take(length).map(|id| DependencyId(*id)).collect();
+        if let Some(one) = stray.and_then(|index| order.get_mut(index)) {
+            *one = DependencyId(9);
+        }
+        let explained = |length: usize| (0..order.len()).all(|i| order[i] == order[i % length]);
+        let naive = (1..=5).find(|length| 2 * length <= order.len() && explained(*length));
+        let found = repeating(&failures(&order), 5);
+        prop_assert_eq!(found.as_ref().map(|found| found.sequence.len()), naive);
+        if let Some(found) = found {
+            let length = found.sequence.len();
+            prop_assert_eq!(&found.sequence[..], &order[..length]);
+            prop_assert_eq!(found.repeats as usize, order.len() / length);
+            prop_assert_eq!(found.next, order[order.len() % length]);
+        }
+    }
+
+    #[test]
+    fn counts_and_sums_are_those_of_a_naive_table(events in prop::collection::vec((0_u16..4, 0_u16..4, 1_u32..100), 1..20)) {
+        let order: Vec<DependencyId> = events.iter().map(|(id, ..)| DependencyId(*id)).collect();
+        let mut counts = BTreeMap::<DependencyId, u32>::new();
+        order.iter().for_each(|id| *counts.entry(*id).or_default() += 1);
+        let most = most_failing(&failures(&order)).unwrap();
+        prop_assert_eq!(most.failures, *counts.values().max().unwrap());
+        prop_assert_eq!(most.failures, counts[&most.dependency]);
+        let effects: Vec<Effect> = events.iter().map(|(from, to, impact)| Effect { from: DependencyId(*from), to: DependencyId(*to), impact: f64::from(*impact) }).collect();
+        let mut sums = BTreeMap::<_, f64>::new();
+        effects.iter().for_each(|one| *sums.entry((one.from, one.to)).or_default() += one.impact);
+        let path = critical_path(&effects).unwrap();
+        let largest = sums.values().copied().fold(0.0, f64::max);
+        prop_assert_eq!(path.impact, largest);
+        prop_assert_eq!(sums[&(path.from, path.to)], largest);
+    }
+
+    #[test]
+    fn those_together_are_all_within_ten_seconds_of_the_last(steps in prop::collection::vec((0_u64..9_000, 0_u16..4), 1..20)) {
+        let mut now = 0;
+        let list: Vec<Failure> = steps.iter().map(|(pause, id)| {
+            now += pause;
+            Failure { at: at(now), dependency: DependencyId(*id) }
+        }).collect();
+        let near = |id: u16| list.iter().any(|one| one.dependency.0 == id && one.at + 10 * SECOND >= at(now));
+        let naive: Vec<u16> = (0..4).filter(|id| near(*id)).collect();
+        let mut found: Vec<u16> = simultaneous(&list, 10 * SECOND).iter().map(|id| id.0).collect();
+        found.sort_unstable();
+        prop_assert_eq!(found, if naive.len() < 2 { Vec::new() } else { naive });
+    }
+}
+
+/// One outage of some seconds, and some time of working after it.
+fn outage(world: &mut World, name: &str) {
+    world.behave(name, Behaviour::Refuses);
+    world.calls(name, 5);
+    world.run(5 * SECOND);
+    world.behave(name, Behaviour::Works);
+    world.run(40 * SECOND);
+}
+
+fn id(world: &World, name: &str) -> DependencyId {
+    world.controller.rules().dependency_id(name).unwrap()
+}
+
+#[test]
+fn two_that_fail_within_seconds_are_told_once_and_shown_until_both_are_back() {
+    let mut world = World::healthy();
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(7 * SECOND);
+    assert!(world.snapshot().patterns.together.is_empty());
+    world.behave("s3", Behaviour::Refuses);
+    world.calls("s3", 5);
+    world.run(30 * SECOND);
+    let expected = vec![id(&world, "redis"), id(&world, "s3")];
+    assert_eq!(world.snapshot().patterns.together, expected);
+    let told = |event: &&(_, Event)| matches!(event.1, Event::FailingTogether { .. });
+    assert_eq!(world.events.iter().filter(told).count(), 1);
+    world.behave("redis", Behaviour::Works);
+    world.run(60 * SECOND);
+    assert_eq!(
+        world.snapshot().patterns.together,
+        expected,
+        "s3 is still down"
+    );
+    world.behave("s3", Behaviour::Works);
+    world.run(60 * SECOND);
+    assert!(world.snapshot().patterns.together.is_empty());
+}
+
+#[test]
+fn dependencies_that_fail_in_turn_are_told_with_the_next_one() {
+    let mut world = World::healthy();
+    for _ in 0..2 {
+        for name in ["redis", "s3", "openai"] {
+            outage(&mut world, name);
+            world.run(60 * SECOND);
+        }
+    }
+    let repeating = world.snapshot().patterns.repeating.clone().unwrap();
+    let expected = ["redis", "s3", "openai"].map(|name| id(&world, name));
+    assert_eq!((repeating.repeats, repeating.next), (2, expected[0]));
+    assert_eq!(repeating.sequence, expected);
+    let words = world
+        .snapshot()
+        .patterns
+        .words(Language::English, world.controller.rules());
+    assert_eq!(
+        words[0],
+        "failures repeat in the order redis → s3 → openai (2 times so far); next would be redis"
+    );
+    (0..2).for_each(|_| {
+        ["redis", "s3"]
+            .iter()
+            .for_each(|name| outage(&mut world, name))
+    });
+    let told = |event: &&(_, Event)| matches!(event.1, Event::FailingInTurn { .. });
+    assert_eq!(world.events.iter().filter(told).count(), 1);
+    assert_eq!(
+        world.snapshot().patterns.repeating,
+        None,
+        "openai was left out"
+    );
+}
+
+#[test]
+fn the_most_failing_and_the_critical_path_are_shown_and_survive_new_settings() {
+    let mut world = World::healthy();
+    outage(&mut world, "redis");
+    outage(&mut world, "database");
+    outage(&mut world, "redis");
+    let most = world.snapshot().patterns.most_failing.unwrap();
+    assert_eq!((most.dependency, most.failures), (id(&world, "redis"), 2));
+    let path = world.snapshot().patterns.critical_path.unwrap();
+    assert_eq!(
+        (path.from, path.to),
+        (id(&world, "redis"), id(&world, "database"))
+    );
+    assert!(path.impact > 0.3 && path.impact <= 0.6, "{path:?}");
+    let mut settings = Settings::standard();
+    settings.dependencies.reverse();
+    world.tell(Input::Settings(Box::new(settings.validate().unwrap())));
+    let patterns = world.snapshot().patterns.clone();
+    assert_eq!(
+        patterns.most_failing.unwrap().dependency,
+        id(&world, "redis")
+    );
+    assert_eq!(patterns.critical_path.unwrap().to, id(&world, "database"));
+}
+
+#[test]
+fn while_the_database_is_down_redis_serves_no_more_than_its_health_allows() {
+    let mut world = World::healthy();
+    world.behave("database", Behaviour::Refuses);
+    world.calls("database", 3);
+    world.run(Duration::from_secs(10));
+    let database = world.component("database").score;
+    let expected = 1.0 - 0.2 * (1.0 - database / 100.0);
+    let redis = id(&world, "redis");
+    assert!((world.retuning.as_ref().unwrap().limit(redis) - expected).abs() < 1e-9);
+    assert!((world.component("redis").effective_score - 100.0 * expected).abs() < 1e-9);
+    world.behave("database", Behaviour::Works);
+    world.run(40 * SECOND);
+    assert_eq!(world.retuning.as_ref().unwrap().limit(redis), 1.0);
+}

@@ -1,0 +1,224 @@
+//! Outages as the controller remembers them, hands them over and judges by them.
+
+use std::time::Duration;
+
+use mainstay_breaker::Mode;
+use mainstay_degradation::recovery::Predictor;
+use mainstay_degradation::{Effect, Input, Language, Outage, OutageHistory, Settings, Status};
+
+use crate::world::{Behaviour, SECOND, World};
+
+fn outage(world: &mut World, name: &str, seconds: u32) {
+    world.behave(name, Behaviour::Refuses);
+    world.calls(name, 5);
+    world.run(seconds * SECOND);
+    world.behave(name, Behaviour::Works);
+    world.run(60 * SECOND);
+}
+
+fn past(name: &str, lasted: Duration, count: usize) -> OutageHistory {
+    let mut history = OutageHistory::default();
+    for _ in 0..count {
+        history.push(
+            name,
+            Outage {
+                lasted,
+                complete: true,
+                worked: Some(86_400 * SECOND),
+            },
+        );
+    }
+    history
+}
+
+#[test]
+fn an_outage_is_remembered_when_it_is_over_with_the_time_it_had_worked_before() {
+    let mut world = World::healthy();
+    world.run(100 * SECOND);
+    outage(&mut world, "redis", 5);
+    outage(&mut world, "redis", 5);
+    let history = world.controller.outages(world.now);
+    let [first, second] = history.of("redis").collect::<Vec<_>>()[..] else {
+        panic!("{history:?}");
+    };
+    assert!(
+        first.complete && (5..=8).contains(&first.lasted.as_secs()),
+        "{first:?}"
+    );
+    assert!(
+        (100..=103).contains(&first.worked.unwrap().as_secs()),
+        "{first:?}"
+    );
+    assert!(
+        (57..=60).contains(&second.worked.unwrap().as_secs()),
+        "{second:?}"
+    );
+    let recoveries = world.component("redis").recoveries.unwrap();
+    assert_eq!((recoveries.count, recoveries.last), (2, second.lasted));
+    assert_eq!(world.component("s3").recoveries, None);
+    assert_eq!(history.of("s3").len(), 0);
+}
+
+#[test]
+fn a_prediction_is_shown_while_it_is_down_and_only_then() {
+    let mut world = World::healthy();
+    assert_eq!(world.component("redis").prediction, None);
+    world.tell(Input::History(past("redis", 100 * SECOND, 10)));
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(20 * SECOND);
+    let prediction = world.component("redis").prediction.unwrap();
+    assert_eq!(prediction.outages, 10);
+    assert!(
+        (50..=90).contains(&prediction.median.as_secs()),
+        "{prediction:?}"
+    );
+    assert!(
+        prediction.back < 0.1,
+        "it is probed every second: {prediction:?}"
+    );
+    let words = prediction.words(Language::English);
+    assert!(
+        words.starts_with("probably back within ") && words.ends_with("(earlier outages: 10)"),
+        "{words}"
+    );
+    world.behave("redis", Behaviour::Works);
+    world.run(40 * SECOND);
+    assert_eq!(world.component("redis").prediction, None);
+}
+
+#[test]
+fn a_history_handed_back_comes_before_what_happened_since() {
+    let mut world = World::healthy();
+    outage(&mut world, "redis", 5);
+    let mut earlier = past("redis", 300 * SECOND, 99);
+    earlier.push("gone", *past("gone", SECOND, 1).of("gone").next().unwrap());
+    world.tell(Input::History(earlier));
+    let history = world.controller.outages(world.now);
+    let lasted: Vec<u64> = history
+        .of("redis")
+        .map(|one| one.lasted.as_secs())
+        .collect();
+    assert_eq!((lasted.len(), lasted[0]), (100, 300));
+    assert!(lasted[99] < 10, "{lasted:?}");
+    assert_eq!(
+        history.of("gone").len(),
+        1,
+        "what isn't configured now may be again"
+    );
+    assert_eq!(world.component("redis").recoveries.unwrap().count, 100);
+}
+
+#[test]
+fn an_outage_that_lasts_is_handed_over_unfinished() {
+    let mut world = World::healthy();
+    world.behave("s3", Behaviour::Refuses);
+    world.calls("s3", 5);
+    world.run(30 * SECOND);
+    let history = world.controller.outages(world.now);
+    let ongoing = history.of("s3").next().unwrap();
+    assert!(
+        !ongoing.complete && ongoing.lasted.as_secs() == 30,
+        "{ongoing:?}"
+    );
+    world.run(30 * SECOND);
+    assert_eq!(world.controller.outages(world.now).of("s3").len(), 1);
+}
+
+#[test]
+fn of_what_never_answered_nothing_is_predicted_unless_it_did_in_an_earlier_run() {
+    let rules = Settings::standard().validate().unwrap();
+    let mut world = World::with(rules, Behaviour::Refuses);
+    world.run(10 * SECOND);
+    assert_eq!(world.component("redis").prediction, None);
+    world.tell(Input::History(past("redis", 60 * SECOND, 1)));
+    assert!(world.component("redis").prediction.is_some());
+    world.behave("redis", Behaviour::Works);
+    world.run(60 * SECOND);
+    let history = world.controller.outages(world.now);
+    let newest = history.of("redis").next_back().unwrap();
+    assert!(!newest.complete, "it began before the start: {newest:?}");
+    assert_eq!(newest.worked, None);
+    assert_eq!(world.component("redis").recoveries.unwrap().count, 1);
+}
+
+#[test]
+fn what_an_operator_keeps_away_is_no_outage_of_its_own() {
+    let mut world = World::healthy();
+    let endpoint = world.endpoint("redis");
+    let set = |world: &mut World, mode| {
+        let transition = world.breaker("redis").set_mode(mode, world.now);
+        world.transition(endpoint, transition);
+        world.run(10 * SECOND);
+    };
+    set(&mut world, Mode::ForcedOpen);
+    assert!(world.component("redis").down_since.is_some());
+    assert_eq!(world.component("redis").prediction, None);
+    assert_eq!(world.controller.outages(world.now).of("redis").len(), 0);
+    set(&mut world, Mode::Auto);
+    world.breaker("redis").reset(world.now);
+    world.run(60 * SECOND);
+    assert_eq!(world.component("redis").down_since, None);
+    assert_eq!(world.controller.outages(world.now).of("redis").len(), 0);
+}
+
+#[test]
+fn an_outage_survives_new_settings_and_so_does_what_is_remembered() {
+    let mut world = World::healthy();
+    outage(&mut world, "redis", 5);
+    let mut without = Settings::standard();
+    without.dependency_mut("redis").unwrap().presence = mainstay_degradation::Presence::Absent;
+    world.tell(Input::Settings(Box::new(without.validate().unwrap())));
+    assert_eq!(world.component("redis").status, Status::Absent);
+    world.tell(Input::Settings(Box::new(
+        Settings::standard().validate().unwrap(),
+    )));
+    world.run(2 * SECOND);
+    assert_eq!(world.component("redis").recoveries.unwrap().count, 1);
+}
+
+#[test]
+fn the_likeliest_to_be_back_is_probed_first() {
+    let mut world = World::healthy();
+    world.tell(Input::History(past("redis", 3_600 * SECOND, 5)));
+    world.tell(Input::History(past("s3", 5 * SECOND, 5)));
+    for name in ["redis", "s3"] {
+        world.behave(name, Behaviour::Refuses);
+        world.calls(name, 5);
+    }
+    world.log.clear();
+    world.run(30 * SECOND);
+    let (redis, s3) = (world.endpoint("redis"), world.endpoint("s3"));
+    let mut both = 0;
+    for (_, _, effects) in &world.log {
+        let probe = |effect: &Effect| match effect {
+            Effect::Probe { endpoint, .. } => Some(*endpoint),
+            _ => None,
+        };
+        let order: Vec<_> = effects
+            .iter()
+            .filter_map(probe)
+            .filter(|one| *one == redis || *one == s3)
+            .collect();
+        if order.len() == 2 {
+            both += 1;
+            assert_eq!(order, [s3, redis]);
+        }
+    }
+    assert!(both > 0, "they never came due together");
+}
+
+#[test]
+fn a_predictor_never_forbids_a_probe() {
+    let hopeless = past("redis", 86_400 * SECOND, 50);
+    let predictor = Predictor::new(hopeless.of("redis"), Some(86_400 * SECOND));
+    assert!(predictor.back(Duration::ZERO, 60 * SECOND).unwrap() < 0.02);
+    let mut world = World::healthy();
+    world.tell(Input::History(hopeless));
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    let start = world.now;
+    world.run(30 * SECOND);
+    let probes = world.probes_of("redis", start);
+    assert!(probes.len() >= 24, "{probes:?}");
+}

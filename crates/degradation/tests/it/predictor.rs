@@ -1,0 +1,222 @@
+//! The predictor alone: what it makes of a history, and how well it forecasts.
+
+use std::time::Duration;
+
+use mainstay_degradation::recovery::{KEPT, Outage, OutageHistory, Predictor, Recoveries};
+use proptest::prelude::*;
+
+use crate::forecasts::{Kind, Random, SCHEDULES, outages, play};
+use crate::world::SECOND;
+
+fn outage(lasted: f64) -> Outage {
+    Outage {
+        lasted: Duration::from_secs_f64(lasted),
+        complete: true,
+        worked: None,
+    }
+}
+
+fn after(worked: Duration, lasted: f64) -> Outage {
+    Outage {
+        worked: Some(worked),
+        ..outage(lasted)
+    }
+}
+
+fn predictor(lasted: &[f64]) -> Predictor {
+    let history: Vec<Outage> = lasted.iter().copied().map(outage).collect();
+    Predictor::new(history.iter(), None)
+}
+
+fn back(predictor: &Predictor, seen_down: u64, elapsed: u64) -> f64 {
+    predictor
+        .back(seen_down as u32 * SECOND, elapsed as u32 * SECOND)
+        .unwrap()
+}
+
+fn median(predictor: &Predictor, elapsed: u32) -> f64 {
+    let prediction = predictor.predict(elapsed * SECOND, elapsed * SECOND);
+    prediction.unwrap().median.as_secs_f64()
+}
+
+#[test]
+fn forecasts_on_a_thousand_mixed_outages_beat_the_best_constant_and_the_older_heuristic() {
+    for schedule in &SCHEDULES[1..] {
+        let mut random = Random::new(20_260);
+        let outages = outages(None, 1_200, &mut random);
+        for kind in Kind::ALL {
+            let own = outages.iter().filter(|one| one.kind == kind).count();
+            assert!(own >= 60, "{kind:?}: {own}");
+        }
+        let scores = play(&outages, *schedule, &mut random);
+        assert!(scores.outages >= 1_000 && scores.forecasts >= 1_000.0);
+        let rivals = [
+            scores.base_rate,
+            scores.heuristic_since_first,
+            scores.heuristic_since_last,
+        ];
+        for rival in rivals {
+            assert!(scores.ours < 0.8 * rival, "{}: {scores:?}", schedule.name);
+        }
+    }
+}
+
+#[test]
+fn without_any_history_half_of_all_outages_are_over_after_a_minute_and_old_ones_last_longer() {
+    let nothing = predictor(&[]);
+    assert!(!nothing.has_history());
+    assert!((median(&nothing, 0) - 60.0).abs() < 2.0);
+    assert!(median(&nothing, 600) > 500.0);
+    assert_eq!(back(&nothing, 30, 30), 0.0, "it has just been seen down");
+    assert!(back(&nothing, 0, 30) > 0.2);
+}
+
+#[test]
+fn outages_of_about_ten_seconds_let_expect_one_of_about_ten_seconds() {
+    let known = predictor(&[9.0, 11.0, 10.0, 8.0, 12.0, 10.0]);
+    assert!(
+        (9.0..=11.0).contains(&median(&known, 0)),
+        "{}",
+        median(&known, 0)
+    );
+    assert!(back(&known, 0, 5) < 0.1);
+    assert!(back(&known, 5, 20) > 0.8);
+    let prediction = known.predict(Duration::ZERO, Duration::ZERO).unwrap();
+    assert!(prediction.p90 < 45 * SECOND, "{prediction:?}");
+    assert_eq!(prediction.outages, 6);
+}
+
+#[test]
+fn what_has_outlasted_the_short_outages_is_taken_for_a_long_one() {
+    let known = predictor(&[5.0, 3600.0, 6.0, 5.0, 3500.0, 4.0]);
+    assert!(median(&known, 0) < 10.0);
+    assert!(median(&known, 60) > 1_800.0);
+    assert!(back(&known, 60, 120) < 0.1);
+}
+
+#[test]
+fn what_failed_again_soon_is_judged_by_outages_that_came_soon() {
+    let day = 86_400 * SECOND;
+    let mut history = Vec::new();
+    for _ in 0..5 {
+        history.push(after(day, 3_600.0));
+        history.push(after(10 * SECOND, 4.0));
+    }
+    let flapping = Predictor::new(history.iter(), Some(8 * SECOND));
+    let fresh = Predictor::new(history.iter(), Some(2 * day));
+    assert!(median(&flapping, 0) < 6.0);
+    assert!(median(&fresh, 0) > 1_000.0);
+}
+
+#[test]
+fn an_outage_that_was_not_seen_whole_only_makes_longer_ones_likelier() {
+    let mut history = vec![outage(10.0); 3];
+    let before = Predictor::new(history.iter(), None);
+    history.push(Outage {
+        complete: false,
+        ..outage(300.0)
+    });
+    let with = Predictor::new(history.iter(), None);
+    assert!(back(&with, 0, 60) < back(&before, 0, 60) - 0.1);
+    assert!(median(&with, 20) > median(&before, 20));
+}
+
+#[test]
+fn what_has_lasted_for_half_a_year_is_beyond_prediction() {
+    let known = predictor(&[10.0]);
+    let away = 200 * 86_400 * SECOND;
+    assert_eq!(known.predict(away, away), None);
+    assert_eq!(known.back(away, away), None);
+}
+
+#[test]
+fn the_newest_hundred_outages_of_each_are_kept() {
+    let mut history = OutageHistory::default();
+    (1..=150).for_each(|lasted| history.push("redis", outage(f64::from(lasted))));
+    history.push("s3", outage(1.0));
+    let kept: Vec<_> = history
+        .of("redis")
+        .map(|one| one.lasted.as_secs())
+        .collect();
+    assert_eq!(kept, (51..=150).collect::<Vec<_>>());
+    assert_eq!(kept.len(), KEPT);
+    assert_eq!(
+        (history.of("s3").len(), history.of("database").len()),
+        (1, 0)
+    );
+}
+
+#[test]
+fn recoveries_count_only_what_was_seen_whole() {
+    assert_eq!(Recoveries::of(&[]), None);
+    let mut history: Vec<_> = (1..=10)
+        .rev()
+        .map(|lasted| outage(f64::from(lasted)))
+        .collect();
+    history.push(Outage {
+        complete: false,
+        ..outage(500.0)
+    });
+    let figures = Recoveries::of(&history).unwrap();
+    let expected = Recoveries {
+        count: 10,
+        median: 5 * SECOND,
+        p90: 9 * SECOND,
+        longest: 10 * SECOND,
+        last: SECOND,
+    };
+    assert_eq!(figures, expected);
+}
+
+/// The mixture as its description has it, without a table.
+fn naive_outlasts(history: &[(f64, bool)], time: f64) -> f64 {
+    let prior = |t: f64| 1.0 / (1.0 + t / 60.0);
+    let width = 0.4 * (history.len().max(1) as f64).powf(-0.2);
+    let (mut sum, mut total) = (0.5 * prior(time), 0.5);
+    for (age, (lasted, complete)) in history.iter().rev().enumerate() {
+        let weight = 0.5 * 1.01_f64.powi(-(age as i32));
+        let share = if *complete {
+            1.0 / (1.0 + (time / lasted).powf(1.0 / width))
+        } else {
+            (prior(time) / prior(*lasted)).min(1.0)
+        };
+        sum += weight * share;
+        total += weight;
+    }
+    sum / total
+}
+
+proptest! {
+    #[test]
+    fn forecasts_are_those_of_the_naive_mixture(
+        history in prop::collection::vec((0.5..20_000.0_f64, prop::bool::weighted(0.8)), 0..30),
+        seen_down in 0.25..50_000.0_f64,
+        longer in 1.0..8.0_f64,
+    ) {
+        let elapsed = seen_down * longer;
+        let outages: Vec<Outage> = history.iter().map(|(lasted, complete)| Outage { complete: *complete, ..outage(*lasted) }).collect();
+        let predictor = Predictor::new(outages.iter(), None);
+        let naive = 1.0 - naive_outlasts(&history, elapsed) / naive_outlasts(&history, seen_down);
+        let span = Duration::from_secs_f64;
+        let ours = predictor.back(span(seen_down), span(elapsed)).unwrap();
+        prop_assert!((ours - naive).abs() < 0.05, "{ours} {naive}");
+        let later = predictor.back(span(seen_down), span(elapsed * 1.5)).unwrap();
+        prop_assert!((0.0..=1.0).contains(&ours) && later >= ours);
+        let prediction = predictor.predict(span(seen_down), span(elapsed)).unwrap();
+        prop_assert!(prediction.median <= prediction.p90);
+        let half = naive_outlasts(&history, elapsed + prediction.median.as_secs_f64()) / naive_outlasts(&history, elapsed);
+        prop_assert!((half - 0.5).abs() < 0.05, "{half}");
+    }
+
+    #[test]
+    fn figures_of_recoveries_are_those_of_a_sorted_list(lasted in prop::collection::vec(1_u32..100_000, 1..KEPT)) {
+        let history: Vec<Outage> = lasted.iter().map(|one| outage(f64::from(*one))).collect();
+        let figures = Recoveries::of(&history).unwrap();
+        let within = |limit: Duration| lasted.iter().filter(|one| **one * SECOND <= limit).count();
+        let below = |limit: Duration| lasted.iter().filter(|one| **one * SECOND < limit).count();
+        prop_assert!(within(figures.median) * 2 >= lasted.len() && below(figures.median) * 2 < lasted.len());
+        prop_assert!(within(figures.p90) * 10 >= lasted.len() * 9 && below(figures.p90) * 10 < lasted.len() * 9);
+        prop_assert_eq!(within(figures.longest), lasted.len());
+        prop_assert_eq!(figures.last, *lasted.last().unwrap() * SECOND);
+    }
+}
