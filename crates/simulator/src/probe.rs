@@ -80,7 +80,7 @@ impl World {
                 failure.map_or("passed", FailureKind::as_str)
             ),
         );
-        self.inspector.probe_ended(index);
+        self.inspector.probe_ended(self.now, index);
         self.pending.push_back(Input::Probe {
             endpoint: id(index),
             started,

@@ -29,6 +29,8 @@ pub(super) struct Watched {
     pub(super) opened_at: Option<Moment>,
     closed_at: Moment,
     retry_at: Option<Moment>,
+    /// When a probe ended that was under way as the open time ended.
+    late_probe: Option<Moment>,
     /// Half-open calls on their way, and when their leases end.
     places: Vec<(u64, Moment)>,
     pub(super) probe_asked: Option<Moment>,
@@ -48,6 +50,7 @@ impl Watched {
             opened_at: None,
             closed_at: now,
             retry_at: None,
+            late_probe: None,
             places: Vec::new(),
             probe_asked: None,
             probes_begun: VecDeque::new(),
@@ -72,6 +75,7 @@ impl Watched {
             State::Open => {
                 self.opened_at = Some(now);
                 self.retry_at = transition.retry_at;
+                self.late_probe = None;
                 self.last_bad = now;
                 self.unnoticed_since = None;
             }
@@ -126,7 +130,25 @@ impl Watched {
         } else {
             Duration::ZERO
         };
-        from + heartbeat + self.figures.breaker.half_open.lease + schedule.deadline + SLACK
+        // What holds a place may do so until its lease ends.
+        let held = self.places.iter().map(|(_, until)| *until).max();
+        let from = held.map_or(from, |until| from.max(until));
+        // The end of an open time that a running probe hides is seen at the next step of the schedule.
+        let failing = schedule.failing.iter().max().copied().unwrap_or_default();
+        let late = self
+            .late_probe
+            .map(|at| at + longest(failing, schedule.jitter));
+        let from = late.map_or(from, |at| from.max(at));
+        from + heartbeat + schedule.deadline + SLACK
+    }
+}
+
+impl Watched {
+    pub(super) fn probe_ended(&mut self, now: Moment) {
+        self.probe_asked = None;
+        let begun = self.probes_begun.back().copied().unwrap_or(now);
+        let hidden = self.retry_at.is_some_and(|at| begun < at && at <= now);
+        self.late_probe = if hidden { Some(now) } else { self.late_probe };
     }
 }
 
