@@ -88,6 +88,10 @@ impl Controller {
                 }
             }
         }
+        // Only an operator closes a breaker that has not tried.
+        if (transition.from, transition.to) == (State::Open, State::Closed) {
+            self.units[self.rules.endpoint(id).dependency.index()].reset_outage();
+        }
         endpoint.known = true;
         endpoint.answered |= transition.to == State::Closed;
         let view = endpoint.view;

@@ -20,6 +20,8 @@ pub(super) struct Present {
     worked: Option<Duration>,
     /// An operator keeps it away: that is not the dependency's own doing.
     forced: bool,
+    /// An operator closed the breaker: whether the dependency is back remains to be seen.
+    reset: bool,
 }
 
 impl Unit {
@@ -32,7 +34,14 @@ impl Unit {
             predictor: Predictor::new(history.of(name), worked),
             worked,
             forced: false,
+            reset: false,
         });
+    }
+
+    pub(super) fn reset_outage(&mut self) {
+        if let Some(outage) = &mut self.outage {
+            outage.reset = true;
+        }
     }
 
     /// Follows the outage, or the time between two of them.
@@ -57,10 +66,11 @@ impl Unit {
     ) -> Option<Outage> {
         self.down_since = None;
         self.works_since = Some(now);
-        let Present { worked, forced, .. } = self.outage.take()?;
-        let by_itself = group.main().all(|one| one.view.mode == Mode::Auto);
-        let complete = worked.is_some() && by_itself;
-        (!forced).then_some(Outage {
+        let present = self.outage.take()?;
+        let worked = present.worked;
+        let automatic = group.main().all(|one| one.view.mode == Mode::Auto);
+        let complete = worked.is_some() && automatic && !present.reset;
+        (!present.forced).then_some(Outage {
             lasted,
             complete,
             worked,

@@ -240,6 +240,24 @@ fn the_most_failing_and_the_critical_path_are_shown_and_survive_new_settings() {
 }
 
 #[test]
+fn only_as_many_failures_count_as_the_settings_say() {
+    let mut settings = Settings::standard();
+    settings.patterns.last = 3;
+    let mut world = World::new(settings);
+    world.run(2 * SECOND);
+    outage(&mut world, "redis");
+    outage(&mut world, "redis");
+    (0..3).for_each(|_| outage(&mut world, "s3"));
+    let most = world.snapshot().patterns.most_failing.unwrap();
+    assert_eq!((most.dependency, most.failures), (id(&world, "s3"), 3));
+    let repeating = world.snapshot().patterns.repeating.clone().unwrap();
+    assert_eq!(
+        (repeating.sequence, repeating.repeats),
+        (vec![id(&world, "s3")], 3)
+    );
+}
+
+#[test]
 fn while_the_database_is_down_redis_serves_no_more_than_its_health_allows() {
     let mut world = World::healthy();
     world.behave("database", Behaviour::Refuses);

@@ -163,6 +163,23 @@ fn what_an_operator_keeps_away_is_no_outage_of_its_own() {
 }
 
 #[test]
+fn an_outage_that_an_operator_ended_was_not_seen_to_its_end() {
+    let mut world = World::healthy();
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(5 * SECOND);
+    let reset = world.breaker("redis").reset(world.now);
+    world.transition(world.endpoint("redis"), reset);
+    let history = world.controller.outages(world.now);
+    let outage = history.of("redis").next().unwrap();
+    assert!(
+        !outage.complete && outage.lasted == 5 * SECOND,
+        "{outage:?}"
+    );
+    assert_eq!(world.component("redis").recoveries, None);
+}
+
+#[test]
 fn an_outage_survives_new_settings_and_so_does_what_is_remembered() {
     let mut world = World::healthy();
     outage(&mut world, "redis", 5);

@@ -63,7 +63,7 @@ fn weights_must_sum_to_one_within_a_thousandth() {
 #[test]
 fn each_mistake_is_named() {
     type Mistake = (&'static str, fn(&mut Settings));
-    let cases: [Mistake; 11] = [
+    let cases: [Mistake; 16] = [
         ("level.bands", |settings| {
             settings.level.bands = [90.0, 90.0, 60.0, 40.0]
         }),
@@ -87,6 +87,19 @@ fn each_mistake_is_named() {
         }),
         ("dependencies.openai.probes.failing", |settings| {
             settings.dependencies[1].probes.failing.clear()
+        }),
+        ("facts.fallback_for", |settings| {
+            settings.facts.fallback_for = Duration::ZERO
+        }),
+        ("facts.journal_oldest", |settings| {
+            settings.facts.journal_oldest = Duration::MAX
+        }),
+        ("patterns.within", |settings| {
+            settings.patterns.within = Duration::ZERO
+        }),
+        ("patterns.last", |settings| settings.patterns.last = 0),
+        ("patterns.longest_period", |settings| {
+            settings.patterns.longest_period = 0
         }),
         ("tuning.MINIMAL.limit", |settings| {
             settings.tuning[3].limit = 1.5

@@ -1,6 +1,10 @@
 //! Decisions in words.
 
-use mainstay_degradation::{Command, Event, FeatureMode, Language, Level};
+use mainstay_degradation::cascade::Effect;
+use mainstay_degradation::{
+    Command, Event, FeatureMode, Language, Level, MostFailing, Patterns, Prediction, Recoveries,
+    Repeating,
+};
 
 use crate::world::{Behaviour, SECOND, World};
 
@@ -78,4 +82,85 @@ fn every_event_has_a_word_and_a_sentence_in_both_languages() {
     };
     let words = refused.words(Language::English, world.controller.rules(), world.now);
     assert_eq!(words, "there is no feature number 9");
+}
+
+#[test]
+fn patterns_recoveries_and_predictions_are_told_in_both_languages() {
+    let world = World::healthy();
+    let rules = world.controller.rules();
+    let id = |name| rules.dependency_id(name).unwrap();
+    let repeating = Repeating {
+        sequence: vec![id("redis"), id("s3")],
+        repeats: 3,
+        next: id("s3"),
+    };
+    let patterns = Patterns {
+        together: vec![id("s3"), id("openai")],
+        repeating: Some(repeating.clone()),
+        most_failing: Some(MostFailing {
+            dependency: id("redis"),
+            failures: 4,
+        }),
+        critical_path: Some(Effect {
+            from: id("redis"),
+            to: id("database"),
+            impact: 0.456,
+        }),
+    };
+    assert_eq!(
+        patterns.words(Language::English, rules),
+        [
+            "began to fail within seconds of each other: s3, openai",
+            "failures repeat in the order redis → s3 (3 times so far); next would be s3",
+            "redis fails most: 4 of the last failures",
+            "critical path: redis → database (summed impact 0.46)",
+        ]
+    );
+    assert_eq!(
+        patterns.words(Language::Spanish, rules)[3],
+        "camino crítico: redis → database (impacto acumulado 0.46)"
+    );
+    assert!(
+        Patterns::default()
+            .words(Language::English, rules)
+            .is_empty()
+    );
+    let event = Event::FailingTogether {
+        dependencies: patterns.together.clone(),
+    };
+    let words = event.words(Language::Spanish, rules, world.now);
+    assert_eq!(
+        words,
+        "empezaron a fallar con segundos de diferencia: s3, openai"
+    );
+    assert_eq!(Event::FailingInTurn { repeating }.kind(), "failing_in_turn");
+    let prediction = Prediction {
+        back: 0.1,
+        median: 40 * SECOND,
+        p90: 300 * SECOND,
+        outages: 12,
+    };
+    assert_eq!(
+        prediction.words(Language::English),
+        "probably back within 40 s, in nine cases of ten within 5 min (earlier outages: 12)"
+    );
+    let guess = Prediction {
+        outages: 0,
+        ..prediction
+    };
+    assert_eq!(
+        guess.words(Language::English),
+        "no earlier outage is known; half of all are over within another 40 s"
+    );
+    let recoveries = Recoveries {
+        count: 3,
+        median: 7 * SECOND,
+        p90: 60 * SECOND,
+        longest: 60 * SECOND,
+        last: 5 * SECOND,
+    };
+    assert_eq!(
+        recoveries.words(Language::English),
+        "3 earlier outages: half took up to 7 s, nine in ten up to 60 s, the longest 60 s, the last 5 s"
+    );
 }
