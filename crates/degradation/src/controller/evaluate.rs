@@ -11,7 +11,6 @@ use crate::cascade::{self, Standing};
 use crate::events::{Event, LevelCause};
 use crate::health::Machine;
 use crate::level::{Level, Pin, Tally, band};
-use crate::recovery::Recoveries;
 use crate::settings::{Criticality, DependencyId, EndpointId};
 use crate::snapshot::{Cause, CauseKind};
 
@@ -100,6 +99,7 @@ impl Controller {
     fn judge_all(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let mut units = core::mem::take(&mut self.units);
         let mut outages = core::mem::take(&mut self.outages);
+        let mut changed = false;
         for ((id, dependency), unit) in self.rules.dependencies().zip(&mut units) {
             if self.rules.is_absent(id) {
                 continue;
@@ -114,28 +114,15 @@ impl Controller {
                 }
             }
             let since = group.down().then(|| self.down_since(group, now));
-            match (unit.down_since, since) {
-                (None, Some(since)) => {
-                    unit.begin_outage(since, &dependency.name, &outages);
-                    effects.push(Effect::Record(Event::DependencyDown { dependency: id }));
-                }
-                (Some(since), None) => {
-                    let outage = now.saturating_since(since);
-                    if let Some(over) = unit.end_outage(now, outage, group) {
-                        outages.push(&dependency.name, over);
-                        unit.recoveries = Recoveries::of(outages.of(&dependency.name));
-                    }
-                    effects.push(Effect::Record(Event::DependencyUp {
-                        dependency: id,
-                        outage,
-                    }));
-                }
-                _ => {}
-            }
-            unit.follow_outage(now, group);
+            let whose = (id, dependency.name.as_str());
+            let event = unit.follow_outage(now, whose, since, group, &mut outages);
+            effects.extend(event.map(Effect::Record));
+            changed |= unit.failing != unit.is_failing();
         }
         (self.units, self.outages) = (units, outages);
-        self.follow_failures(now, effects);
+        if changed {
+            self.follow_failures(now, effects);
+        }
     }
 
     fn down_since(&self, group: Group<'_>, now: Moment) -> Moment {

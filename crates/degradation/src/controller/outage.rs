@@ -26,7 +26,7 @@ pub(super) struct Present {
 
 impl Unit {
     /// Notes that the dependency is down since then.
-    pub(super) fn begin_outage(&mut self, since: Moment, name: &str, history: &OutageHistory) {
+    fn begin_outage(&mut self, since: Moment, name: &str, history: &OutageHistory) {
         let worked = self.works_since.take();
         let worked = worked.map(|from| since.saturating_since(from));
         self.down_since = Some(since);
@@ -44,26 +44,42 @@ impl Unit {
         }
     }
 
-    /// Follows the outage, or the time between two of them.
-    pub(super) fn follow_outage(&mut self, now: Moment, group: Group<'_>) {
-        let forced = |mode: Mode| mode == Mode::ForcedOpen;
-        match &mut self.outage {
-            Some(outage) => outage.forced |= group.main().any(|one| forced(one.view.mode)),
-            None if self.known => {
-                self.works_since.get_or_insert(now);
+    /// Notes whether the dependency is down, and since when. Returns what has changed.
+    pub(super) fn follow_outage(
+        &mut self,
+        now: Moment,
+        (dependency, name): (DependencyId, &str),
+        since: Option<Moment>,
+        group: Group<'_>,
+        outages: &mut OutageHistory,
+    ) -> Option<Event> {
+        let event = match (self.down_since, since) {
+            (None, Some(since)) => {
+                self.begin_outage(since, name, outages);
+                Some(Event::DependencyDown { dependency })
             }
-            None => {}
+            (Some(since), None) => {
+                let outage = now.saturating_since(since);
+                if let Some(over) = self.end_outage(now, outage, group) {
+                    outages.push(name, over);
+                    self.recoveries = Recoveries::of(outages.of(name));
+                }
+                Some(Event::DependencyUp { dependency, outage })
+            }
+            _ => None,
+        };
+        if let Some(outage) = &mut self.outage {
+            let mut modes = group.main().map(|one| one.view.mode);
+            outage.forced |= modes.any(|mode| mode == Mode::ForcedOpen);
+        } else if self.known {
+            self.works_since.get_or_insert(now);
         }
+        event
     }
 
     /// The dependency is up again after that long. What an operator ended was not seen to its end, and neither
     /// was what had begun before the start.
-    pub(super) fn end_outage(
-        &mut self,
-        now: Moment,
-        lasted: Duration,
-        group: Group<'_>,
-    ) -> Option<Outage> {
+    fn end_outage(&mut self, now: Moment, lasted: Duration, group: Group<'_>) -> Option<Outage> {
         self.down_since = None;
         self.works_since = Some(now);
         let present = self.outage.take()?;
@@ -78,7 +94,7 @@ impl Unit {
     }
 
     /// It is down, or its health is FAILING or worse.
-    fn is_failing(&self) -> bool {
+    pub(super) fn is_failing(&self) -> bool {
         self.down_since.is_some() || (self.known && self.history.state() >= Machine::Failing)
     }
 

@@ -37,7 +37,10 @@ impl Controller {
     /// Whatever is remembered by a dependency's index follows the dependency to its new one.
     fn renumber(&mut self, rules: &Rules) {
         let old = &self.rules;
-        let new_id = |id| rules.dependency_id(&old.dependency(id).name);
+        let new_id = |id| {
+            let id = rules.dependency_id(&old.dependency(id).name);
+            id.filter(|id| !rules.is_absent(*id))
+        };
         self.patterns.renumber(&rules.settings().patterns, new_id);
         self.alerts.renumber(new_id);
     }
