@@ -3,9 +3,9 @@
 use crate::cells::Maybe;
 use crate::ledger::Ledger;
 use crate::lock::{Guarded, Held};
-use crate::permit::Kind;
 use crate::stored::StoredSettings;
 use crate::tally::Tally;
+use crate::ticket::Kind;
 use crate::window::Window;
 use crate::word::{AtomicWord, Word};
 use crate::{
@@ -81,9 +81,13 @@ impl Breaker {
     }
 
     /// A permit if the breaker is closed or disabled: one atomic load. `None`: ask [`Breaker::admit`].
+    #[inline]
     #[must_use]
     pub fn try_admit(&self) -> Option<Permit<'_>> {
         let word = self.word.load();
+        if word.is_plainly_closed() {
+            return Some(Permit::new(self, Ticket::counted(word)));
+        }
         let kind = match (word.mode(), word.state()) {
             (Mode::Disabled, _) => Kind::Uncounted,
             (Mode::Auto | Mode::Shadow, State::Closed) => Kind::Counted,
@@ -160,7 +164,7 @@ impl Breaker {
     }
 
     fn permit(&self, word: Word, kind: Kind) -> Permit<'_> {
-        Permit::new(self, Ticket::new(word.generation(), kind))
+        Permit::new(self, Ticket::new(word, kind))
     }
 
     fn reject(&self, word: Word, retry_at: Option<Moment>, why: RejectedWhy) -> Rejected {
@@ -181,7 +185,7 @@ impl Breaker {
             return None;
         }
         ledger.failed(&self.settings.load(), kind, None, now);
-        Some(self.open(&ledger, Some(rule), Some(kind), now))
+        Some(self.open(&ledger, word, Some(rule), Some(kind), now))
     }
 
     /// Half-open before the open time is over, but never before a server's hint. Does nothing unless it is open

@@ -13,8 +13,8 @@ const MORE: usize = (MAX_PROBES - SMALL_PROBES) as usize;
 /// in the same place: theirs is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
-    index: u8,
-    until: Moment,
+    pub(crate) index: u8,
+    pub(crate) until: Moment,
 }
 
 /// Ends of leases; `None` where the place is free. Touched only under the ledger's lock.

@@ -2,14 +2,19 @@
 
 use core::cell::Cell;
 use core::marker::PhantomData;
-// Never loom's: a static outlives loom's runs.
-use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::sync::{AtomicU64, Ordering};
 
 /// Lanes that can be claimed at once, in the whole process.
 pub(crate) const LANES: usize = if cfg!(loom) { 2 } else { 64 };
 
 /// One bit for each lane that somebody owns.
+#[cfg(not(loom))]
 static OWNED: AtomicU64 = AtomicU64::new(0);
+#[cfg(loom)]
+loom::lazy_static! {
+    static ref OWNED: AtomicU64 = AtomicU64::new(0);
+}
 
 /// The right to count in one place of every breaker in the process, alone. A thread claims one for itself and
 /// keeps it, in a thread-local say; [`Permit::try_success`](crate::Permit::try_success) then counts with a plain

@@ -72,9 +72,9 @@ mod raw {
         }
 
         pub(super) fn try_acquire(&self) -> Option<Guard<'_>> {
-            let taken =
-                self.0
-                    .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
+            let taken = self
+                .0
+                .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed);
             // Lazily: a guard that was made and dropped would release another's lock.
             taken.is_ok().then(|| Guard(self))
         }

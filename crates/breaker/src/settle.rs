@@ -6,9 +6,10 @@ use crate::half_open::Place;
 use crate::lane::Lane;
 use crate::ledger::Ledger;
 use crate::lock::Held;
-use crate::permit::Kind;
+
 use crate::snapshot::share;
 use crate::tally::Tally;
+use crate::ticket::Kind;
 use crate::window::{Entry, Window};
 use crate::word::Word;
 use crate::{Breaker, FailureKind, Moment, Outcome, Rule, Settings, State, Ticket, Transition};
@@ -33,17 +34,17 @@ impl Breaker {
     ) -> Option<Transition> {
         let verdict = Verdict {
             outcome,
-            newly_slow: slow && !ticket.slow,
-            counted: ticket.slow,
+            newly_slow: slow && !ticket.is_slow(),
+            counted: ticket.is_slow(),
         };
-        match ticket.kind {
+        match ticket.kind() {
             Kind::Uncounted => None,
             Kind::Shadowed => {
                 self.tally(verdict, self.word.load());
                 None
             }
-            Kind::Probe(place) => self.settle_probe(ticket.generation, place, verdict, now),
-            Kind::Counted => self.settle_counted(ticket.generation, verdict, now),
+            Kind::Probe(place) => self.settle_probe(ticket.generation(), place, verdict, now),
+            Kind::Counted => self.settle_counted(ticket.generation(), verdict, now),
         }
     }
 
@@ -51,11 +52,9 @@ impl Breaker {
     #[inline]
     pub(crate) fn try_success(&self, ticket: &Ticket, lane: &Lane) -> bool {
         let word = self.word.load();
-        let plain = ticket.kind == Kind::Counted
-            && !ticket.slow
-            && word.is(State::Closed, ticket.generation);
-        if !plain {
-            return self.try_odd_success(ticket, word);
+        if !ticket.is_plain(word) {
+            // By value: a ticket whose address is known lives in memory, which costs more than all the rest.
+            return self.try_odd_success(ticket.copy(), word);
         }
         if let Some(window) = self.counting_window(word) {
             window.count_untimed(lane);
@@ -68,8 +67,8 @@ impl Breaker {
 
     /// Late ones, those that count nowhere, and those that counted as slow before.
     #[cold]
-    fn try_odd_success(&self, ticket: &Ticket, word: Word) -> bool {
-        match ticket.kind {
+    fn try_odd_success(&self, ticket: Ticket, word: Word) -> bool {
+        match ticket.kind() {
             Kind::Probe(_) => return false,
             Kind::Uncounted => return true,
             Kind::Counted | Kind::Shadowed => {}
@@ -77,7 +76,7 @@ impl Breaker {
         if let Some(window) = self.counting_window(word) {
             window.count_other();
         }
-        if ticket.kind == Kind::Counted && word.is(State::Closed, ticket.generation) {
+        if ticket.kind() == Kind::Counted && word.is(State::Closed, ticket.generation()) {
             self.word.clear_row(word);
         }
         true
@@ -85,17 +84,17 @@ impl Breaker {
 
     /// Counts a running call as slow, once.
     pub(crate) fn mark_slow(&self, ticket: &mut Ticket, now: Moment) -> Option<Transition> {
-        if ticket.slow || ticket.kind == Kind::Uncounted {
+        if ticket.is_slow() || ticket.kind() == Kind::Uncounted {
             return None;
         }
-        ticket.slow = true;
+        ticket.set_slow();
         self.totals_here().slow.count();
-        if ticket.kind != Kind::Counted {
+        if ticket.kind() != Kind::Counted {
             return None;
         }
         let ledger = self.aside.ledger.lock();
         let word = self.word.load();
-        if !word.is(State::Closed, ticket.generation) {
+        if !word.is(State::Closed, ticket.generation()) {
             return None;
         }
         let entry = Entry {
@@ -105,18 +104,19 @@ impl Breaker {
         };
         self.record(word, entry, now);
         let rule = self.rule_met(word, &self.settings.load(), false, now)?;
-        Some(self.open(&ledger, Some(rule), None, now))
+        Some(self.open(&ledger, word, Some(rule), None, now))
     }
 
     /// Gives a permit back without a verdict, and without a moment: a place is free whenever that is.
-    pub(crate) fn release(&self, ticket: &Ticket) {
-        if ticket.kind == Kind::Uncounted {
+    #[inline(never)]
+    pub(crate) fn release(&self, ticket: Ticket) {
+        if ticket.kind() == Kind::Uncounted {
             return;
         }
         self.totals_here().neutral.count();
-        if let Kind::Probe(place) = ticket.kind {
+        if let Kind::Probe(place) = ticket.kind() {
             let ledger = self.aside.ledger.lock();
-            if self.word.load().generation() == ticket.generation {
+            if self.word.load().generation() == ticket.generation() {
                 ledger.probes.give_back(place, Moment::default());
             }
         }
@@ -127,7 +127,9 @@ impl Breaker {
         let current = word.is(State::Closed, generation);
         if current && verdict.outcome == Outcome::Success && !verdict.newly_slow {
             self.count_success(word, verdict, now);
-            self.word.clear_row(word);
+            if word.row() > 0 {
+                self.word.clear_row(word);
+            }
             return None;
         }
         self.tally(verdict, word);
@@ -178,7 +180,7 @@ impl Breaker {
             (None, _) => word,
         };
         let rule = self.rule_met(word, &settings, failure.is_some(), now)?;
-        Some(self.open(&ledger, Some(rule), failure, now))
+        Some(self.open(&ledger, word, Some(rule), failure, now))
     }
 
     fn settle_probe(
@@ -198,8 +200,8 @@ impl Breaker {
         let settings = self.settings.load();
         if let Some(kind) = verdict.outcome.failure() {
             ledger.failed(&settings, kind, verdict.outcome.hint(), now);
-            self.word.update(|word| word.with_row(word.row() + 1));
-            return Some(self.open(&ledger, None, Some(kind), now));
+            let word = self.word.update(|word| word.with_row(word.row() + 1));
+            return Some(self.open(&ledger, word, None, Some(kind), now));
         }
         if verdict.outcome == Outcome::Neutral {
             return None;
@@ -270,22 +272,23 @@ impl Breaker {
         }
     }
 
-    /// From closed or half-open to open. The end of the open time is written before the state: who reads the
-    /// state reads its own end.
+    /// From closed or half-open to open, decided on `before`: a success that ends the row meanwhile is late. The end
+    /// of the open time is written before the state: who reads the state reads its own end.
     pub(crate) fn open(
         &self,
         ledger: &Held<'_, Ledger>,
+        before: Word,
         rule: Option<Rule>,
         kind: Option<FailureKind>,
         now: Moment,
     ) -> Transition {
-        let before = self.word.load();
         let reopened = before.state() == State::HalfOpen;
         let retry_at = ledger.open(&self.settings.load(), reopened, rule, now);
         self.retry_at.set(Some(retry_at));
-        let after = self
-            .word
-            .update(|word| word.with_state(State::Open).next_generation());
+        let after = self.word.update(|word| {
+            let row = word.with_row(before.row());
+            row.with_state(State::Open).next_generation()
+        });
         self.moved(before, after, rule, kind, now)
     }
 

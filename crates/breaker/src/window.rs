@@ -14,7 +14,7 @@ use crate::settings::{MAX_BUCKETS, Window as Shape};
 use crate::tally::Tally;
 
 /// For callers without a lane of their own.
-const SHARED: usize = if cfg!(loom) { 1 } else { 8 };
+const SHARED: usize = if cfg!(loom) { 1 } else { 16 };
 const NANOS: u64 = 1_000_000;
 
 #[derive(Debug, Default)]
@@ -266,7 +266,7 @@ impl Window {
     fn shared(&self) -> &Shard {
         let local = 0_u8;
         let address = core::ptr::from_ref(core::hint::black_box(&local)).addr() as u64;
-        let spread = (address >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 61;
+        let spread = (address >> 20).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60;
         &self.shards[LANES + usize::try_from(spread).unwrap_or(0) % SHARED]
     }
 }

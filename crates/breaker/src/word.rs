@@ -7,7 +7,7 @@ use crate::{Mode, State};
 const MODE_AT: u32 = 2;
 const WINDOWS_AT: u32 = 4;
 const ROW_AT: u32 = 5;
-const GENERATION_AT: u32 = 21;
+pub(crate) const GENERATION_AT: u32 = 21;
 const ROW_MASK: u64 = (MAX_ROW as u64) << ROW_AT;
 
 /// From the low bit: state 2, mode 2, whether windows count 1, failures in a row 16, generation 43.
@@ -75,6 +75,17 @@ impl Word {
         Self(self.0 & !ROW_MASK | (row as u64) << ROW_AT)
     }
 
+    #[cfg(test)]
+    pub(crate) const fn at_generation(generation: u64) -> Self {
+        Self(generation << GENERATION_AT)
+    }
+
+    /// Closed in mode auto: nothing to ask.
+    #[inline]
+    pub(crate) const fn is_plainly_closed(self) -> bool {
+        self.0 & ((1 << WINDOWS_AT) - 1) == 0
+    }
+
     pub(crate) const fn next_generation(self) -> Self {
         Self(self.0.wrapping_add(1 << GENERATION_AT))
     }
@@ -90,6 +101,7 @@ impl AtomicWord {
         Self(AtomicU64::new(Word(0).with_windows(windows).0))
     }
 
+    #[inline]
     pub(crate) fn load(&self) -> Word {
         Word(self.0.load(Ordering::Acquire))
     }
@@ -112,6 +124,7 @@ impl AtomicWord {
     }
 
     /// Ends the row of failures if `seen` still holds, whatever the row has become.
+    #[cold]
     pub(crate) fn clear_row(&self, seen: Word) {
         let mut seen = seen;
         let (state, generation) = (seen.state(), seen.generation());

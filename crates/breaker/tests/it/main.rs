@@ -1,6 +1,7 @@
 //! What the breaker promises, with time passed in.
 
 mod hammer;
+mod lanes;
 mod model;
 mod modes;
 mod opening;
