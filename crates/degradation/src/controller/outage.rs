@@ -95,7 +95,7 @@ impl Unit {
 
     /// It is down, or its health is FAILING or worse.
     pub(super) fn is_failing(&self) -> bool {
-        self.down_since.is_some() || (self.known && self.history.state() >= Machine::Failing)
+        self.down_since.is_some() || self.history.state() >= Machine::Failing
     }
 
     fn read_history(&mut self, name: &str, history: &OutageHistory) {

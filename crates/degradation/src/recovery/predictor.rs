@@ -102,7 +102,7 @@ impl Predictor {
     #[must_use]
     pub fn back(&self, seen_down: Duration, elapsed: Duration) -> Option<f64> {
         let still = self.outlasts(elapsed)?;
-        let then = self.outlasts(seen_down.min(elapsed))?;
+        let then = self.outlasts(seen_down)?;
         Some((1.0 - still / then).clamp(0.0, 1.0))
     }
 

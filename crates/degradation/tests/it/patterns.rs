@@ -7,7 +7,7 @@ use mainstay_degradation::cascade::Effect;
 use mainstay_degradation::cascade::patterns::{
     Failure, critical_path, most_failing, repeating, simultaneous,
 };
-use mainstay_degradation::{DependencyId, Event, Input, Language, Settings};
+use mainstay_degradation::{DependencyId, Event, Input, Language, Machine, Presence, Settings};
 use proptest::prelude::*;
 
 use crate::world::{Behaviour, SECOND, World, at};
@@ -82,7 +82,17 @@ fn the_critical_path_has_the_largest_sum_and_not_the_largest_impact() {
     let path = critical_path(&events).unwrap();
     assert_eq!((path.from, path.to), (B, A));
     assert!((path.impact - 0.6).abs() < 1e-9);
+    let equal = [effect(A, B, 0.3), effect(B, A, 0.3)];
+    assert_eq!(critical_path(&equal), Some(equal[1]), "the one harmed last");
     assert_eq!(critical_path(&[]), None);
+}
+
+#[test]
+fn of_those_that_failed_equally_often_the_last_is_named() {
+    let named = |order: &[DependencyId]| most_failing(&failures(order)).map(|most| most.dependency);
+    assert_eq!(named(&[A, B, A, B]), Some(B));
+    assert_eq!(named(&[A, B, A, B, A]), Some(A));
+    assert_eq!(named(&[]), None);
 }
 
 proptest! {
@@ -237,6 +247,61 @@ fn the_most_failing_and_the_critical_path_are_shown_and_survive_new_settings() {
         id(&world, "redis")
     );
     assert_eq!(patterns.critical_path.unwrap().to, id(&world, "database"));
+}
+
+#[test]
+fn what_works_badly_without_being_down_counts_as_a_failure_once() {
+    let mut world = World::healthy();
+    world.observe("database", |observed| {
+        observed.successes = 50;
+        observed.failures[0] = 50;
+    });
+    world.run(20 * SECOND);
+    assert_eq!(world.component("database").state, Machine::Failing);
+    assert_eq!(world.component("database").down_since, None);
+    let most = world.snapshot().patterns.most_failing.unwrap();
+    assert_eq!(
+        (most.dependency, most.failures),
+        (id(&world, "database"), 1)
+    );
+}
+
+#[test]
+fn failing_together_again_and_again_is_told_each_time_it_begins() {
+    let mut world = World::healthy();
+    let together = |world: &World| {
+        let told = |event: &&(_, Event)| matches!(event.1, Event::FailingTogether { .. });
+        world.events.iter().filter(told).count()
+    };
+    for round in 1..=2 {
+        for name in ["redis", "s3"] {
+            world.behave(name, Behaviour::Refuses);
+            world.calls(name, 5);
+        }
+        world.run(5 * SECOND);
+        assert_eq!(together(&world), round);
+        ["redis", "s3"]
+            .iter()
+            .for_each(|name| world.behave(name, Behaviour::Works));
+        world.run(120 * SECOND);
+    }
+}
+
+#[test]
+fn one_that_is_taken_out_of_the_settings_is_no_longer_failing_with_others() {
+    let mut world = World::healthy();
+    for name in ["redis", "s3"] {
+        world.behave(name, Behaviour::Refuses);
+        world.calls(name, 5);
+    }
+    world.run(5 * SECOND);
+    assert_eq!(world.snapshot().patterns.together.len(), 2);
+    let mut without = Settings::standard();
+    without.dependency_mut("redis").unwrap().presence = Presence::Absent;
+    world.tell(Input::Settings(Box::new(without.validate().unwrap())));
+    assert!(world.snapshot().patterns.together.is_empty());
+    let most = world.snapshot().patterns.most_failing.unwrap();
+    assert_eq!(most.dependency, id(&world, "s3"));
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use mainstay_breaker::Mode;
 use mainstay_degradation::recovery::Predictor;
-use mainstay_degradation::{Effect, Input, Language, Outage, OutageHistory, Settings, Status};
+use mainstay_degradation::{
+    Effect, EndpointSettings, Input, Language, Outage, OutageHistory, Settings, Status,
+};
 
 use crate::world::{Behaviour, SECOND, World};
 
@@ -177,6 +179,55 @@ fn an_outage_that_an_operator_ended_was_not_seen_to_its_end() {
         "{outage:?}"
     );
     assert_eq!(world.component("redis").recoveries, None);
+}
+
+#[test]
+fn an_outage_that_a_mode_covers_up_was_not_seen_to_its_end() {
+    let mut world = World::healthy();
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(5 * SECOND);
+    let transition = world.breaker("redis").set_mode(Mode::Shadow, world.now);
+    assert_eq!(transition, None, "it goes on deciding, and rejects nothing");
+    world.run(2 * SECOND);
+    assert_eq!(world.component("redis").down_since, None);
+    let history = world.controller.outages(world.now);
+    assert!(!history.of("redis").next().unwrap().complete);
+}
+
+#[test]
+fn the_last_sign_of_any_endpoint_says_when_it_was_last_seen_down() {
+    let mut settings = Settings::standard();
+    let silent = EndpointSettings {
+        probed: false,
+        ..EndpointSettings::main("openai/second")
+    };
+    settings
+        .dependency_mut("openai")
+        .unwrap()
+        .endpoints
+        .push(silent);
+    let mut world = World::new(settings);
+    world.run(2 * SECOND);
+    world.tell(Input::History(past("openai", 20 * SECOND, 10)));
+    for name in ["openai", "openai/second"] {
+        world.behave(name, Behaviour::Refuses);
+        world.calls(name, 5);
+    }
+    world.run(33 * SECOND);
+    let start = world.now - 33 * SECOND;
+    assert_eq!(world.probes_of("openai", start).len(), 2);
+    let prediction = world.component("openai").prediction.unwrap();
+    assert!(
+        prediction.back < 0.3,
+        "a probe failed a second ago: {prediction:?}"
+    );
+    world.run(10 * SECOND);
+    let later = world.component("openai").prediction.unwrap();
+    assert!(
+        later.back > prediction.back,
+        "nothing was seen since: {later:?}"
+    );
 }
 
 #[test]

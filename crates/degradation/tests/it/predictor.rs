@@ -109,6 +109,28 @@ fn what_failed_again_soon_is_judged_by_outages_that_came_soon() {
 }
 
 #[test]
+fn newer_outages_weigh_more() {
+    let of = |first: f64, then: f64| [[first; 50], [then; 50]].concat();
+    let longer = predictor(&of(10.0, 100.0));
+    let shorter = predictor(&of(100.0, 10.0));
+    assert!(back(&longer, 0, 30) < 0.45);
+    assert!(back(&shorter, 0, 30) > 0.55);
+}
+
+#[test]
+fn nothing_is_expected_within_milliseconds_of_an_outage_of_seconds() {
+    let known = predictor(&[10.0; 6]);
+    let soon = Duration::from_millis(200);
+    assert!(known.back(Duration::ZERO, soon).unwrap() < 0.01);
+    let quick = predictor(&[0.1; 40]);
+    let prediction = quick.predict(Duration::ZERO, Duration::ZERO).unwrap();
+    assert!(
+        (0.05..0.2).contains(&prediction.median.as_secs_f64()),
+        "{prediction:?}"
+    );
+}
+
+#[test]
 fn an_outage_that_was_not_seen_whole_only_makes_longer_ones_likelier() {
     let mut history = vec![outage(10.0); 3];
     let before = Predictor::new(history.iter(), None);
