@@ -305,6 +305,26 @@ fn one_that_is_taken_out_of_the_settings_is_no_longer_failing_with_others() {
 }
 
 #[test]
+fn the_same_two_are_not_told_again_while_one_of_them_is_down() {
+    let mut world = World::healthy();
+    for name in ["redis", "s3"] {
+        world.behave(name, Behaviour::Refuses);
+        world.calls(name, 5);
+    }
+    world.run(2 * SECOND);
+    world.behave("redis", Behaviour::Works);
+    world.run(4 * SECOND);
+    assert_eq!(world.component("redis").down_since, None);
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(2 * SECOND);
+    let most = world.snapshot().patterns.most_failing.unwrap();
+    assert_eq!((most.dependency, most.failures), (id(&world, "redis"), 2));
+    let told = |event: &&(_, Event)| matches!(event.1, Event::FailingTogether { .. });
+    assert_eq!(world.events.iter().filter(told).count(), 1);
+}
+
+#[test]
 fn only_as_many_failures_count_as_the_settings_say() {
     let mut settings = Settings::standard();
     settings.patterns.last = 3;
