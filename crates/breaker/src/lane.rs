@@ -77,3 +77,38 @@ impl Drop for Lane {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    extern crate std;
+
+    use super::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    #[test]
+    fn every_lane_has_its_own_place_and_gives_back_that_one() {
+        let mut lanes: Vec<_> = (0..=LANES).map(|_| Lane::claim()).collect();
+        let places: BTreeSet<_> = lanes.iter().map(Lane::index).collect();
+        assert_eq!(places, (0..=LANES).collect());
+        assert!(
+            lanes
+                .iter()
+                .all(|lane| lane.is_own() == (lane.index < LANES))
+        );
+        for index in [7, 0, 63] {
+            drop(
+                lanes.swap_remove(
+                    lanes
+                        .iter()
+                        .position(|lane| lane.index == index)
+                        .unwrap_or(0),
+                ),
+            );
+            let again = Lane::claim();
+            assert_eq!(again.index, index);
+            assert!(!Lane::claim().is_own());
+            lanes.push(again);
+        }
+    }
+}

@@ -5,6 +5,42 @@
 //! [`Permit`], and the verdict on the call goes back through [`Permit::settle`]. What changes the
 //! state is returned as a [`Transition`] value, never told through a callback.
 //!
+//! A success on the closed path needs no clock either: [`Permit::try_success`] counts it in the caller's [`Lane`]. A
+//! caller with threads keeps one lane in each, and brings the time now and then:
+//!
+//! ```
+//! use mainstay_breaker::{Breaker, Lane, Moment, Outcome, Settings};
+//!
+//! std::thread_local!(static LANE: Lane = Lane::claim());
+//!
+//! # fn main() -> Result<(), mainstay_breaker::SettingsError> {
+//! let breaker = Breaker::new(Settings { slow: None, ..Settings::default() }, 42)?;
+//! let clock = || Moment::from_nanos(7); // read only when it is needed
+//! if let Some(permit) = breaker.try_admit().or_else(|| breaker.admit(clock()).result.ok()) {
+//!     // ... the call went well ...
+//!     if let Err(permit) = LANE.with(|lane| permit.try_success(lane)) {
+//!         permit.settle(Outcome::Success, false, clock());
+//!     }
+//! }
+//! breaker.tick(clock()); // once a second
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! What decides is atomic or behind a lock of some hundred instructions. Loom checks admission, probes, leases,
+//! generations, modes and counts over every interleaving of two or three threads, in minutes:
+//!
+//! ```text
+//! RUSTFLAGS="--cfg loom" cargo test -p mainstay-breaker --release --test loom --target-dir target/loom
+//! ```
+//!
+//! ```text
+//! cargo mutants -p mainstay-breaker --test-tool nextest
+//! PROPTEST_CASES=4 cargo +nightly miri test -p mainstay-breaker
+//! ```
+//!
+//! From the first call to the last:
+//!
 //! ```
 //! use core::time::Duration;
 //! use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, Settings, State};

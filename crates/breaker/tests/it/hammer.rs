@@ -8,8 +8,8 @@ use mainstay_breaker::{FailureKind, HalfOpen, Outcome, Rule, Settings, State};
 
 use crate::support::*;
 
-const THREADS: u64 = 8;
-const ROUNDS: u64 = if cfg!(miri) { 40 } else { 4_000 };
+const THREADS: u64 = if cfg!(miri) { 3 } else { 8 };
+const ROUNDS: u64 = if cfg!(miri) { 24 } else { 4_000 };
 
 #[test]
 fn no_count_is_lost_across_threads_and_buckets() {

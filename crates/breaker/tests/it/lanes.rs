@@ -254,3 +254,13 @@ fn a_breaker_is_as_small_as_it_says() {
     assert_eq!(size_of::<Breaker>(), 256);
     assert!(size_of::<mainstay_breaker::Ticket>() <= 16);
 }
+
+#[test]
+fn a_late_success_ends_no_later_row() {
+    let breaker = breaker(plain());
+    let late = admitted(&breaker, at(0));
+    breaker.reset(at(0));
+    quiet(&breaker, 2, FAIL, false, at(0));
+    assert!(late.try_success(&Lane::shared()).is_ok());
+    assert_eq!(breaker.snapshot(at(0)).failures_in_row, 2);
+}

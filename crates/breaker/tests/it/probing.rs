@@ -208,3 +208,15 @@ fn gauge_values_are_exact_over_several_cycles() {
         now += 1_000_000;
     }
 }
+
+#[test]
+fn as_many_probes_as_settings_can_ask_for_are_in_flight_and_no_more() {
+    let mut settings = plain();
+    settings.half_open.probes = 32;
+    let breaker = half_open(settings);
+    let probes: Vec<_> = (0..32).map(|_| admitted(&breaker, at(10_000))).collect();
+    rejected(&breaker, at(10_000));
+    assert_eq!(breaker.snapshot(at(10_000)).probes_in_flight, 32);
+    drop(probes);
+    assert_eq!(breaker.snapshot(at(10_000)).probes_in_flight, 0);
+}

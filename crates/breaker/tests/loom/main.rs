@@ -337,3 +337,58 @@ fn a_bucket_ends_for_two_successes_at_once_and_no_count_is_lost() {
         assert_eq!(breaker.snapshot(at(10)).totals.successes, Some(3));
     });
 }
+
+#[test]
+fn three_failures_open_it_once_and_the_third_is_late() {
+    loom::model(|| {
+        let breaker = small(plain());
+        let fail = |breaker: &Arc<Breaker>| {
+            let shared = Arc::clone(breaker);
+            let ticket = breaker.try_admit().expect("closed").into_ticket();
+            thread::spawn(move || ticket.settle(&shared, FAIL, false, at(0)))
+        };
+        let settled = [fail(&breaker), fail(&breaker), fail(&breaker)];
+        let seen = settled.map(|thread| thread.join().expect("no panic"));
+        assert_eq!(seen.iter().flatten().count(), 1);
+        let snapshot = breaker.snapshot(at(0));
+        assert_eq!((snapshot.generation, snapshot.failures_in_row), (1, 2));
+        assert_eq!(snapshot.totals.failures, 3);
+    });
+}
+
+#[test]
+fn three_callers_at_the_end_of_the_open_time_make_one_probe() {
+    loom::model(|| {
+        let breaker = small(plain());
+        breaker.trip(Rule::Probes, FailureKind::Connect, at(0));
+        let ask = |breaker: &Arc<Breaker>| {
+            let shared = Arc::clone(breaker);
+            thread::spawn(move || {
+                let admission = shared.admit(at(10));
+                let probe = admission.result.ok().map(|permit| permit.into_ticket());
+                (admission.transition.is_some(), probe.is_some())
+            })
+        };
+        let asked = [ask(&breaker), ask(&breaker), ask(&breaker)];
+        let seen = asked.map(|thread| thread.join().expect("no panic"));
+        assert_eq!(seen.iter().filter(|seen| seen.0).count(), 1);
+        assert_eq!(seen.iter().filter(|seen| seen.1).count(), 1);
+        assert_eq!(breaker.snapshot(at(10)).totals.rejected, 2);
+    });
+}
+
+#[test]
+fn a_lane_that_changes_hands_takes_its_count_along() {
+    loom::model(|| {
+        let breaker = windowed(rate(100));
+        let succeed = |breaker: &Breaker| {
+            for _ in 0..2 {
+                let lane = Lane::claim();
+                let permit = breaker.try_admit().expect("closed");
+                assert!(permit.try_success(&lane).is_ok());
+            }
+        };
+        both(&breaker, succeed, succeed);
+        assert_eq!(breaker.snapshot(at(0)).window.calls, 4);
+    });
+}
