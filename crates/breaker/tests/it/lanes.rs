@@ -1,6 +1,5 @@
 //! Successes told without a moment: every one counted, dated as well as can be known.
 
-use std::mem::size_of;
 use std::thread;
 
 use mainstay_breaker::{Breaker, Lane, Mode, Rule, Settings, State, Window};
@@ -249,13 +248,6 @@ fn without_a_window_the_window_rules_are_refused_for_ever() {
 }
 
 #[test]
-fn a_breaker_is_as_small_as_it_says() {
-    // What it owns beside itself is one window and thirty leases, each allocated once, when it is made.
-    assert_eq!(size_of::<Breaker>(), 256);
-    assert!(size_of::<mainstay_breaker::Ticket>() <= 16);
-}
-
-#[test]
 fn a_late_success_ends_no_later_row() {
     let breaker = breaker(plain());
     let late = admitted(&breaker, at(0));
@@ -263,4 +255,29 @@ fn a_late_success_ends_no_later_row() {
     quiet(&breaker, 2, FAIL, false, at(0));
     assert!(late.try_success(&Lane::shared()).is_ok());
     assert_eq!(breaker.snapshot(at(0)).failures_in_row, 2);
+}
+
+#[test]
+fn a_ticket_does_what_a_permit_does() {
+    let breaker = breaker(slow());
+    quiet(&breaker, 4, OK, false, at(0));
+    quiet(&breaker, 15, OK, true, at(0));
+    let mut ticket = admitted(&breaker, at(0)).into_ticket();
+    assert!(!ticket.is_probe() && !ticket.would_be_rejected());
+    assert_eq!(opened(ticket.mark_slow(&breaker, at(0))), Some(Rule::Slow));
+    assert_eq!(ticket.mark_slow(&breaker, at(0)), None);
+    ticket.release(&breaker);
+    assert_eq!(breaker.snapshot(at(0)).totals.neutral, 1);
+
+    let probe = admitted(&breaker, at(10_000)).into_ticket();
+    assert!(probe.is_probe() && !probe.would_be_rejected());
+    assert_eq!(probe.generation(), breaker.generation());
+    probe.release(&breaker);
+    assert_eq!(breaker.snapshot(at(10_000)).probes_in_flight, 0);
+    breaker.set_mode(Mode::Shadow, at(10_000));
+    let probe = admitted(&breaker, at(10_000)).into_ticket();
+    let shadowed = admitted(&breaker, at(10_000)).into_ticket();
+    assert!(probe.is_probe() && shadowed.would_be_rejected() && !shadowed.is_probe());
+    shadowed.release(&breaker);
+    assert!(probe.settle(&breaker, OK, false, at(10_000)).is_some());
 }

@@ -1,5 +1,6 @@
 //! What the breaker promises, with time passed in.
 
+mod footprint;
 mod hammer;
 mod lanes;
 mod model;
