@@ -4,5 +4,8 @@
 //! model, a check of the model's answer, and a version made by [`rules`] alone. Nothing here does
 //! I/O or reads a clock.
 
+mod routes;
 pub mod rules;
 pub mod tasks;
+
+pub use routes::routes;

@@ -33,7 +33,7 @@ pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     let address = listener.local_addr()?;
     print(&format!("mainstay listening on http://{address}"))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started");
-    let router = mainstay_server::app(&core, Default::default());
+    let router = mainstay_server::app(&core, mainstay_retail::routes(&core));
     let stop = stop_signal(signals);
     let served = mainstay_server::serve(
         listener,

@@ -2,5 +2,6 @@
 
 mod architecture;
 mod command_line;
+mod end_to_end;
 mod serving;
 mod support;

@@ -87,14 +87,9 @@ fn strip_sign_and_currency(text: &str) -> Option<(bool, &str)> {
     }
     // A sign may stand before or after the currency.
     for _ in 0..2 {
-        if let Some(after) = rest.strip_prefix(['-', '−']) {
-            (negative, rest) = (true, after.trim_start());
-        }
-        for currency in [
-            "AR$", "ARS", "U$S", "US$", "USD", "ar$", "ars", "u$s", "us$", "usd", "$",
-        ] {
-            rest = rest.strip_prefix(currency).map_or(rest, str::trim_start);
-        }
+        let Some(after) = strip_one(rest) else { break };
+        negative |= rest.starts_with(['-', '−']);
+        rest = after.trim_start();
     }
     // "1.500.-" and "1.500,-" are whole amounts.
     rest = rest
@@ -110,6 +105,22 @@ fn strip_sign_and_currency(text: &str) -> Option<(bool, &str)> {
     let edges = rest.starts_with(|c: char| c.is_ascii_digit())
         && rest.ends_with(|c: char| c.is_ascii_digit());
     (only_digits && edges && rest.len() <= 2 * MAX_DIGITS).then_some((negative, rest))
+}
+
+/// Without the sign or currency it begins with.
+fn strip_one(text: &str) -> Option<&str> {
+    const CURRENCIES: [&str; 11] = [
+        "AR$", "ARS", "U$S", "US$", "USD", "ar$", "ars", "u$s", "us$", "usd", "$",
+    ];
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let sign = text.strip_prefix(['-', '−']);
+    sign.or_else(|| {
+        CURRENCIES
+            .iter()
+            .find_map(|currency| text.strip_prefix(currency))
+    })
 }
 
 /// What the separators in `digits` show about the style, if anything.
@@ -148,6 +159,12 @@ fn evident_style(digits: &str) -> Option<Style> {
 }
 
 fn read_digits(digits: &str, style: Style) -> Option<Amount> {
+    if digits.bytes().all(|b| b.is_ascii_digit()) {
+        return join(digits, "").map(|value| Amount {
+            value,
+            otherwise: None,
+        });
+    }
     let digits = &digits.replace('\'', "");
     let sure = |value: Option<Decimal>| {
         value.map(|value| Amount {

@@ -137,6 +137,11 @@ fn tokens(words: &[&str], style: Style) -> (Vec<String>, Vec<Token>) {
 fn token(text: &str, style: Style) -> Vec<(String, Token)> {
     let trimmed = text.trim_end_matches([':', ';']);
     let one = |token: Token| vec![(text.to_owned(), token)];
+    if trimmed.starts_with(|c: char| c.is_ascii_digit() || c == '$')
+        && let Some(token) = number(trimmed, style)
+    {
+        return one(token);
+    }
     let lower = trimmed.trim_end_matches('.').to_lowercase();
     if matches!(lower.as_str(), "x" | "*" | "×" | "@") {
         return one(Token::Times);
@@ -168,9 +173,9 @@ fn token(text: &str, style: Style) -> Vec<(String, Token)> {
 }
 
 fn number(text: &str, style: Style) -> Option<Token> {
-    let read = amount::parse(text, style)?;
     let open = amount::parse(text, Style::Unknown)?;
-    let mut readings = vec![read.value];
+    let preferred = open.otherwise.and_then(|_| amount::parse(text, style));
+    let mut readings = vec![preferred.unwrap_or(open).value];
     for other in [Some(open.value), open.otherwise].into_iter().flatten() {
         if !readings.contains(&other) {
             readings.push(other);
@@ -221,14 +226,15 @@ fn by_arithmetic(
         }
         for &second in numbers.iter().filter(|index| **index > first) {
             for &last in numbers.iter().filter(|index| **index > second) {
-                let accepted =
-                    context.in_table || matches!(tokens[last], Token::Number { money: true, .. });
+                if !context.in_table && !matches!(tokens[last], Token::Number { money: true, .. }) {
+                    continue;
+                }
                 let (quantity, price) = if context.price_first {
                     (second, first)
                 } else {
                     (first, second)
                 };
-                if let Some(roles) = fits(tokens, quantity, price, last).filter(|_| accepted) {
+                if let Some(roles) = fits(tokens, quantity, price, last) {
                     return Some(roles);
                 }
             }

@@ -71,6 +71,8 @@ pub(crate) fn survey(line: &str) -> Survey {
 
 /// Whether the text before a number ends by naming it a CUIT or CUIL.
 pub(crate) fn names_cuit(before: &str) -> bool {
+    let near = before.floor_char_boundary(before.len().saturating_sub(LABEL_REACH * MAX_TOKEN));
+    let before = &before[near..];
     before
         .split_whitespace()
         .rev()

@@ -14,6 +14,9 @@ const MIN_DIGITS: usize = 8;
 
 /// One line without its line break.
 pub(crate) fn normalise(line: &str) -> String {
+    if line.is_empty() {
+        return String::new();
+    }
     let joined = join_spaced_letters(line);
     let single = joined.split_whitespace().collect::<Vec<_>>().join(" ");
     close_numbers(&separate_labels(&single))

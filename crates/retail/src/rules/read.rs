@@ -12,7 +12,7 @@ use super::invoice::{Authorization, Invoice};
 use super::ocr::{self, Change};
 use super::{items, parties, totals, voucher};
 
-/// A text split into lines, with the number format it uses.
+/// A text split into lines, blank ones left out, with the number format it uses.
 pub(crate) struct Document<'a> {
     pub lines: Vec<TextLine<'a>>,
     pub style: Style,
@@ -36,6 +36,8 @@ impl<'a> Document<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
         let lines = text
             .lines()
+            .filter(|line| !line.trim().is_empty())
+            .flat_map(pieces)
             .map(|text| TextLine {
                 text,
                 folded: fold::fold(text),
@@ -48,6 +50,20 @@ impl<'a> Document<'a> {
             ),
         }
     }
+}
+
+/// No line of an invoice is longer, in bytes. Longer ones are read in pieces, so that time grows with the length of the text alone.
+const MAX_LINE: usize = 1000;
+
+/// A line in pieces of at most [`MAX_LINE`] bytes; a short or empty line is one piece.
+fn pieces(line: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let (piece, after) = line.split_at(line.floor_char_boundary(MAX_LINE));
+        rest = (!after.is_empty()).then_some(after);
+        Some(piece)
+    })
 }
 
 /// What was read, and what is doubtful about the reading itself.

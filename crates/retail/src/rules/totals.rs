@@ -68,7 +68,7 @@ struct Labelled {
 /// Whether a line begins with the label of a total and holds an amount for it, or nothing else.
 pub(crate) fn begins_total(folded: &str) -> bool {
     let labels = labels(folded);
-    let Some((_, start, end)) = labels.first() else {
+    let Some((_, start, _)) = labels.first() else {
         return false;
     };
     let at_start = !folded[..*start].contains(|c: char| c.is_ascii_alphanumeric());
@@ -80,7 +80,9 @@ pub(crate) fn begins_total(folded: &str) -> bool {
     });
     let first = segments.next().flatten();
     at_start
-        && first.is_some_and(|(_, amounts)| !amounts.is_empty() || segments.all(|s| s.is_some()))
+        && first.is_some_and(|(_, amounts)| {
+            !amounts.is_empty() || segments.all(|segment| segment.is_some())
+        })
 }
 
 /// Reads the totals; what is doubtful goes to `findings`.

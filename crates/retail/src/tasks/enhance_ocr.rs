@@ -136,8 +136,9 @@ fn dark(text: &str) -> usize {
 }
 
 /// Characters were added or dropped: everything between the common beginning and the common end is one change.
-fn compare_unequal(original: &str, new: &str) -> Comparison {
-    let (old, new): (Vec<char>, Vec<char>) = (original.chars().collect(), new.chars().collect());
+fn compare_unequal(original: &str, changed_text: &str) -> Comparison {
+    let (old, new): (Vec<char>, Vec<char>) =
+        (original.chars().collect(), changed_text.chars().collect());
     let prefix = old.iter().zip(&new).take_while(|(a, b)| a == b).count();
     let (old_rest, new_rest) = (&old[prefix..], &new[prefix..]);
     let suffix = old_rest
@@ -149,7 +150,7 @@ fn compare_unequal(original: &str, new: &str) -> Comparison {
     let middle = |rest: &[char]| rest[..rest.len() - suffix].iter().collect::<String>();
     let (from, to) = (middle(old_rest), middle(new_rest));
     let changed = dark(&from).max(dark(&to));
-    let kept = 1.0 - confidence::share(changed, dark(original).max(changed));
+    let kept = 1.0 - confidence::share(changed, dark(original).max(dark(changed_text)));
     let findings = vec![Finding::new(
         Code::TextAltered,
         "text",

@@ -85,7 +85,7 @@ fn what_strays_is_reported_and_never_corrected() {
         (
             "/number",
             json!("1-10"),
-            vec![Code::NumberFormat, Code::RulesDiffer],
+            vec![Code::NotInDocument, Code::NumberFormat, Code::RulesDiffer],
         ),
         (
             "/items/0/total",

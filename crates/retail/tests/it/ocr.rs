@@ -51,8 +51,7 @@ fn changes_say_where_and_what() {
         listed,
         [
             (9, "3O-71234567-1", "30-71234567-1"),
-            (22, "  ", " "),
-            (24, "F A C T U R A", "FACTURA")
+            (22, "  F A C T U R A", " FACTURA")
         ]
     );
     assert_eq!(answer.check, []);
@@ -154,7 +153,7 @@ fn dark(text: &str) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(500))]
 
     #[test]
     fn cleaning_twice_is_cleaning_once(text in scan()) {

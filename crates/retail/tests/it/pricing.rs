@@ -84,7 +84,7 @@ fn a_price_with_vat_can_be_the_one_that_is_rounded() {
         "107.44",
         "130",
         "0.348462",
-        "0.53483",
+        "0.534829",
     );
 }
 

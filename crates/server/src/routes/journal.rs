@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use jiff::Timestamp;
-use mainstay_journal::{ChangeError, Entry, EntryId, Filter, State as EntryState};
+use mainstay_journal::{Entry, EntryId, Filter, State as EntryState};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
@@ -153,11 +152,10 @@ async fn show(State(core): State<Core>, QueryParams(query): QueryParams<JournalQ
     responses((status = 200, body = JournalDone)))]
 async fn flush(State(core): State<Core>, caller: Caller) -> Json<JournalDone> {
     audit(&caller, "flush", None);
-    let until = core.handle.clock().now() + FLUSH_PATIENCE;
-    let empty = core.objects.drain_now(until).await;
+    let left = core.objects.drain_now(FLUSH_PATIENCE).await;
     Json(JournalDone {
         success: true,
-        empty: Some(empty),
+        empty: Some(left == 0),
         figures: figures(&core),
     })
 }
@@ -169,7 +167,7 @@ async fn flush(State(core): State<Core>, caller: Caller) -> Json<JournalDone> {
 async fn retry(State(core): State<Core>, caller: Caller, PathParam(id): PathParam<String>) -> Result<Json<JournalDone>, Problem> {
     audit(&caller, "retry", Some(&id));
     let id = parse_id("id", &id)?;
-    core.objects.retry_entry(id).await.map_err(problem_of)?;
+    core.objects.retry_entry(id).await?;
     Ok(done(&core))
 }
 
@@ -180,7 +178,7 @@ async fn retry(State(core): State<Core>, caller: Caller, PathParam(id): PathPara
 async fn discard(State(core): State<Core>, caller: Caller, PathParam(id): PathParam<String>) -> Result<Json<JournalDone>, Problem> {
     audit(&caller, "discard", Some(&id));
     let id = parse_id("id", &id)?;
-    core.objects.discard_entry(id).await.map_err(problem_of)?;
+    core.objects.discard_entry(id).await?;
     Ok(done(&core))
 }
 
@@ -210,15 +208,6 @@ fn item(entry: Entry) -> Item {
 fn parse_id(field: &str, text: &str) -> Result<EntryId, Problem> {
     text.parse()
         .map_err(|_| mainstay_runtime::Error::invalid(field, "must be the id of an entry, as GET /journal shows it").into())
-}
-
-fn problem_of(error: ChangeError) -> Problem {
-    let (kind, status) = match &error {
-        ChangeError::Unknown(_) => ("not-found", StatusCode::NOT_FOUND),
-        ChangeError::State { .. } => ("conflict", StatusCode::CONFLICT),
-        _ => ("journal-full", StatusCode::SERVICE_UNAVAILABLE),
-    };
-    Problem::new(kind, status, error.to_string())
 }
 
 fn audit(caller: &Caller, command: &str, entry: Option<&str>) {

@@ -8,7 +8,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing;
 use futures_util::TryStreamExt;
 use mainstay_runtime::{Answer, Context};
-use mainstay_s3::{ByteRange, Condition, ListRequest, ObjectInfo, Receipt, Upload};
+use mainstay_s3::{ByteRange, Condition, Key, ListRequest, ObjectInfo, Receipt, Upload};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -63,8 +63,9 @@ pub struct ListReply {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListedObject {
     key: String,
-    /// Bytes.
-    size: u64,
+    /// Bytes; absent for an accepted copy whose source nobody can ask now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     etag: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -130,9 +131,10 @@ async fn upload(
 ) -> Result<Response, Problem> {
     gate::primitive(&core, "s3_uploads", false)?;
     gate::primitive(&core, "file_storage", true)?;
+    let parsed = Key::parse("key", &key)?;
     let details = details(request.headers())?;
     let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
-    let answer = core.objects.put(&context(&core, &caller), &key, body, details).await?;
+    let answer = core.objects.put(&context(&core, &caller), &parsed, body, &details).await?;
     Ok(write_reply(key, answer))
 }
 
@@ -151,7 +153,7 @@ async fn download(
 ) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", false)?;
     let range = wanted_range(&headers);
-    let answer = core.objects.get(&context(&core, &caller), &key, range).await?;
+    let answer = core.objects.get(&context(&core, &caller), &Key::parse("key", &key)?, range).await?;
     let found = answer.value;
     let mut response = Response::new(Body::from_stream(found.body));
     describe(response.headers_mut(), &found.info);
@@ -176,7 +178,7 @@ async fn download(
     responses((status = 200), (status = 404), (status = 503)))]
 async fn head(State(core): State<Core>, caller: Caller, PathParam(key): PathParam<String>) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", false)?;
-    let answer = core.objects.head(&context(&core, &caller), &key).await?;
+    let answer = core.objects.head(&context(&core, &caller), &Key::parse("key", &key)?).await?;
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), &answer.value);
     response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(answer.value.size));
@@ -191,7 +193,7 @@ async fn head(State(core): State<Core>, caller: Caller, PathParam(key): PathPara
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 503, body = ProblemBody)))]
 async fn delete(State(core): State<Core>, caller: Caller, PathParam(key): PathParam<String>) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", true)?;
-    let answer = core.objects.delete(&context(&core, &caller), &key).await?;
+    let answer = core.objects.delete(&context(&core, &caller), &Key::parse("key", &key)?).await?;
     Ok(write_reply(key, answer))
 }
 
@@ -201,7 +203,8 @@ async fn delete(State(core): State<Core>, caller: Caller, PathParam(key): PathPa
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn copy(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<CopyBody>) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", true)?;
-    let answer = core.objects.copy(&context(&core, &caller), &body.from, &body.to).await?;
+    let (from, to) = (Key::parse("from", &body.from)?, Key::parse("to", &body.to)?);
+    let answer = core.objects.copy(&context(&core, &caller), &from, &to).await?;
     Ok(write_reply(body.to, answer))
 }
 
@@ -220,7 +223,7 @@ async fn list(State(core): State<Core>, caller: Caller, QueryParams(query): Quer
         after: query.after,
         limit,
     };
-    let answer = core.objects.list(&context(&core, &caller), request).await?;
+    let answer = core.objects.list(&context(&core, &caller), &request).await?;
     let listed = |l: mainstay_s3::Listed| ListedObject {
         key: l.key,
         size: l.size,
