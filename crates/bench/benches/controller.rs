@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use mainstay_degradation::{
-    Controller, DependencySettings, EndpointId, Histogram, Input, Moment, Observed, ProbeResult, Rules, Settings,
+    Controller, DependencySettings, EndpointId, Histogram, Input, Moment, Observed, ProbeResult,
+    Rules, Settings,
 };
 
 fn main() {
@@ -48,11 +49,23 @@ fn tick_under_traffic(bencher: divan::Bencher<'_, '_>, dependencies: usize) {
             latency: Duration::from_millis(1),
         };
         let endpoint = EndpointId(i as u16);
-        controller.handle(now, Input::Probe { endpoint, started: now, result }, &mut effects);
+        controller.handle(
+            now,
+            Input::Probe {
+                endpoint,
+                started: now,
+                result,
+            },
+            &mut effects,
+        );
     }
     let one = observed();
     bencher
-        .with_inputs(|| (0..dependencies).map(|i| (EndpointId(i as u16), one.clone())).collect::<Vec<_>>())
+        .with_inputs(|| {
+            (0..dependencies)
+                .map(|i| (EndpointId(i as u16), one.clone()))
+                .collect::<Vec<_>>()
+        })
         .bench_local_values(|observed| {
             now = now + Duration::from_secs(1);
             effects.clear();

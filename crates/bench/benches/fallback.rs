@@ -27,11 +27,20 @@ async fn main() {
     let client = reqwest::Client::new();
     let base = format!("http://127.0.0.1:{port}");
     eventually(Duration::from_secs(20), "the server is ready", async || {
-        client.get(format!("{base}/readyz")).send().await.is_ok_and(|r| r.status().is_success())
+        client
+            .get(format!("{base}/readyz"))
+            .send()
+            .await
+            .is_ok_and(|r| r.status().is_success())
     })
     .await;
     println!("idle memory       {:>9.1} MB", memory(server.pid()));
-    post(&client, &format!("{base}/cache/set"), json!({"key": "k", "value": "v"})).await;
+    post(
+        &client,
+        &format!("{base}/cache/set"),
+        json!({"key": "k", "value": "v"}),
+    )
+    .await;
     let get = format!("{base}/cache/get");
     let healthy = measure(&client, &get, 500).await;
     redis.kill().await;
@@ -50,7 +59,11 @@ async fn main() {
     report("open, from memory", &ours);
     report("bare axum handler", &theirs);
     let ratio = |share| at(&ours, share).as_secs_f64() / at(&theirs, share).as_secs_f64();
-    println!("ratio to bare     p50 {:>6.2}  p99 {:>6.2}", ratio(0.5), ratio(0.99));
+    println!(
+        "ratio to bare     p50 {:>6.2}  p99 {:>6.2}",
+        ratio(0.5),
+        ratio(0.99)
+    );
 }
 
 fn start(redis: &str, data: &std::path::Path, port: u16) -> Program {
@@ -69,7 +82,10 @@ fn start(redis: &str, data: &std::path::Path, port: u16) -> Program {
 fn binary() -> PathBuf {
     let own = std::env::current_exe().unwrap();
     let beside = own.ancestors().nth(2).unwrap().join("mainstay");
-    assert!(beside.exists(), "build it first: cargo build --release --bin mainstay");
+    assert!(
+        beside.exists(),
+        "build it first: cargo build --release --bin mainstay"
+    );
     beside
 }
 
@@ -84,7 +100,10 @@ async fn bare_handler() -> String {
     let url = format!("http://{}/cache/get", listener.local_addr().unwrap());
     // A thread of its own, as the server has a process of its own.
     std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::from_std(listener.into_std().unwrap()).unwrap();
             axum::serve(listener, app).await.unwrap();
@@ -94,7 +113,13 @@ async fn bare_handler() -> String {
 }
 
 async fn post(client: &reqwest::Client, url: &str, body: Value) -> Value {
-    let sent = client.post(url).header("x-api-key", KEY).json(&body).send().await.unwrap();
+    let sent = client
+        .post(url)
+        .header("x-api-key", KEY)
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     sent.json().await.unwrap()
 }
 
@@ -116,7 +141,11 @@ fn at(values: &[Duration], share: f64) -> Duration {
 
 fn report(name: &str, values: &[Duration]) {
     let us = |share| at(values, share).as_secs_f64() * 1e6;
-    println!("{name:<17} p50 {:>6.0} µs  p99 {:>6.0} µs", us(0.5), us(0.99));
+    println!(
+        "{name:<17} p50 {:>6.0} µs  p99 {:>6.0} µs",
+        us(0.5),
+        us(0.99)
+    );
 }
 
 fn memory(pid: u32) -> f64 {

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use mainstay_bench::quantile;
 use mainstay_degradation::{Presence, Settings};
 use mainstay_redis::{Command, Redis, Settings as RedisSettings, Target};
-use mainstay_runtime::{Call, CallerId, Context, EndpointSpec, EngineBuilder, NoObserver, Secret, Verdict};
+use mainstay_runtime::{
+    Call, CallerId, Context, EndpointSpec, EngineBuilder, NoObserver, Secret, Verdict,
+};
 use serde_json::json;
 
 const ROUNDS: usize = 20_000;
@@ -49,12 +51,19 @@ async fn guarded_nothing() {
             deadline: guard.now() + Duration::from_secs(2),
         };
         let done = guard
-            .call(Call::new("get", &ctx), |_: &()| Verdict::SUCCESS, |_| async { Ok(divan::black_box(1)) })
+            .call(
+                Call::new("get", &ctx),
+                |_: &()| Verdict::SUCCESS,
+                |_| async { Ok(divan::black_box(1)) },
+            )
             .await;
         assert!(done.is_ok());
     }
     let each = begun.elapsed() / ROUNDS as u32;
-    println!("guard around nothing     {:>8.2} µs", each.as_secs_f64() * 1e6);
+    println!(
+        "guard around nothing     {:>8.2} µs",
+        each.as_secs_f64() * 1e6
+    );
 }
 
 async fn guarded_get() {
@@ -79,13 +88,29 @@ async fn guarded_get() {
         ours.run(&ctx(), get.clone()).await.unwrap();
         guarded.push(begun.elapsed());
         let begun = Instant::now();
-        let _: String = redis::cmd("GET").arg("k").query_async(&mut bare).await.unwrap();
+        let _: String = redis::cmd("GET")
+            .arg("k")
+            .query_async(&mut bare)
+            .await
+            .unwrap();
         driver.push(begun.elapsed());
     }
     guarded.sort();
     driver.sort();
     let us = |all: &[Duration], share| quantile(all, share).as_secs_f64() * 1e6;
-    println!("guarded redis GET   p50 {:>8.1} µs  p99 {:>8.1} µs", us(&guarded, 0.5), us(&guarded, 0.99));
-    println!("bare driver GET     p50 {:>8.1} µs  p99 {:>8.1} µs", us(&driver, 0.5), us(&driver, 0.99));
-    println!("the adapter adds    p50 {:>8.1} µs  (ratio {:.2})", us(&guarded, 0.5) - us(&driver, 0.5), us(&guarded, 0.5) / us(&driver, 0.5));
+    println!(
+        "guarded redis GET   p50 {:>8.1} µs  p99 {:>8.1} µs",
+        us(&guarded, 0.5),
+        us(&guarded, 0.99)
+    );
+    println!(
+        "bare driver GET     p50 {:>8.1} µs  p99 {:>8.1} µs",
+        us(&driver, 0.5),
+        us(&driver, 0.99)
+    );
+    println!(
+        "the adapter adds    p50 {:>8.1} µs  (ratio {:.2})",
+        us(&guarded, 0.5) - us(&driver, 0.5),
+        us(&guarded, 0.5) / us(&driver, 0.5)
+    );
 }

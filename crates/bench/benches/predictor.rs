@@ -3,7 +3,12 @@
 //!
 //! Every dependency suffers 2,000 simulated outages, each forecast from those before it only. `mixed` is one
 //! dependency that suffers all four kinds.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a benchmark")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark"
+)]
 
 #[path = "../../degradation/tests/it/forecasts.rs"]
 mod forecasts;

@@ -9,7 +9,10 @@
 /// The value below which `share` of the sorted values lie.
 pub fn quantile(sorted: &[std::time::Duration], share: f64) -> std::time::Duration {
     let at = ((sorted.len() as f64) * share).ceil() as usize;
-    sorted.get(at.saturating_sub(1)).copied().unwrap_or_default()
+    sorted
+        .get(at.saturating_sub(1))
+        .copied()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

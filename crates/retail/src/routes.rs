@@ -14,7 +14,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::tasks::{
-    AnalyzeInvoice, EnhanceOcr, EnhancedText, InvalidRequest, InvoiceAnalysis, Pricing, PricingAdvice, Task,
+    AnalyzeInvoice, EnhanceOcr, EnhancedText, InvalidRequest, InvoiceAnalysis, Pricing,
+    PricingAdvice, Task,
 };
 
 /// How the work was done.
@@ -73,25 +74,49 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
 /// Cleans up scanned text: spacing, and letters that were read for digits in numeric places.
 #[utoipa::path(post, path = "/ai/enhance-ocr", tag = "retail", request_body = EnhanceOcr, security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = EnhanceReply), (status = 400, body = ProblemBody)))]
-async fn enhance_ocr(State(core): State<Core>, caller: Caller, JsonBody(task): JsonBody<EnhanceOcr>) -> Result<Response, Problem> {
+async fn enhance_ocr(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(task): JsonBody<EnhanceOcr>,
+) -> Result<Response, Problem> {
     let done = carry_out(&core, &caller, &task).await?;
-    Ok(done.reply(&core, |o| o.confidence, |work, data| EnhanceReply { work, data }))
+    Ok(done.reply(
+        &core,
+        |o| o.confidence,
+        |work, data| EnhanceReply { work, data },
+    ))
 }
 
 /// Suggests a price from cost and target margin (default 30 % of the price before VAT).
 #[utoipa::path(post, path = "/ai/pricing", tag = "retail", request_body = Pricing, security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = PricingReply), (status = 400, body = ProblemBody)))]
-async fn pricing(State(core): State<Core>, caller: Caller, JsonBody(task): JsonBody<Pricing>) -> Result<Response, Problem> {
+async fn pricing(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(task): JsonBody<Pricing>,
+) -> Result<Response, Problem> {
     let done = carry_out(&core, &caller, &task).await?;
-    Ok(done.reply(&core, |o| o.confidence, |work, pricing| PricingReply { work, pricing }))
+    Ok(done.reply(
+        &core,
+        |o| o.confidence,
+        |work, pricing| PricingReply { work, pricing },
+    ))
 }
 
 /// Reads an Argentine invoice: parties, dates, number, lines and totals, and whether they add up.
 #[utoipa::path(post, path = "/ai/analyze-invoice", tag = "retail", request_body = AnalyzeInvoice, security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = AnalysisReply), (status = 400, body = ProblemBody)))]
-async fn analyze_invoice(State(core): State<Core>, caller: Caller, JsonBody(task): JsonBody<AnalyzeInvoice>) -> Result<Response, Problem> {
+async fn analyze_invoice(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(task): JsonBody<AnalyzeInvoice>,
+) -> Result<Response, Problem> {
     let done = carry_out(&core, &caller, &task).await?;
-    Ok(done.reply(&core, |o| o.confidence, |work, analysis| AnalysisReply { work, analysis }))
+    Ok(done.reply(
+        &core,
+        |o| o.confidence,
+        |work, analysis| AnalysisReply { work, analysis },
+    ))
 }
 
 struct Done<T> {
@@ -100,7 +125,11 @@ struct Done<T> {
 }
 
 /// By a model while the feature allows it and one answers usably, else by the rules.
-async fn carry_out<T: Task>(core: &Core, caller: &Caller, task: &T) -> Result<Done<T::Output>, Problem> {
+async fn carry_out<T: Task>(
+    core: &Core,
+    caller: &Caller,
+    task: &T,
+) -> Result<Done<T::Output>, Problem> {
     let started = core.handle.clock().now();
     task.validate().map_err(problem_of)?;
     let answer = match by_model(core, caller, task).await {
@@ -112,7 +141,11 @@ async fn carry_out<T: Task>(core: &Core, caller: &Caller, task: &T) -> Result<Do
         "openai",
         &Report {
             operation: T::NAME,
-            status: if by_rules { Status::Fallback } else { Status::Success },
+            status: if by_rules {
+                Status::Fallback
+            } else {
+                Status::Success
+            },
             source: Some(answer.source.clone()),
             error: None,
             elapsed: core.handle.clock().now().saturating_since(started),
@@ -136,7 +169,11 @@ async fn by_model<T: Task>(core: &Core, caller: &Caller, task: &T) -> Option<Ans
     let answer = match core.models.structured(&ctx, request).await {
         Ok(answer) => answer,
         Err(error) => {
-            tracing::info!(operation = T::NAME, kind = error.kind.as_str(), "no model answered; the rules do");
+            tracing::info!(
+                operation = T::NAME,
+                kind = error.kind.as_str(),
+                "no model answered; the rules do"
+            );
             return None;
         }
     };
@@ -147,29 +184,46 @@ async fn by_model<T: Task>(core: &Core, caller: &Caller, task: &T) -> Option<Ans
             age: answer.age,
         }),
         Err(rejected) => {
-            tracing::warn!(operation = T::NAME, path = rejected.path, "the model's answer is unusable; the rules answer");
+            tracing::warn!(
+                operation = T::NAME,
+                path = rejected.path,
+                "the model's answer is unusable; the rules answer"
+            );
             None
         }
     }
 }
 
 fn is_off(core: &Core) -> bool {
-    core.handle.feature("ai_enhancement").is_ok_and(|f| f.mode == FeatureMode::Off)
+    core.handle
+        .feature("ai_enhancement")
+        .is_ok_and(|f| f.mode == FeatureMode::Off)
 }
 
 fn problem_of(wrong: InvalidRequest) -> Problem {
-    Error::new(ErrorKind::InvalidInput, format!("{} {}; {}", wrong.field, wrong.problem, wrong.remedy))
-        .field(wrong.field)
-        .into()
+    Error::new(
+        ErrorKind::InvalidInput,
+        format!("{} {}; {}", wrong.field, wrong.problem, wrong.remedy),
+    )
+    .field(wrong.field)
+    .into()
 }
 
 impl<T> Done<T> {
-    fn reply<R: Serialize>(self, core: &Core, confidence: impl Fn(&T) -> f64, form: impl FnOnce(Work, T) -> R) -> Response {
+    fn reply<R: Serialize>(
+        self,
+        core: &Core,
+        confidence: impl Fn(&T) -> f64,
+        form: impl FnOnce(Work, T) -> R,
+    ) -> Response {
         let Answer { value, source, age } = self.answer;
         let names = core.models.provider_names();
-        let first = matches!(&source, Source::Provider(name) if names.first() == Some(&name.as_str()));
+        let first =
+            matches!(&source, Source::Provider(name) if names.first() == Some(&name.as_str()));
         let breaker = core.handle.rules().dependency_id("openai");
-        let breaker = breaker.map_or("closed", |id| core.handle.snapshot().component(id).breaker.as_str());
+        let breaker = breaker.map_or("closed", |id| {
+            core.handle.snapshot().component(id).breaker.as_str()
+        });
         let took = core.handle.clock().now().saturating_since(self.started);
         let work = Work {
             success: true,

@@ -80,7 +80,10 @@ impl Core {
 
     /// A group of routes behind a scope.
     pub fn guarded(&self, scope: Scope, routes: OpenApiRouter<Self>) -> OpenApiRouter<Self> {
-        routes.route_layer(middleware::from_fn_with_state(Requirement::new(self, scope), require))
+        routes.route_layer(middleware::from_fn_with_state(
+            Requirement::new(self, scope),
+            require,
+        ))
     }
 }
 

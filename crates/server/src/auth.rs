@@ -33,7 +33,11 @@ impl Requirement {
 }
 
 /// The layer: `axum::middleware::from_fn_with_state(Requirement::new(..), require)`.
-pub async fn require(State(needed): State<Requirement>, mut request: Request, next: Next) -> Response {
+pub async fn require(
+    State(needed): State<Requirement>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let Some(record) = authenticate(&needed.core, request.headers()) else {
         return Problem::unauthorized().into_response();
     };
@@ -69,7 +73,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         // Only a route that was left outside every scope's layer gets here without one.
-        parts.extensions.get::<Self>().cloned().ok_or_else(Problem::unauthorized)
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(Problem::unauthorized)
     }
 }
 

@@ -67,9 +67,15 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
         let query = Query::<T>::from_request_parts(parts, state).await;
         query.map(|Query(value)| Self(value)).map_err(|e| {
             let text = e.body_text();
-            let text = text.trim_start_matches("Failed to deserialize query string: ").to_owned();
+            let text = text
+                .trim_start_matches("Failed to deserialize query string: ")
+                .to_owned();
             Problem {
-                field: Some(named_field(&text).or_else(|| text.split(':').next().map(str::to_owned)).unwrap_or_default()),
+                field: Some(
+                    named_field(&text)
+                        .or_else(|| text.split(':').next().map(str::to_owned))
+                        .unwrap_or_default(),
+                ),
                 ..Problem::new("invalid-input", StatusCode::BAD_REQUEST, text)
             }
         })
@@ -82,11 +88,16 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for QueryParams<T>
 /// A problem that names the field and says what was expected.
 pub fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     let text = std::str::from_utf8(bytes).map_err(|e| {
-        malformed(format!("the body isn't UTF-8: byte {} can't be read", e.valid_up_to()))
+        malformed(format!(
+            "the body isn't UTF-8: byte {} can't be read",
+            e.valid_up_to()
+        ))
     })?;
     let mut reader = serde_json::Deserializer::from_str(text);
     let value = serde_path_to_error::deserialize(&mut reader).map_err(problem_of)?;
-    reader.end().map_err(|e| malformed(format!("more follows after the JSON value: {e}")))?;
+    reader
+        .end()
+        .map_err(|e| malformed(format!("more follows after the JSON value: {e}")))?;
     Ok(value)
 }
 
@@ -105,7 +116,9 @@ fn problem_of(error: serde_path_to_error::Error<serde_json::Error>) -> Problem {
 
 /// The field that serde names in its text when the path ends above it: a missing or an unknown one.
 fn named_field(text: &str) -> Option<String> {
-    let rest = text.strip_prefix("missing field `").or_else(|| text.strip_prefix("unknown field `"))?;
+    let rest = text
+        .strip_prefix("missing field `")
+        .or_else(|| text.strip_prefix("unknown field `"))?;
     Some(rest.split('`').next()?.to_owned())
 }
 
@@ -118,9 +131,16 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
         return Ok(());
     };
     let sent = sent.to_str().unwrap_or_default();
-    let kind = sent.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    let kind = sent
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
     // curl's default for --data: refusing it would surprise everybody who tries the tour.
-    let fits = kind == "application/json" || kind.ends_with("+json") || kind == "application/x-www-form-urlencoded";
+    let fits = kind == "application/json"
+        || kind.ends_with("+json")
+        || kind == "application/x-www-form-urlencoded";
     if fits {
         return Ok(());
     }
@@ -162,9 +182,15 @@ mod tests {
 
     #[test]
     fn an_error_names_the_field() {
-        assert_eq!(problem(br#"{"items":[1,-1]}"#), ("invalid-input", Some("items[1]".into())));
+        assert_eq!(
+            problem(br#"{"items":[1,-1]}"#),
+            ("invalid-input", Some("items[1]".into()))
+        );
         assert_eq!(problem(br#"{}"#), ("invalid-input", Some("items".into())));
-        assert_eq!(problem(br#"{"items":[],"x":1}"#), ("invalid-input", Some("x".into())));
+        assert_eq!(
+            problem(br#"{"items":[],"x":1}"#),
+            ("invalid-input", Some("x".into()))
+        );
     }
 
     #[test]

@@ -15,7 +15,8 @@ use crate::problem::Problem;
 /// 503 `feature-off`, naming the feature.
 pub fn primitive(core: &Core, feature: &'static str, writes: bool) -> Result<(), Problem> {
     let snapshot = core.handle.snapshot();
-    let by_matrix = core.handle.rules().settings().gating == Gating::Strict || snapshot.pin.is_some();
+    let by_matrix =
+        core.handle.rules().settings().gating == Gating::Strict || snapshot.pin.is_some();
     let by_knob = core.handle.operator_state().knobs.contains_key(feature);
     if !by_matrix && !by_knob {
         return Ok(());

@@ -131,7 +131,9 @@ impl KeyRecord {
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// Not of the form `mk_<id>_<secret>`.
-    #[error("a key has the form mk_<id>_<secret>: id of 8 to 32 letters or digits, secret of at least 43 letters, digits, '-' or '_' (256 bits); make one with `mainstay key new`")]
+    #[error(
+        "a key has the form mk_<id>_<secret>: id of 8 to 32 letters or digits, secret of at least 43 letters, digits, '-' or '_' (256 bits); make one with `mainstay key new`"
+    )]
     Malformed,
     /// The key file can't be read or written.
     #[error("{path}: {source}")]
@@ -193,7 +195,12 @@ impl KeyRing {
     ///
     /// # Errors
     /// When the file can't be written; no key was made then.
-    pub fn create(&self, name: &str, scopes: Vec<Scope>, now: Timestamp) -> Result<(Secret, KeyRecord), KeyError> {
+    pub fn create(
+        &self,
+        name: &str,
+        scopes: Vec<Scope>,
+        now: Timestamp,
+    ) -> Result<(Secret, KeyRecord), KeyError> {
         self.reload()?;
         let (id, key) = generate().map_err(|source| self.file_error(source))?;
         let record = record(&id, name, &key, scopes, now);
@@ -261,7 +268,12 @@ impl KeyRing {
         use std::os::unix::fs::OpenOptionsExt;
         let beside = self.path.with_extension("json.new");
         let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&beside)?;
         let list: Vec<_> = keys.values().collect();
         serde_json::to_writer_pretty(&mut file, &list)?;
         file.write_all(b"\n")?;
@@ -339,7 +351,9 @@ mod tests {
     #[test]
     fn a_new_key_authenticates_and_its_text_is_nowhere_on_disk() {
         let (dir, ring) = ring();
-        let (key, record) = ring.create("ana", vec![Scope::Cache], Timestamp::UNIX_EPOCH).unwrap();
+        let (key, record) = ring
+            .create("ana", vec![Scope::Cache], Timestamp::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(ring.authenticate(key.expose()), Some(record.clone()));
         let file = std::fs::read_to_string(dir.path().join("keys.json")).unwrap();
         assert!(!file.contains(key.expose()));
@@ -349,7 +363,9 @@ mod tests {
     #[test]
     fn a_key_with_a_right_id_and_a_wrong_secret_is_refused() {
         let (_dir, ring) = ring();
-        let (key, _) = ring.create("ana", vec![Scope::Admin], Timestamp::UNIX_EPOCH).unwrap();
+        let (key, _) = ring
+            .create("ana", vec![Scope::Admin], Timestamp::UNIX_EPOCH)
+            .unwrap();
         let mut wrong = key.expose().to_owned();
         let last = if wrong.ends_with('A') { "B" } else { "A" };
         wrong.replace_range(wrong.len() - 1.., last);
@@ -363,7 +379,9 @@ mod tests {
     fn a_key_made_or_revoked_by_another_process_is_taken_up() {
         let (dir, ring) = ring();
         let other = KeyRing::open(dir.path()).unwrap();
-        let (key, record) = other.create("ci", vec![Scope::Status], Timestamp::UNIX_EPOCH).unwrap();
+        let (key, record) = other
+            .create("ci", vec![Scope::Status], Timestamp::UNIX_EPOCH)
+            .unwrap();
         assert!(ring.authenticate(key.expose()).is_some());
         assert!(other.revoke(&record.id).unwrap());
         assert!(ring.authenticate(key.expose()).is_none());
@@ -376,6 +394,9 @@ mod tests {
         assert!(ring.preset_admin(&short, Timestamp::UNIX_EPOCH).is_err());
         let good = Secret::new(format!("mk_admin123_{}", "x".repeat(43)));
         ring.preset_admin(&good, Timestamp::UNIX_EPOCH).unwrap();
-        assert!(ring.authenticate(good.expose()).is_some_and(|r| r.may(Scope::DbWrite)));
+        assert!(
+            ring.authenticate(good.expose())
+                .is_some_and(|r| r.may(Scope::DbWrite))
+        );
     }
 }

@@ -15,13 +15,20 @@ pub fn of_request(headers: &HeaderMap) -> Language {
             .split(',')
             .filter_map(|part| {
                 let (tag, rest) = part.trim().split_once(';').unwrap_or((part.trim(), ""));
-                let quality = rest.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+                let quality = rest
+                    .trim()
+                    .strip_prefix("q=")
+                    .and_then(|q| q.parse::<f32>().ok());
                 let matches = tag.len() >= 2 && tag[..2].eq_ignore_ascii_case(prefix);
                 matches.then(|| quality.unwrap_or(1.0))
             })
             .fold(0.0f32, f32::max)
     };
-    if rank("es") > rank("en") { Language::Spanish } else { Language::English }
+    if rank("es") > rank("en") {
+        Language::Spanish
+    } else {
+        Language::English
+    }
 }
 
 /// The title of a problem kind, in words.
@@ -33,9 +40,15 @@ pub fn title(language: Language, kind: &str) -> &'static str {
         "not-found" => ("Not found", "No encontrado"),
         "method-not-allowed" => ("Method not allowed", "Método no permitido"),
         "malformed-input" => ("The request can't be read", "El pedido no se puede leer"),
-        "invalid-input" => ("A value in the request is wrong", "Un valor del pedido está mal"),
+        "invalid-input" => (
+            "A value in the request is wrong",
+            "Un valor del pedido está mal",
+        ),
         "unsupported-media-type" => ("Unsupported media type", "Tipo de contenido no admitido"),
-        "conflict" => ("Refused because of the present data", "Rechazado por los datos actuales"),
+        "conflict" => (
+            "Refused because of the present data",
+            "Rechazado por los datos actuales",
+        ),
         "precondition-failed" => ("A condition does not hold", "Una condición no se cumple"),
         "too-large" => ("Too large", "Demasiado grande"),
         "range-not-satisfiable" => ("Range outside the object", "Rango fuera del objeto"),
@@ -59,13 +72,23 @@ pub fn title(language: Language, kind: &str) -> &'static str {
 }
 
 /// One sentence for a person who was woken up.
-pub fn summary(language: Language, level: &str, score: f64, causes: &[String], held_by: Option<&str>) -> String {
+pub fn summary(
+    language: Language,
+    level: &str,
+    score: f64,
+    causes: &[String],
+    held_by: Option<&str>,
+) -> String {
     let because = causes.join("; ");
     match (language, causes.is_empty(), held_by) {
         (Language::English, false, _) => format!("{level} (score {score}): {because}."),
         (Language::Spanish, false, _) => format!("{level} (puntaje {score}): {because}."),
-        (Language::English, true, Some(held)) => format!("{level} (score {score}): nothing is wrong now; {held}."),
-        (Language::Spanish, true, Some(held)) => format!("{level} (puntaje {score}): ya no hay fallas; {held}."),
+        (Language::English, true, Some(held)) => {
+            format!("{level} (score {score}): nothing is wrong now; {held}.")
+        }
+        (Language::Spanish, true, Some(held)) => {
+            format!("{level} (puntaje {score}): ya no hay fallas; {held}.")
+        }
         (Language::English, true, None) => format!("{level} (score {score}): nothing is wrong."),
         (Language::Spanish, true, None) => format!("{level} (puntaje {score}): no hay fallas."),
     }

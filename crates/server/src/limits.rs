@@ -42,7 +42,8 @@ impl Default for RateSettings {
     }
 }
 
-type Limiter = RateLimiter<String, DashMapStateStore<String>, DefaultClock, StateInformationMiddleware>;
+type Limiter =
+    RateLimiter<String, DashMapStateStore<String>, DefaultClock, StateInformationMiddleware>;
 
 /// The limits in force.
 #[derive(Debug)]
@@ -86,7 +87,9 @@ impl Limits {
         let class = match scope {
             Scope::Admin | Scope::Retail => &self.control,
             Scope::Status | Scope::Metrics => &None,
-            Scope::DbRead | Scope::DbWrite | Scope::Cache | Scope::Objects | Scope::Ai => &self.data,
+            Scope::DbRead | Scope::DbWrite | Scope::Cache | Scope::Objects | Scope::Ai => {
+                &self.data
+            }
         };
         class.as_ref().map(|class| class.check(key_id)).transpose()
     }
@@ -147,7 +150,9 @@ mod tests {
     #[test]
     fn a_burst_over_the_allowance_is_refused_with_a_time_and_other_keys_are_not() {
         let limits = Limits::new(RateSettings::default());
-        let granted = (0..61).filter(|_| limits.check(Scope::Admin, "a").is_ok()).count();
+        let granted = (0..61)
+            .filter(|_| limits.check(Scope::Admin, "a").is_ok())
+            .count();
         assert_eq!(granted, 60);
         let refused = limits.check(Scope::Admin, "a").unwrap_err();
         assert!(refused.retry_after.is_some() && refused.retryable);

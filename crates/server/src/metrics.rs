@@ -11,7 +11,9 @@ use mainstay_runtime::breaker::FailureKind;
 use mainstay_runtime::degradation::{FeatureMode, Level};
 use mainstay_runtime::{Direction, Moment, Observer, Report};
 use metrics::{Key, KeyName, Label, Level as Verbosity, Metadata, Recorder, Unit};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
 
 use crate::app::Core;
 
@@ -22,7 +24,9 @@ const OBJECTS: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0];
 /// Seconds; from leaving OPTIMAL to being back.
 const RECOVERY: &[f64] = &[1.0, 5.0, 10.0, 30.0, 60.0, 300.0];
 /// Seconds; replies of the server.
-const HTTP: &[f64] = &[0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+const HTTP: &[f64] = &[
+    0.0005, 0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+];
 
 static METADATA: Metadata<'static> = Metadata::new("mainstay", Verbosity::INFO, Some("mainstay"));
 
@@ -63,13 +67,18 @@ fn builder() -> PrometheusBuilder {
         (Matcher::Full("redis_latency_seconds".into()), FAST),
         (Matcher::Full("s3_latency_seconds".into()), OBJECTS),
         (Matcher::Full("recovery_time_seconds".into()), RECOVERY),
-        (Matcher::Full("http_server_request_duration_seconds".into()), HTTP),
+        (
+            Matcher::Full("http_server_request_duration_seconds".into()),
+            HTTP,
+        ),
     ];
-    buckets.into_iter().fold(PrometheusBuilder::new(), |builder, (matcher, values)| {
-        builder
-            .set_buckets_for_metric(matcher, values)
-            .expect("the lists above are not empty")
-    })
+    buckets
+        .into_iter()
+        .fold(PrometheusBuilder::new(), |builder, (matcher, values)| {
+            builder
+                .set_buckets_for_metric(matcher, values)
+                .expect("the lists above are not empty")
+        })
 }
 
 /// The names under which a dependency's operations are counted.
@@ -83,8 +92,16 @@ fn names(dependency: &str) -> Option<Names> {
     let (calls, errors, latency) = match dependency {
         "openai" => ("openai_api_calls_total", None, "openai_api_latency_seconds"),
         "database" => ("db_queries_total", None, "db_query_latency_seconds"),
-        "redis" => ("redis_requests_total", Some("redis_errors_total"), "redis_latency_seconds"),
-        "s3" => ("s3_requests_total", Some("s3_errors_total"), "s3_latency_seconds"),
+        "redis" => (
+            "redis_requests_total",
+            Some("redis_errors_total"),
+            "redis_latency_seconds",
+        ),
+        "s3" => (
+            "s3_requests_total",
+            Some("s3_errors_total"),
+            "s3_latency_seconds",
+        ),
         _ => return None,
     };
     Some(Names {
@@ -100,17 +117,42 @@ impl Metrics {
     /// Says what each name means, where the name alone doesn't.
     fn describe(&self) {
         let gauge = |name: &'static str, unit, text: &'static str| {
-            self.recorder.describe_gauge(KeyName::from(name), unit, text.into());
+            self.recorder
+                .describe_gauge(KeyName::from(name), unit, text.into());
         };
-        gauge("degradation_level", None, "1 OPTIMAL, 2 DEGRADED, 3 LIMITED, 4 MINIMAL, 5 EMERGENCY");
-        gauge("circuit_breaker_state", None, "0 closed, 1 open, 2 half-open");
-        gauge("feature_mode", None, "0 off, 1 partial, 2 fallback, queued, local or limited, 3 on");
+        gauge(
+            "degradation_level",
+            None,
+            "1 OPTIMAL, 2 DEGRADED, 3 LIMITED, 4 MINIMAL, 5 EMERGENCY",
+        );
+        gauge(
+            "circuit_breaker_state",
+            None,
+            "0 closed, 1 open, 2 half-open",
+        );
+        gauge(
+            "feature_mode",
+            None,
+            "0 off, 1 partial, 2 fallback, queued, local or limited, 3 on",
+        );
         gauge("system_health_score", None, "0 to 100");
         gauge("component_health_score", None, "0 to 100");
         gauge("db_write_mode", None, "1 enabled, 0 read-only");
-        gauge("redis_cache_hit_ratio", None, "hits / (hits + misses) since the start; 0 before the first");
-        gauge("journal_oldest_seconds", Some(Unit::Seconds), "age of the oldest accepted write that has not reached its store");
-        gauge("fallback_last_exercised_seconds", Some(Unit::Seconds), "since the fallback last answered, to the scrape's accuracy");
+        gauge(
+            "redis_cache_hit_ratio",
+            None,
+            "hits / (hits + misses) since the start; 0 before the first",
+        );
+        gauge(
+            "journal_oldest_seconds",
+            Some(Unit::Seconds),
+            "age of the oldest accepted write that has not reached its store",
+        );
+        gauge(
+            "fallback_last_exercised_seconds",
+            Some(Unit::Seconds),
+            "since the fallback last answered, to the scrape's accuracy",
+        );
     }
 
     /// The text that a scraper reads.
@@ -129,12 +171,18 @@ impl Metrics {
     /// Counts one reply of the server.
     pub fn http(&self, route: &str, method: &Method, status: u16, took: Duration) {
         let status = status.to_string();
-        let labels = [("route", route), ("method", method.as_str()), ("status", status.as_str())];
+        let labels = [
+            ("route", route),
+            ("method", method.as_str()),
+            ("status", status.as_str()),
+        ];
         self.observe("http_server_request_duration_seconds", &labels, took);
     }
 
     fn count(&self, name: &'static str, labels: Labels<'_>, by: u64) {
-        self.recorder.register_counter(&key(name, labels), &METADATA).increment(by);
+        self.recorder
+            .register_counter(&key(name, labels), &METADATA)
+            .increment(by);
     }
 
     fn observe(&self, name: &'static str, labels: Labels<'_>, took: Duration) {
@@ -144,7 +192,9 @@ impl Metrics {
     }
 
     fn set(&self, name: &'static str, labels: Labels<'_>, value: f64) {
-        self.recorder.register_gauge(&key(name, labels), &METADATA).set(value);
+        self.recorder
+            .register_gauge(&key(name, labels), &METADATA)
+            .set(value);
     }
 
     fn read_gauges(&self, core: &Core) {
@@ -170,7 +220,11 @@ impl Metrics {
         for (id, dependency) in core.handle.rules().dependencies() {
             let component = snapshot.component(id);
             let name = dependency.name.as_str();
-            self.set("component_health_score", &[("component_name", name)], component.score);
+            self.set(
+                "component_health_score",
+                &[("component_name", name)],
+                component.score,
+            );
             let (breaker, score) = match name {
                 "openai" => ("openai_breaker_state", None),
                 "database" => ("db_breaker_state", None),
@@ -186,13 +240,28 @@ impl Metrics {
     }
 
     fn read_adapters(&self, core: &Core) {
-        self.set("db_connection_pool_size", &[], core.database.pool_size() as f64);
-        self.set("redis_connection_pool_size", &[], core.redis.pool_size() as f64);
+        self.set(
+            "db_connection_pool_size",
+            &[],
+            core.database.pool_size() as f64,
+        );
+        self.set(
+            "redis_connection_pool_size",
+            &[],
+            core.redis.pool_size() as f64,
+        );
         let writes = core.database.write_mode() == mainstay_database::WriteMode::Enabled;
         self.set("db_write_mode", &[], f64::from(u8::from(writes)));
-        self.set("redis_cache_hit_ratio", &[], hit_ratio(core.redis.hits(), core.redis.misses()));
+        self.set(
+            "redis_cache_hit_ratio",
+            &[],
+            hit_ratio(core.redis.hits(), core.redis.misses()),
+        );
         let names = ["journal_entries", "journal_bytes", "journal_oldest_seconds"];
-        for (name, value) in names.into_iter().zip(crate::routes::journal::figures(core).gauges()) {
+        for (name, value) in names
+            .into_iter()
+            .zip(crate::routes::journal::figures(core).gauges())
+        {
             self.set(name, &[], value);
         }
         self.fallbacks.read(self, core);
@@ -228,7 +297,11 @@ impl Fallbacks {
         for (dependency, at) in self.lock().iter_mut() {
             let ago = now.saturating_since(*at.get_or_insert(now));
             let labels = [("dependency", dependency.as_str())];
-            metrics.set("fallback_last_exercised_seconds", &labels, ago.as_secs_f64());
+            metrics.set(
+                "fallback_last_exercised_seconds",
+                &labels,
+                ago.as_secs_f64(),
+            );
         }
     }
 
@@ -256,7 +329,10 @@ fn rank(mode: FeatureMode) -> f64 {
 }
 
 fn key(name: &'static str, labels: Labels<'_>) -> Key {
-    let labels: Vec<_> = labels.iter().map(|(k, v)| Label::new(*k, (*v).to_owned())).collect();
+    let labels: Vec<_> = labels
+        .iter()
+        .map(|(k, v)| Label::new(*k, (*v).to_owned()))
+        .collect();
     Key::from_parts(name, labels)
 }
 
@@ -265,14 +341,25 @@ impl Observer for Metrics {
         let Some(names) = names(dependency) else {
             return;
         };
-        let labels = [("operation", report.operation), ("status", report.status.as_str())];
+        let labels = [
+            ("operation", report.operation),
+            ("status", report.status.as_str()),
+        ];
         self.count(names.calls, &labels, 1);
-        self.observe(names.latency, &[("operation", report.operation)], report.elapsed);
+        self.observe(
+            names.latency,
+            &[("operation", report.operation)],
+            report.elapsed,
+        );
         if let (Some(errors), Some(kind)) = (names.errors, report.error) {
-            let labels = [("operation", report.operation), ("error_type", kind.as_str())];
+            let labels = [
+                ("operation", report.operation),
+                ("error_type", kind.as_str()),
+            ];
             self.count(errors, &labels, 1);
         }
-        if let (mainstay_runtime::Status::Fallback, Some(source)) = (report.status, &report.source) {
+        if let (mainstay_runtime::Status::Fallback, Some(source)) = (report.status, &report.source)
+        {
             let labels = [("dependency", dependency), ("source", source.label())];
             self.count("circuit_breaker_fallback_calls_total", &labels, 1);
             self.fallbacks.used(dependency);
@@ -285,7 +372,11 @@ impl Observer for Metrics {
     }
 
     fn rejection(&self, dependency: &str) {
-        self.count("circuit_breaker_rejections_total", &[("dependency", dependency)], 1);
+        self.count(
+            "circuit_breaker_rejections_total",
+            &[("dependency", dependency)],
+            1,
+        );
     }
 
     fn level(&self, from: Level, to: Level) {

@@ -20,7 +20,10 @@ pub fn base() -> OpenApi {
         .security_scheme("key", header)
         .security_scheme("bearer", bearer)
         .build();
-    OpenApiBuilder::new().info(info).components(Some(components)).build()
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .build()
 }
 
 /// Wildcard segments as OpenAPI writes them: `{key}`, not `{*key}`.

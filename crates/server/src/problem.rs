@@ -122,7 +122,12 @@ impl Problem {
     }
 
     /// The body in the caller's language.
-    pub fn body(&self, language: Language, request_id: Option<String>, level: Option<String>) -> ProblemBody {
+    pub fn body(
+        &self,
+        language: Language,
+        request_id: Option<String>,
+        level: Option<String>,
+    ) -> ProblemBody {
         ProblemBody {
             type_: format!("urn:mainstay:problem:{}", self.kind),
             title: language::title(language, self.kind).to_owned(),

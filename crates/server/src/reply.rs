@@ -66,7 +66,12 @@ pub fn write_origin(headers: &mut HeaderMap, source: &Source, age: Option<Durati
 }
 
 /// The body as JSON with the headers of its origin.
-pub fn json<T: Serialize>(status: StatusCode, body: &T, source: &Source, age: Option<Duration>) -> Response {
+pub fn json<T: Serialize>(
+    status: StatusCode,
+    body: &T,
+    source: &Source,
+    age: Option<Duration>,
+) -> Response {
     let mut response = (status, Json(body)).into_response();
     write_origin(response.headers_mut(), source, age);
     response
@@ -75,5 +80,10 @@ pub fn json<T: Serialize>(status: StatusCode, body: &T, source: &Source, age: Op
 /// A data reply with status 200.
 pub fn data<T: Serialize>(answer: Answer<T>, guard: &Guard, started: Moment) -> Response {
     let (source, age) = (answer.source.clone(), answer.age);
-    json(StatusCode::OK, &DataReply::new(answer, guard, started), &source, age)
+    json(
+        StatusCode::OK,
+        &DataReply::new(answer, guard, started),
+        &source,
+        age,
+    )
 }

@@ -76,7 +76,10 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
         .routes(routes!(pin))
         .routes(routes!(unpin))
         .routes(routes!(knob))
-        .route("/admin/breakers/{dependency}/{endpoint}/{mode}", axum::routing::post(sub_breaker))
+        .route(
+            "/admin/breakers/{dependency}/{endpoint}/{mode}",
+            axum::routing::post(sub_breaker),
+        )
         .route("/admin/operator", axum::routing::get(shown));
     core.guarded(Scope::Admin, routes)
 }
@@ -103,7 +106,14 @@ async fn sub_breaker(
     PathParam((dependency, endpoint, mode)): PathParam<(String, String, String)>,
     grounds: Option<JsonBody<Grounds>>,
 ) -> Result<Json<AdminReply>, Problem> {
-    set_breaker(&core, &caller, format!("{dependency}/{endpoint}"), &mode, grounds).await
+    set_breaker(
+        &core,
+        &caller,
+        format!("{dependency}/{endpoint}"),
+        &mode,
+        grounds,
+    )
+    .await
 }
 
 async fn set_breaker(
@@ -118,22 +128,46 @@ async fn set_breaker(
         other => Action::Mode {
             endpoint,
             mode: other.parse::<Mode>().map_err(|_| {
-                Error::invalid("mode", format!("`{other}` is no mode; known are auto, forced_open, disabled, shadow, reset"))
+                Error::invalid(
+                    "mode",
+                    format!(
+                        "`{other}` is no mode; known are auto, forced_open, disabled, shadow, reset"
+                    ),
+                )
             })?,
         },
     };
-    command(core, caller, action, grounds.map(|JsonBody(g)| g).unwrap_or_default()).await
+    command(
+        core,
+        caller,
+        action,
+        grounds.map(|JsonBody(g)| g).unwrap_or_default(),
+    )
+    .await
 }
 
 /// Holds the level, whatever the target.
 #[utoipa::path(post, path = "/admin/level/pin", tag = "admin", request_body = PinBody,
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = AdminReply), (status = 400, body = ProblemBody)))]
-async fn pin(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<PinBody>) -> Result<Json<AdminReply>, Problem> {
-    let known = Level::ALL.into_iter().find(|l| l.as_str().eq_ignore_ascii_case(&body.level));
+async fn pin(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<PinBody>,
+) -> Result<Json<AdminReply>, Problem> {
+    let known = Level::ALL
+        .into_iter()
+        .find(|l| l.as_str().eq_ignore_ascii_case(&body.level));
     let level = known.ok_or_else(|| {
         let names: Vec<_> = Level::ALL.iter().map(|l| l.as_str()).collect();
-        Error::invalid("level", format!("`{}` is no level; known are {}", body.level, names.join(", ")))
+        Error::invalid(
+            "level",
+            format!(
+                "`{}` is no level; known are {}",
+                body.level,
+                names.join(", ")
+            ),
+        )
     })?;
     let grounds = Grounds {
         reason: body.reason,
@@ -146,8 +180,18 @@ async fn pin(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<
 #[utoipa::path(post, path = "/admin/level/unpin", tag = "admin", request_body = Option<Grounds>,
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = AdminReply)))]
-async fn unpin(State(core): State<Core>, caller: Caller, grounds: Option<JsonBody<Grounds>>) -> Result<Json<AdminReply>, Problem> {
-    command(&core, &caller, Action::Unpin, grounds.map(|JsonBody(g)| g).unwrap_or_default()).await
+async fn unpin(
+    State(core): State<Core>,
+    caller: Caller,
+    grounds: Option<JsonBody<Grounds>>,
+) -> Result<Json<AdminReply>, Problem> {
+    command(
+        &core,
+        &caller,
+        Action::Unpin,
+        grounds.map(|JsonBody(g)| g).unwrap_or_default(),
+    )
+    .await
 }
 
 /// Switches a feature by hand.
@@ -178,8 +222,16 @@ async fn shown(State(core): State<Core>) -> Json<AdminReply> {
     reply(&core)
 }
 
-async fn command(core: &Core, caller: &Caller, action: Action, grounds: Grounds) -> Result<Json<AdminReply>, Problem> {
-    if grounds.for_seconds.is_some_and(|s| !(1..=LONGEST).contains(&s)) {
+async fn command(
+    core: &Core,
+    caller: &Caller,
+    action: Action,
+    grounds: Grounds,
+) -> Result<Json<AdminReply>, Problem> {
+    if grounds
+        .for_seconds
+        .is_some_and(|s| !(1..=LONGEST).contains(&s))
+    {
         return Err(Error::invalid("for_seconds", format!("must be 1 to {LONGEST}")).into());
     }
     if grounds.reason.len() > 500 {

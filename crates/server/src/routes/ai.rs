@@ -55,10 +55,17 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
 #[utoipa::path(post, path = "/ai/chat", tag = "ai", request_body(content = Object, example = json!({"messages": [{"role": "user", "content": "hola"}]})),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = AiReply<Object>), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
-async fn chat(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<Value>) -> Result<Response, Problem> {
+async fn chat(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Value>,
+) -> Result<Response, Problem> {
     let started = begin(&core)?;
     let request = ChatRequest::parse(body)?;
-    let answer = core.models.chat(&caller.context_within(&core, deadline(&core)), request).await?;
+    let answer = core
+        .models
+        .chat(&caller.context_within(&core, deadline(&core)), request)
+        .await?;
     Ok(ai_reply(&core, answer, started))
 }
 
@@ -66,10 +73,17 @@ async fn chat(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody
 #[utoipa::path(post, path = "/ai/embed", tag = "ai", request_body(content = Object, example = json!({"input": ["hola"]})),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = AiReply<Object>), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
-async fn embed(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<Value>) -> Result<Response, Problem> {
+async fn embed(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Value>,
+) -> Result<Response, Problem> {
     let started = begin(&core)?;
     let request = EmbedRequest::parse(body)?;
-    let answer = core.models.embed(&caller.context_within(&core, deadline(&core)), request).await?;
+    let answer = core
+        .models
+        .embed(&caller.context_within(&core, deadline(&core)), request)
+        .await?;
     Ok(ai_reply(&core, answer, started))
 }
 
@@ -77,10 +91,17 @@ async fn embed(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBod
 #[utoipa::path(post, path = "/ai/moderate", tag = "ai", request_body(content = Object, example = json!({"input": ["hola"]})),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = AiReply<Object>), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
-async fn moderate(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<Value>) -> Result<Response, Problem> {
+async fn moderate(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<Value>,
+) -> Result<Response, Problem> {
     let started = begin(&core)?;
     let request = ModerateRequest::parse(body)?;
-    let answer = core.models.moderate(&caller.context_within(&core, deadline(&core)), request).await?;
+    let answer = core
+        .models
+        .moderate(&caller.context_within(&core, deadline(&core)), request)
+        .await?;
     Ok(ai_reply(&core, answer, started))
 }
 
@@ -106,7 +127,13 @@ fn ai_reply<T: Serialize>(core: &Core, answer: Answer<T>, started: Moment) -> Re
         confidence: 1.0,
         breaker_state: breaker_state(core),
         age_ms: reply::millis(answer.age.unwrap_or_default()),
-        latency_ms: core.handle.clock().now().saturating_since(started).as_secs_f64() * 1000.0,
+        latency_ms: core
+            .handle
+            .clock()
+            .now()
+            .saturating_since(started)
+            .as_secs_f64()
+            * 1000.0,
         data: answer.value,
     };
     reply::json(StatusCode::OK, &body, &answer.source, answer.age)
@@ -114,5 +141,7 @@ fn ai_reply<T: Serialize>(core: &Core, answer: Answer<T>, started: Moment) -> Re
 
 fn breaker_state(core: &Core) -> &'static str {
     let id = core.handle.rules().dependency_id("openai");
-    id.map_or("closed", |id| core.handle.snapshot().component(id).breaker.as_str())
+    id.map_or("closed", |id| {
+        core.handle.snapshot().component(id).breaker.as_str()
+    })
 }

@@ -74,7 +74,9 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
     if core.settings.db_read_get {
         reading = reading.route("/db/read", axum::routing::get(read_by_query));
     }
-    let writing = OpenApiRouter::new().routes(routes!(write)).routes(routes!(transaction));
+    let writing = OpenApiRouter::new()
+        .routes(routes!(write))
+        .routes(routes!(transaction));
     core.guarded(Scope::DbRead, reading)
         .merge(core.guarded(Scope::DbWrite, writing))
 }
@@ -83,7 +85,11 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
 #[utoipa::path(post, path = "/db/read", tag = "database", request_body = StatementBody,
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
-async fn read(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<StatementBody>) -> Result<Response, Problem> {
+async fn read(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<StatementBody>,
+) -> Result<Response, Problem> {
     answer_read(&core, &caller, body).await
 }
 
@@ -93,7 +99,11 @@ struct ReadQuery {
     query: String,
 }
 
-async fn read_by_query(State(core): State<Core>, caller: Caller, QueryParams(sent): QueryParams<ReadQuery>) -> Result<Response, Problem> {
+async fn read_by_query(
+    State(core): State<Core>,
+    caller: Caller,
+    QueryParams(sent): QueryParams<ReadQuery>,
+) -> Result<Response, Problem> {
     let body = StatementBody {
         query: sent.query,
         params: Vec::new(),
@@ -101,7 +111,11 @@ async fn read_by_query(State(core): State<Core>, caller: Caller, QueryParams(sen
     answer_read(&core, &caller, body).await
 }
 
-async fn answer_read(core: &Core, caller: &Caller, body: StatementBody) -> Result<Response, Problem> {
+async fn answer_read(
+    core: &Core,
+    caller: &Caller,
+    body: StatementBody,
+) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
     gate::primitive(core, "core_application", false)?;
     let ctx = caller.context(core);
@@ -116,13 +130,22 @@ async fn answer_read(core: &Core, caller: &Caller, body: StatementBody) -> Resul
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody),
               (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
-async fn write(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<StatementBody>) -> Result<Response, Problem> {
+async fn write(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<StatementBody>,
+) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
     gate::primitive(&core, "write_operations", true)?;
     let ctx = caller.context(&core);
     let answer = core.database.write(&ctx, body.into()).await?;
     let rows = answer.value.rows_affected;
-    Ok(db_reply(&core, answer.map(|w| objects(&w.returned)), rows, started))
+    Ok(db_reply(
+        &core,
+        answer.map(|w| objects(&w.returned)),
+        rows,
+        started,
+    ))
 }
 
 /// A transaction: all operations or none, in the isolation asked for.
@@ -139,7 +162,10 @@ async fn transaction(
     gate::primitive(&core, "write_operations", true)?;
     let ctx = caller.context(&core);
     let operations = body.operations.into_iter().map(Into::into).collect();
-    let answer = core.database.transaction(&ctx, operations, body.isolation).await?;
+    let answer = core
+        .database
+        .transaction(&ctx, operations, body.isolation)
+        .await?;
     let rows = answer.value.iter().map(|w| w.rows_affected).sum();
     let answer = answer.map(|all| Value::Array(all.iter().map(|w| objects(&w.returned)).collect()));
     Ok(db_reply(&core, answer, rows, started))
@@ -166,7 +192,10 @@ fn db_reply(core: &Core, answer: Answer<Value>, rows_affected: u64, started: Mom
 fn objects(rows: &Rows) -> Value {
     let names: Vec<_> = rows.columns.iter().map(|c| c.name.as_str()).collect();
     let object = |row: &Vec<Value>| {
-        let pairs = names.iter().zip(row).map(|(n, v)| ((*n).to_owned(), v.clone()));
+        let pairs = names
+            .iter()
+            .zip(row)
+            .map(|(n, v)| ((*n).to_owned(), v.clone()));
         Value::Object(pairs.collect::<Map<_, _>>())
     };
     Value::Array(rows.rows.iter().map(object).collect())

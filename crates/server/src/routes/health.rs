@@ -5,7 +5,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use mainstay_journal::Health as JournalHealth;
-use mainstay_runtime::degradation::{Component, DependencyId, EndpointStatus, Presence, Snapshot, Status};
+use mainstay_runtime::degradation::{
+    Component, DependencyId, EndpointStatus, Presence, Snapshot, Status,
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -105,7 +107,11 @@ fn ready(core: &Core, yes: bool) -> Response {
         status: if yes { "ready" } else { "starting" },
         level: core.handle.level().as_str(),
     };
-    let status = if yes { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let status = if yes {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
     (status, Json(body)).into_response()
 }
 
@@ -119,7 +125,11 @@ async fn health(State(core): State<Core>) -> Json<HealthReply> {
         5 => "down",
         _ => "degraded",
     };
-    let dependencies = core.handle.rules().dependencies().map(|(id, _)| of(&core, &snapshot, id));
+    let dependencies = core
+        .handle
+        .rules()
+        .dependencies()
+        .map(|(id, _)| of(&core, &snapshot, id));
     Json(HealthReply {
         status,
         level: snapshot.level.as_str(),
@@ -164,10 +174,12 @@ pub fn of(core: &Core, snapshot: &Snapshot, id: DependencyId) -> DependencyHealt
     let component = snapshot.component(id);
     let name = core.handle.rules().dependency(id).name.clone();
     let best = best(snapshot, component);
-    let failure = best.and_then(|e| e.view.last_failure).map(|failure| LastFailure {
-        kind: failure.kind.as_str(),
-        at: core.handle.clock().wall_of(failure.at).to_string(),
-    });
+    let failure = best
+        .and_then(|e| e.view.last_failure)
+        .map(|failure| LastFailure {
+            kind: failure.kind.as_str(),
+            at: core.handle.clock().wall_of(failure.at).to_string(),
+        });
     DependencyHealth {
         status: component.status.as_str(),
         embedded: component.presence == Presence::Embedded,
@@ -185,7 +197,9 @@ pub fn of(core: &Core, snapshot: &Snapshot, id: DependencyId) -> DependencyHealt
 /// The endpoint whose state the dependency shows.
 fn best<'a>(snapshot: &'a Snapshot, component: &Component) -> Option<&'a EndpointStatus> {
     let all = snapshot.endpoints_of(component.id);
-    all.iter().find(|e| e.view.state == component.breaker).or(all.first())
+    all.iter()
+        .find(|e| e.view.state == component.breaker)
+        .or(all.first())
 }
 
 /// One decimal is all that a person reads.

@@ -107,7 +107,9 @@ pub fn figures(core: &Core) -> Figures {
     let stats = core.objects.journal().stats();
     let now = core.handle.clock().wall().as_millisecond();
     // A clock that was set back makes an entry look young, never older than the epoch.
-    let oldest = stats.oldest_accepted_at_ms.map_or(0, |at| (now - at).max(0) as u64 / 1000);
+    let oldest = stats
+        .oldest_accepted_at_ms
+        .map_or(0, |at| (now - at).max(0) as u64 / 1000);
     Figures {
         entries: stats.entries,
         bytes: stats.bytes,
@@ -121,7 +123,11 @@ pub fn figures(core: &Core) -> Figures {
 impl Figures {
     /// Entries, bytes and the age of the oldest in seconds.
     pub fn gauges(&self) -> [f64; 3] {
-        [self.entries as f64, self.bytes as f64, self.oldest_seconds as f64]
+        [
+            self.entries as f64,
+            self.bytes as f64,
+            self.oldest_seconds as f64,
+        ]
     }
 }
 
@@ -129,12 +135,19 @@ impl Figures {
 #[utoipa::path(get, path = "/journal", tag = "journal", params(JournalQuery),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = JournalReply), (status = 400, body = ProblemBody)))]
-async fn show(State(core): State<Core>, QueryParams(query): QueryParams<JournalQuery>) -> Result<Json<JournalReply>, Problem> {
+async fn show(
+    State(core): State<Core>,
+    QueryParams(query): QueryParams<JournalQuery>,
+) -> Result<Json<JournalReply>, Problem> {
     let limit = query.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
         return Err(mainstay_runtime::Error::invalid("limit", "must be 1 to 1000").into());
     }
-    let after = query.after.as_deref().map(|text| parse_id("after", text)).transpose()?;
+    let after = query
+        .after
+        .as_deref()
+        .map(|text| parse_id("after", text))
+        .transpose()?;
     let filter = Filter {
         state: query.set_aside.then_some(EntryState::SetAside),
         ..Filter::default()
@@ -164,7 +177,11 @@ async fn flush(State(core): State<Core>, caller: Caller) -> Json<JournalDone> {
 #[utoipa::path(post, path = "/journal/{id}/retry", tag = "journal", params(("id" = String, Path, description = "The entry")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = JournalDone), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
-async fn retry(State(core): State<Core>, caller: Caller, PathParam(id): PathParam<String>) -> Result<Json<JournalDone>, Problem> {
+async fn retry(
+    State(core): State<Core>,
+    caller: Caller,
+    PathParam(id): PathParam<String>,
+) -> Result<Json<JournalDone>, Problem> {
     audit(&caller, "retry", Some(&id));
     let id = parse_id("id", &id)?;
     core.objects.retry_entry(id).await?;
@@ -175,7 +192,11 @@ async fn retry(State(core): State<Core>, caller: Caller, PathParam(id): PathPara
 #[utoipa::path(post, path = "/journal/{id}/discard", tag = "journal", params(("id" = String, Path, description = "The entry")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = JournalDone), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody)))]
-async fn discard(State(core): State<Core>, caller: Caller, PathParam(id): PathParam<String>) -> Result<Json<JournalDone>, Problem> {
+async fn discard(
+    State(core): State<Core>,
+    caller: Caller,
+    PathParam(id): PathParam<String>,
+) -> Result<Json<JournalDone>, Problem> {
     audit(&caller, "discard", Some(&id));
     let id = parse_id("id", &id)?;
     core.objects.discard_entry(id).await?;
@@ -191,7 +212,8 @@ fn done(core: &Core) -> Json<JournalDone> {
 }
 
 fn item(entry: Entry) -> Item {
-    let accepted = Timestamp::from_millisecond(entry.accepted_at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    let accepted =
+        Timestamp::from_millisecond(entry.accepted_at_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     Item {
         id: entry.id.to_string(),
         queue: entry.queue,
@@ -206,8 +228,13 @@ fn item(entry: Entry) -> Item {
 }
 
 fn parse_id(field: &str, text: &str) -> Result<EntryId, Problem> {
-    text.parse()
-        .map_err(|_| mainstay_runtime::Error::invalid(field, "must be the id of an entry, as GET /journal shows it").into())
+    text.parse().map_err(|_| {
+        mainstay_runtime::Error::invalid(
+            field,
+            "must be the id of an entry, as GET /journal shows it",
+        )
+        .into()
+    })
 }
 
 fn audit(caller: &Caller, command: &str, entry: Option<&str>) {

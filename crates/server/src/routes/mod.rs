@@ -33,7 +33,10 @@ pub async fn method_not_allowed(method: Method, uri: Uri) -> Response {
     Problem::new(
         "method-not-allowed",
         StatusCode::METHOD_NOT_ALLOWED,
-        format!("{} doesn't take {method}; GET /openapi.json lists what it takes", uri.path()),
+        format!(
+            "{} doesn't take {method}; GET /openapi.json lists what it takes",
+            uri.path()
+        ),
     )
     .into_response()
 }

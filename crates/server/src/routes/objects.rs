@@ -133,8 +133,14 @@ async fn upload(
     gate::primitive(&core, "file_storage", true)?;
     let parsed = Key::parse("key", &key)?;
     let details = details(request.headers())?;
-    let body = request.into_body().into_data_stream().map_err(std::io::Error::other);
-    let answer = core.objects.put(&context(&core, &caller), &parsed, body, &details).await?;
+    let body = request
+        .into_body()
+        .into_data_stream()
+        .map_err(std::io::Error::other);
+    let answer = core
+        .objects
+        .put(&context(&core, &caller), &parsed, body, &details)
+        .await?;
     Ok(write_reply(key, answer))
 }
 
@@ -153,13 +159,18 @@ async fn download(
 ) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", false)?;
     let range = wanted_range(&headers);
-    let answer = core.objects.get(&context(&core, &caller), &Key::parse("key", &key)?, range).await?;
+    let answer = core
+        .objects
+        .get(&context(&core, &caller), &Key::parse("key", &key)?, range)
+        .await?;
     let found = answer.value;
     let mut response = Response::new(Body::from_stream(found.body));
     describe(response.headers_mut(), &found.info);
     reply::write_origin(response.headers_mut(), &answer.source, answer.age);
     let length = found.range.end - found.range.start;
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
     if range.is_some() {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = found.range.end.saturating_sub(1);
@@ -176,12 +187,21 @@ async fn download(
     params(("key" = String, Path, description = "The object's key")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200), (status = 404), (status = 503)))]
-async fn head(State(core): State<Core>, caller: Caller, PathParam(key): PathParam<String>) -> Result<Response, Problem> {
+async fn head(
+    State(core): State<Core>,
+    caller: Caller,
+    PathParam(key): PathParam<String>,
+) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", false)?;
-    let answer = core.objects.head(&context(&core, &caller), &Key::parse("key", &key)?).await?;
+    let answer = core
+        .objects
+        .head(&context(&core, &caller), &Key::parse("key", &key)?)
+        .await?;
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), &answer.value);
-    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(answer.value.size));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, HeaderValue::from(answer.value.size));
     reply::write_origin(response.headers_mut(), &answer.source, answer.age);
     Ok(response)
 }
@@ -191,9 +211,16 @@ async fn head(State(core): State<Core>, caller: Caller, PathParam(key): PathPara
     params(("key" = String, Path, description = "The object's key")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 503, body = ProblemBody)))]
-async fn delete(State(core): State<Core>, caller: Caller, PathParam(key): PathParam<String>) -> Result<Response, Problem> {
+async fn delete(
+    State(core): State<Core>,
+    caller: Caller,
+    PathParam(key): PathParam<String>,
+) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", true)?;
-    let answer = core.objects.delete(&context(&core, &caller), &Key::parse("key", &key)?).await?;
+    let answer = core
+        .objects
+        .delete(&context(&core, &caller), &Key::parse("key", &key)?)
+        .await?;
     Ok(write_reply(key, answer))
 }
 
@@ -201,10 +228,17 @@ async fn delete(State(core): State<Core>, caller: Caller, PathParam(key): PathPa
 #[utoipa::path(post, path = "/objects/copy", tag = "objects", request_body = CopyBody,
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody)))]
-async fn copy(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody<CopyBody>) -> Result<Response, Problem> {
+async fn copy(
+    State(core): State<Core>,
+    caller: Caller,
+    JsonBody(body): JsonBody<CopyBody>,
+) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", true)?;
     let (from, to) = (Key::parse("from", &body.from)?, Key::parse("to", &body.to)?);
-    let answer = core.objects.copy(&context(&core, &caller), &from, &to).await?;
+    let answer = core
+        .objects
+        .copy(&context(&core, &caller), &from, &to)
+        .await?;
     Ok(write_reply(body.to, answer))
 }
 
@@ -212,7 +246,11 @@ async fn copy(State(core): State<Core>, caller: Caller, JsonBody(body): JsonBody
 #[utoipa::path(get, path = "/objects", tag = "objects", params(ListQuery),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = ListReply), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
-async fn list(State(core): State<Core>, caller: Caller, QueryParams(query): QueryParams<ListQuery>) -> Result<Response, Problem> {
+async fn list(
+    State(core): State<Core>,
+    caller: Caller,
+    QueryParams(query): QueryParams<ListQuery>,
+) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", false)?;
     let limit = query.limit.unwrap_or(100);
     if !(1..=1000).contains(&limit) {
@@ -223,7 +261,10 @@ async fn list(State(core): State<Core>, caller: Caller, QueryParams(query): Quer
         after: query.after,
         limit,
     };
-    let answer = core.objects.list(&context(&core, &caller), &request).await?;
+    let answer = core
+        .objects
+        .list(&context(&core, &caller), &request)
+        .await?;
     let listed = |l: mainstay_s3::Listed| ListedObject {
         key: l.key,
         size: l.size,
@@ -237,7 +278,12 @@ async fn list(State(core): State<Core>, caller: Caller, QueryParams(query): Quer
         source: answer.source.to_string(),
         age_ms: reply::millis(answer.age.unwrap_or_default()),
     };
-    Ok(reply::json(StatusCode::OK, &body, &answer.source, answer.age))
+    Ok(reply::json(
+        StatusCode::OK,
+        &body,
+        &answer.source,
+        answer.age,
+    ))
 }
 
 fn write_reply(key: String, answer: Answer<Receipt>) -> Response {
@@ -261,7 +307,10 @@ fn write_reply(key: String, answer: Answer<Receipt>) -> Response {
 }
 
 fn describe(headers: &mut HeaderMap, info: &ObjectInfo) {
-    let kind = info.content_type.as_deref().unwrap_or("application/octet-stream");
+    let kind = info
+        .content_type
+        .as_deref()
+        .unwrap_or("application/octet-stream");
     let modified = info.last_modified.map(http_date);
     let pairs = [
         (header::CONTENT_TYPE, Some(kind.to_owned())),
@@ -278,7 +327,9 @@ fn describe(headers: &mut HeaderMap, info: &ObjectInfo) {
 
 /// RFC 9110 §5.6.7.
 fn http_date(at: jiff::Timestamp) -> String {
-    at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+    at.to_zoned(jiff::tz::TimeZone::UTC)
+        .strftime("%a, %d %b %Y %H:%M:%S GMT")
+        .to_string()
 }
 
 fn details(headers: &HeaderMap) -> Result<Upload, Problem> {
@@ -304,13 +355,21 @@ fn details(headers: &HeaderMap) -> Result<Upload, Problem> {
 
 /// One range of bytes. Several, or what can't be read, is no range: the whole object is the answer then (RFC 9110 §14.2).
 fn wanted_range(headers: &HeaderMap) -> Option<ByteRange> {
-    let text = headers.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?;
+    let text = headers
+        .get(header::RANGE)?
+        .to_str()
+        .ok()?
+        .strip_prefix("bytes=")?;
     let (first, last) = text.split_once('-')?;
     if first.is_empty() {
         return last.parse().ok().map(ByteRange::Last);
     }
     let first = first.parse().ok()?;
-    let last = if last.is_empty() { None } else { Some(last.parse().ok()?) };
+    let last = if last.is_empty() {
+        None
+    } else {
+        Some(last.parse().ok()?)
+    };
     (last.is_none_or(|l: u64| l >= first)).then_some(ByteRange::From { first, last })
 }
 
@@ -325,10 +384,28 @@ mod tests {
             headers.insert(header::RANGE, HeaderValue::from_static(text));
             wanted_range(&headers)
         };
-        assert_eq!(of("bytes=0-9"), Some(ByteRange::From { first: 0, last: Some(9) }));
-        assert_eq!(of("bytes=5-"), Some(ByteRange::From { first: 5, last: None }));
+        assert_eq!(
+            of("bytes=0-9"),
+            Some(ByteRange::From {
+                first: 0,
+                last: Some(9)
+            })
+        );
+        assert_eq!(
+            of("bytes=5-"),
+            Some(ByteRange::From {
+                first: 5,
+                last: None
+            })
+        );
         assert_eq!(of("bytes=-3"), Some(ByteRange::Last(3)));
-        for odd in ["bytes=9-0", "bytes=0-1,3-4", "lines=1-2", "bytes=a-b", "bytes="] {
+        for odd in [
+            "bytes=9-0",
+            "bytes=0-1,3-4",
+            "lines=1-2",
+            "bytes=a-b",
+            "bytes=",
+        ] {
             assert_eq!(of(odd), None, "{odd}");
         }
     }

@@ -178,10 +178,15 @@ async fn status(State(core): State<Core>, headers: HeaderMap) -> Json<StatusRepl
     let snapshot = core.handle.snapshot();
     let now = core.handle.clock().now();
     let rules = core.handle.rules();
-    let features = core.features(&snapshot).map(|(n, s)| (n.to_owned(), json!(s.mode.as_str())));
+    let features = core
+        .features(&snapshot)
+        .map(|(n, s)| (n.to_owned(), json!(s.mode.as_str())));
     Json(StatusReply {
         level: level_view(&core, &snapshot, &headers, now),
-        components: rules.dependencies().map(|(id, _)| component(&core, &snapshot, id, now)).collect(),
+        components: rules
+            .dependencies()
+            .map(|(id, _)| component(&core, &snapshot, id, now))
+            .collect(),
         features: Value::Object(features.collect()),
         operator: (*core.handle.operator_state()).clone(),
         journal: journal::figures(&core),
@@ -201,9 +206,21 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
     let level = level_view(&core, &snapshot, &headers, now);
     let affected = snapshot.features.iter().filter(|f| f.mode.rank() != 0);
     Json(WhyReply {
-        summary: language::summary(spoken, level.level, level.score, &level.causes, level.held_by.as_deref()),
-        features: affected.map(|f| feature_view(&core, f, &headers, now)).collect(),
-        warnings: snapshot.warnings.iter().map(|w| w.words(spoken, core.handle.rules())).collect(),
+        summary: language::summary(
+            spoken,
+            level.level,
+            level.score,
+            &level.causes,
+            level.held_by.as_deref(),
+        ),
+        features: affected
+            .map(|f| feature_view(&core, f, &headers, now))
+            .collect(),
+        warnings: snapshot
+            .warnings
+            .iter()
+            .map(|w| w.words(spoken, core.handle.rules()))
+            .collect(),
         level,
     })
 }
@@ -214,19 +231,34 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
 async fn features(State(core): State<Core>, headers: HeaderMap) -> Json<Vec<FeatureView>> {
     let now = core.handle.clock().now();
     let snapshot = core.handle.snapshot();
-    Json(snapshot.features.iter().map(|f| feature_view(&core, f, &headers, now)).collect())
+    Json(
+        snapshot
+            .features
+            .iter()
+            .map(|f| feature_view(&core, f, &headers, now))
+            .collect(),
+    )
 }
 
 /// One feature: its mode and why.
 #[utoipa::path(get, path = "/features/{name}", tag = "features", params(("name" = String, Path, description = "The feature")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = FeatureView), (status = 404, body = ProblemBody)))]
-async fn feature(State(core): State<Core>, PathParam(name): PathParam<String>, headers: HeaderMap) -> Result<Json<FeatureView>, Problem> {
+async fn feature(
+    State(core): State<Core>,
+    PathParam(name): PathParam<String>,
+    headers: HeaderMap,
+) -> Result<Json<FeatureView>, Problem> {
     let state = core.handle.feature(&name).map_err(|error| Problem {
         feature: Some(name),
         ..Problem::from(error)
     })?;
-    Ok(Json(feature_view(&core, &state, &headers, core.handle.clock().now())))
+    Ok(Json(feature_view(
+        &core,
+        &state,
+        &headers,
+        core.handle.clock().now(),
+    )))
 }
 
 /// The whole matrix: every feature at every level.
@@ -236,8 +268,13 @@ async fn matrix(State(core): State<Core>) -> Json<Value> {
     let rules = core.handle.rules();
     let row = |feature: &mainstay_runtime::degradation::FeatureSettings| {
         let cells = Level::ALL.iter().zip(feature.modes);
-        let cells: serde_json::Map<_, _> = cells.map(|(l, m)| (l.as_str().to_owned(), json!(m.as_str()))).collect();
-        (feature.name.clone(), json!({"modes": cells, "requires": feature.requires}))
+        let cells: serde_json::Map<_, _> = cells
+            .map(|(l, m)| (l.as_str().to_owned(), json!(m.as_str())))
+            .collect();
+        (
+            feature.name.clone(),
+            json!({"modes": cells, "requires": feature.requires}),
+        )
     };
     let rows: serde_json::Map<_, _> = rules.features().map(|(_, f)| row(f)).collect();
     Json(json!({"gating": rules.settings().gating.as_str(), "features": rows}))
@@ -261,26 +298,34 @@ async fn events(
         return Ok(Json(list).into_response());
     }
     let last = text("last-event-id").and_then(|id| id.parse().ok());
-    Ok(Sse::new(stream(core, last)).keep_alive(KeepAlive::new().interval(Duration::from_secs(15))).into_response())
+    Ok(Sse::new(stream(core, last))
+        .keep_alive(KeepAlive::new().interval(Duration::from_secs(15)))
+        .into_response())
 }
 
 fn stream(core: Core, last: Option<u64>) -> impl Stream<Item = Result<SseEvent, Infallible>> {
     let subscription = core.handle.events().subscribe(last);
-    futures_util::stream::unfold((core, subscription), |(core, mut subscription)| async move {
-        let stopping = core.handle.stopping();
-        let delivery = tokio::select! {
-            () = stopping.cancelled() => return None,
-            delivery = core.handle.events().next(&mut subscription) => delivery?,
-        };
-        let event = match delivery {
-            Delivery::Event(record) => {
-                let data = serde_json::to_string(&record).unwrap_or_default();
-                SseEvent::default().id(record.id.to_string()).event(record.kind).data(data)
-            }
-            Delivery::Lost(count) => SseEvent::default().event("lost").data(count.to_string()),
-        };
-        Some((Ok(event), (core, subscription)))
-    })
+    futures_util::stream::unfold(
+        (core, subscription),
+        |(core, mut subscription)| async move {
+            let stopping = core.handle.stopping();
+            let delivery = tokio::select! {
+                () = stopping.cancelled() => return None,
+                delivery = core.handle.events().next(&mut subscription) => delivery?,
+            };
+            let event = match delivery {
+                Delivery::Event(record) => {
+                    let data = serde_json::to_string(&record).unwrap_or_default();
+                    SseEvent::default()
+                        .id(record.id.to_string())
+                        .event(record.kind)
+                        .data(data)
+                }
+                Delivery::Lost(count) => SseEvent::default().event("lost").data(count.to_string()),
+            };
+            Some((Ok(event), (core, subscription)))
+        },
+    )
 }
 
 /// Prometheus metrics.
@@ -299,15 +344,31 @@ fn level_view(core: &Core, snapshot: &Snapshot, headers: &HeaderMap, now: Moment
         level_number: snapshot.level.gauge(),
         target: snapshot.target.as_str(),
         score: round(snapshot.score),
-        level_since: core.handle.clock().wall_of(snapshot.level_since).to_string(),
+        level_since: core
+            .handle
+            .clock()
+            .wall_of(snapshot.level_since)
+            .to_string(),
         held_by: snapshot.held_by.as_ref().map(|h| h.words(spoken, now)),
-        causes: snapshot.causes.iter().map(|c| c.words(spoken, rules, now)).collect(),
-        next_level_up: snapshot.next_up.level.map(|_| snapshot.next_up.words(spoken, rules, now)),
+        causes: snapshot
+            .causes
+            .iter()
+            .map(|c| c.words(spoken, rules, now))
+            .collect(),
+        next_level_up: snapshot
+            .next_up
+            .level
+            .map(|_| snapshot.next_up.words(spoken, rules, now)),
         started: snapshot.first_round_over,
     }
 }
 
-fn component(core: &Core, snapshot: &Snapshot, id: mainstay_runtime::degradation::DependencyId, now: Moment) -> ComponentView {
+fn component(
+    core: &Core,
+    snapshot: &Snapshot,
+    id: mainstay_runtime::degradation::DependencyId,
+    now: Moment,
+) -> ComponentView {
     let component = snapshot.component(id);
     let wall = |at| core.handle.clock().wall_of(at).to_string();
     ComponentView {
@@ -320,7 +381,11 @@ fn component(core: &Core, snapshot: &Snapshot, id: mainstay_runtime::degradation
         availability: component.availability,
         down_since: component.down_since.map(wall),
         limit_factor: component.limit_factor,
-        endpoints: snapshot.endpoints_of(id).iter().map(|e| endpoint(core, e, now)).collect(),
+        endpoints: snapshot
+            .endpoints_of(id)
+            .iter()
+            .map(|e| endpoint(core, e, now))
+            .collect(),
     }
 }
 
@@ -339,7 +404,12 @@ fn endpoint(core: &Core, status: &EndpointStatus, now: Moment) -> EndpointView {
     }
 }
 
-fn feature_view(core: &Core, state: &FeatureState, headers: &HeaderMap, now: Moment) -> FeatureView {
+fn feature_view(
+    core: &Core,
+    state: &FeatureState,
+    headers: &HeaderMap,
+    now: Moment,
+) -> FeatureView {
     let spoken = language::of_request(headers);
     let rules = core.handle.rules();
     let settings = rules.feature(state.id);
@@ -359,8 +429,14 @@ fn feature_view(core: &Core, state: &FeatureState, headers: &HeaderMap, now: Mom
 
 impl Core {
     /// Each feature's name and state.
-    pub fn features<'a>(&'a self, snapshot: &'a Arc<Snapshot>) -> impl Iterator<Item = (&'a str, &'a FeatureState)> {
+    pub fn features<'a>(
+        &'a self,
+        snapshot: &'a Arc<Snapshot>,
+    ) -> impl Iterator<Item = (&'a str, &'a FeatureState)> {
         let rules = self.handle.rules();
-        snapshot.features.iter().map(|f| (rules.feature(f.id).name.as_str(), f))
+        snapshot
+            .features
+            .iter()
+            .map(|f| (rules.feature(f.id).name.as_str(), f))
     }
 }

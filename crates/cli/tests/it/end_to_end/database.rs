@@ -8,7 +8,12 @@ use serde_json::{Value, json};
 use super::server::{Reply, SOON, Server};
 
 async fn read(server: &Server) -> Reply {
-    server.post("/db/read", json!({"query": "select name, price from products order by name"})).await
+    server
+        .post(
+            "/db/read",
+            json!({"query": "select name, price from products order by name"}),
+        )
+        .await
 }
 
 async fn with_products(postgres: &Postgres, more: &[(&str, &str)]) -> Server {
@@ -20,8 +25,12 @@ async fn with_products(postgres: &Postgres, more: &[(&str, &str)]) -> Server {
     let table = "create table products (name text primary key, price numeric(12, 2))";
     let made = server.post("/db/write", json!({"query": table})).await;
     assert_eq!(made.status, 200, "{made:?}");
-    let insert = json!({"query": "insert into products values ($1, $2)", "params": ["yerba", "1234.50"]});
-    assert_eq!(server.post("/db/write", insert).await.body["rows_affected"], 1);
+    let insert =
+        json!({"query": "insert into products values ($1, $2)", "params": ["yerba", "1234.50"]});
+    assert_eq!(
+        server.post("/db/write", insert).await.body["rows_affected"],
+        1
+    );
     server
 }
 
@@ -34,31 +43,69 @@ async fn a_killed_database_gives_old_reads_with_their_age_and_refuses_writes() {
     let postgres = Postgres::start().await;
     let server = with_products(&postgres, &[]).await;
     let fresh = read(&server).await;
-    assert_eq!((&fresh.body["data"], &fresh.body["source"]), (&rows(), &json!("primary")));
+    assert_eq!(
+        (&fresh.body["data"], &fresh.body["source"]),
+        (&rows(), &json!("primary"))
+    );
 
     postgres.kill().await;
     server.breaker("database", "open").await;
     server.level("EMERGENCY").await;
     let old = read(&server).await;
-    assert_eq!((&old.body["data"], &old.body["source"]), (&rows(), &json!("cache")), "{old:?}");
+    assert_eq!(
+        (&old.body["data"], &old.body["source"]),
+        (&rows(), &json!("cache")),
+        "{old:?}"
+    );
     assert!(old.body["age_ms"].as_u64() > Some(0) && old.header("age").is_some());
     let write = json!({"query": "delete from products"});
     let refused = server.post("/db/write", write.clone()).await;
-    assert_eq!((refused.status.as_u16(), refused.problem()), (503, "read-only"), "{refused:?}");
+    assert_eq!(
+        (refused.status.as_u16(), refused.problem()),
+        (503, "read-only"),
+        "{refused:?}"
+    );
     assert!(refused.header("retry-after").is_some() && refused.took < Duration::from_millis(500));
-    let unseen = server.post("/db/read", json!({"query": "select 41 + 1"})).await;
-    assert_eq!((unseen.status.as_u16(), unseen.problem()), (503, "unavailable"), "{unseen:?}");
-    assert_eq!(server.get("/health/database").await.body["write_mode"], "read-only");
+    let unseen = server
+        .post("/db/read", json!({"query": "select 41 + 1"}))
+        .await;
+    assert_eq!(
+        (unseen.status.as_u16(), unseen.problem()),
+        (503, "unavailable"),
+        "{unseen:?}"
+    );
+    assert_eq!(
+        server.get("/health/database").await.body["write_mode"],
+        "read-only"
+    );
     assert_eq!(server.feature("write_operations").await, "off");
-    assert_eq!(server.feature("redis_cache").await, "on", "a database outage doesn't switch off a healthy cache");
+    assert_eq!(
+        server.feature("redis_cache").await,
+        "on",
+        "a database outage doesn't switch off a healthy cache"
+    );
     assert_eq!(server.metric("db_write_mode").await, 0.0);
-    assert_eq!(server.get("/readyz").await.status, 200, "degraded is still ready");
+    assert_eq!(
+        server.get("/readyz").await.status,
+        200,
+        "degraded is still ready"
+    );
 
     postgres.restart().await;
     server.breaker("database", "closed").await;
-    eventually(SOON, "reads come from the database again", async || read(&server).await.body["source"] == "primary").await;
-    assert_eq!(read(&server).await.body["data"], rows(), "a refused write was never executed");
-    assert_eq!(server.post("/db/write", write).await.body["rows_affected"], 1);
+    eventually(SOON, "reads come from the database again", async || {
+        read(&server).await.body["source"] == "primary"
+    })
+    .await;
+    assert_eq!(
+        read(&server).await.body["data"],
+        rows(),
+        "a refused write was never executed"
+    );
+    assert_eq!(
+        server.post("/db/write", write).await.body["rows_affected"],
+        1
+    );
     server.level("OPTIMAL").await;
 }
 
@@ -88,7 +135,13 @@ async fn a_replica_takes_the_reads_of_a_dead_primary() {
     let server = with_products(&primary, &[("DATABASE_REPLICA_URL", &url)]).await;
     primary.kill().await;
     server.breaker("database", "open").await;
-    let reply = server.post("/db/read", json!({"query": "select 1 as one"})).await;
-    assert_eq!(reply.header("mainstay-source"), Some("replica"), "{reply:?}");
+    let reply = server
+        .post("/db/read", json!({"query": "select 1 as one"}))
+        .await;
+    assert_eq!(
+        reply.header("mainstay-source"),
+        Some("replica"),
+        "{reply:?}"
+    );
     server.level("EMERGENCY").await;
 }

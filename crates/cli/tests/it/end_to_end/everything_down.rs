@@ -9,7 +9,12 @@ use super::server::{SOON, Server};
 
 #[tokio::test]
 async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
-    let (postgres, redis, s3, api) = (Postgres::start().await, Redis::start().await, S3::start().await, ModelApi::start().await);
+    let (postgres, redis, s3, api) = (
+        Postgres::start().await,
+        Redis::start().await,
+        S3::start().await,
+        ModelApi::start().await,
+    );
     let settings = [
         ("DATABASE_URL", postgres.url()),
         ("REDIS_URL", redis.url()),
@@ -34,11 +39,19 @@ async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
     })
     .await;
     server.ready().await;
-    let started = server.send(server.request(reqwest::Method::GET, "/startupz")).await;
-    assert_eq!((started.status.as_u16(), started.body["level"].as_str()), (200, Some("EMERGENCY")));
+    let started = server
+        .send(server.request(reqwest::Method::GET, "/startupz"))
+        .await;
+    assert_eq!(
+        (started.status.as_u16(), started.body["level"].as_str()),
+        (200, Some("EMERGENCY"))
+    );
     let why = server.get("/status/why").await;
     for name in ["database", "redis", "s3", "openai"] {
-        assert!(why.body["causes"].to_string().contains(name), "{name} is named: {why:?}");
+        assert!(
+            why.body["causes"].to_string().contains(name),
+            "{name} is named: {why:?}"
+        );
     }
     let accepted = server.put("/objects/early.txt", "kept").await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
@@ -50,9 +63,23 @@ async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
     api.restart().await;
     postgres.restart().await;
     server.breaker("database", "closed").await;
-    assert_eq!(server.post("/db/read", json!({"query": "select 1 as one"})).await.body["source"], "primary");
-    eventually(SOON, "what was accepted has reached the store", async || {
-        server.get("/objects/early.txt").await.header("mainstay-source") == Some("primary")
-    })
+    assert_eq!(
+        server
+            .post("/db/read", json!({"query": "select 1 as one"}))
+            .await
+            .body["source"],
+        "primary"
+    );
+    eventually(
+        SOON,
+        "what was accepted has reached the store",
+        async || {
+            server
+                .get("/objects/early.txt")
+                .await
+                .header("mainstay-source")
+                == Some("primary")
+        },
+    )
     .await;
 }

@@ -25,32 +25,65 @@ async fn what_is_accepted_while_the_store_is_dead_is_read_back_and_reaches_it_la
     let s3 = S3::start().await;
     let mut server = serving(&s3).await;
     let stored = server.put("/objects/a.txt", "before").await;
-    assert_eq!((stored.status.as_u16(), stored.body["source"].as_str()), (200, Some("primary")));
+    assert_eq!(
+        (stored.status.as_u16(), stored.body["source"].as_str()),
+        (200, Some("primary"))
+    );
 
     s3.kill().await;
     server.breaker("s3", "open").await;
     server.level("DEGRADED").await;
     let accepted = server.put("/objects/b.txt", "during").await;
-    assert_eq!((accepted.status.as_u16(), accepted.body["source"].as_str()), (202, Some("journal")), "{accepted:?}");
+    assert_eq!(
+        (accepted.status.as_u16(), accepted.body["source"].as_str()),
+        (202, Some("journal")),
+        "{accepted:?}"
+    );
     let again = server.get("/objects/b.txt").await;
-    assert_eq!((again.body.as_str(), again.header("mainstay-source")), (Some("during"), Some("journal")));
+    assert_eq!(
+        (again.body.as_str(), again.header("mainstay-source")),
+        (Some("during"), Some("journal"))
+    );
     let copy = server.get("/objects/a.txt").await;
-    assert_eq!((copy.body.as_str(), copy.header("mainstay-source")), (Some("before"), Some("cache")));
+    assert_eq!(
+        (copy.body.as_str(), copy.header("mainstay-source")),
+        (Some("before"), Some("cache"))
+    );
     let missing = server.get("/objects/never.txt").await;
-    assert_eq!((missing.status.as_u16(), missing.problem()), (503, "unavailable"), "a failed lookup is never 404");
-    let deleted = server.send(server.request(Method::DELETE, "/objects/a.txt")).await;
+    assert_eq!(
+        (missing.status.as_u16(), missing.problem()),
+        (503, "unavailable"),
+        "a failed lookup is never 404"
+    );
+    let deleted = server
+        .send(server.request(Method::DELETE, "/objects/a.txt"))
+        .await;
     assert_eq!(deleted.status, 202);
-    assert_eq!(server.get("/objects/a.txt").await.status, 404, "read your writes");
+    assert_eq!(
+        server.get("/objects/a.txt").await.status,
+        404,
+        "read your writes"
+    );
     assert_eq!(server.feature("s3_uploads").await, "queued");
     assert_eq!(server.metric("journal_entries").await, 2.0);
 
     server.restart().await;
-    assert_eq!(server.get("/objects/b.txt").await.body, json!("during"), "202 outlives the process");
+    assert_eq!(
+        server.get("/objects/b.txt").await.body,
+        json!("during"),
+        "202 outlives the process"
+    );
     s3.restart().await;
     server.breaker("s3", "closed").await;
-    eventually(SOON, "the journal is empty", async || server.get("/journal").await.body["entries"] == 0).await;
+    eventually(SOON, "the journal is empty", async || {
+        server.get("/journal").await.body["entries"] == 0
+    })
+    .await;
     let there = server.get("/objects/b.txt").await;
-    assert_eq!((there.body.as_str(), there.header("mainstay-source")), (Some("during"), Some("primary")));
+    assert_eq!(
+        (there.body.as_str(), there.header("mainstay-source")),
+        (Some("during"), Some("primary"))
+    );
     assert_eq!(server.get("/objects/a.txt").await.status, 404);
     server.level("OPTIMAL").await;
 }
@@ -65,7 +98,14 @@ async fn an_upload_to_a_frozen_store_is_accepted() {
     let accepted = server.put("/objects/large.bin", body.clone()).await;
     assert_eq!(accepted.status, 202, "{accepted:?}");
     s3.cont();
-    eventually(SOON, "the journal is empty", async || server.get("/journal").await.body["entries"] == 0).await;
-    let reply = server.request(Method::GET, "/objects/large.bin").send().await.expect("an answer");
+    eventually(SOON, "the journal is empty", async || {
+        server.get("/journal").await.body["entries"] == 0
+    })
+    .await;
+    let reply = server
+        .request(Method::GET, "/objects/large.bin")
+        .send()
+        .await
+        .expect("an answer");
     assert_eq!(reply.bytes().await.expect("whole"), body);
 }

@@ -38,10 +38,23 @@ async fn the_second_provider_answers_for_a_dead_first_one() {
     ]);
     let server = serving(&settings).await;
     let reply = server.post("/ai/chat", question()).await;
-    assert_eq!((reply.body["source"].as_str(), reply.body["fallback"].as_bool()), (Some("provider:primary"), Some(false)));
+    assert_eq!(
+        (
+            reply.body["source"].as_str(),
+            reply.body["fallback"].as_bool()
+        ),
+        (Some("provider:primary"), Some(false))
+    );
     first.kill().await;
     let reply = server.post("/ai/chat", question()).await;
-    assert_eq!((reply.body["source"].as_str(), reply.body["fallback"].as_bool()), (Some("provider:second"), Some(true)), "{reply:?}");
+    assert_eq!(
+        (
+            reply.body["source"].as_str(),
+            reply.body["fallback"].as_bool()
+        ),
+        (Some("provider:second"), Some(true)),
+        "{reply:?}"
+    );
 }
 
 #[tokio::test]
@@ -52,36 +65,88 @@ async fn a_dead_provider_leaves_exact_answers_from_before_and_the_rules() {
     assert_eq!(reply.status, 200, "{reply:?}");
     api.kill().await;
     for _ in 0..6 {
-        server.post("/ai/chat", json!({"messages": [{"role": "user", "content": "otra"}]})).await;
+        server
+            .post(
+                "/ai/chat",
+                json!({"messages": [{"role": "user", "content": "otra"}]}),
+            )
+            .await;
     }
     server.breaker("openai", "open").await;
     server.level("LIMITED").await;
     let same = server.post("/ai/chat", question()).await;
-    assert_eq!((same.body["source"].as_str(), &same.body["data"]), (Some("cache"), &reply.body["data"]), "{same:?}");
-    let other = server.post("/ai/chat", json!({"messages": [{"role": "user", "content": "otra"}]})).await;
-    assert_eq!((other.status.as_u16(), other.problem()), (503, "unavailable"), "never an invented answer");
+    assert_eq!(
+        (same.body["source"].as_str(), &same.body["data"]),
+        (Some("cache"), &reply.body["data"]),
+        "{same:?}"
+    );
+    let other = server
+        .post(
+            "/ai/chat",
+            json!({"messages": [{"role": "user", "content": "otra"}]}),
+        )
+        .await;
+    assert_eq!(
+        (other.status.as_u16(), other.problem()),
+        (503, "unavailable"),
+        "never an invented answer"
+    );
     assert!(other.took < Duration::from_secs(1));
     let price = server.post("/ai/pricing", json!({"cost": "700"})).await;
-    assert_eq!((price.body["source"].as_str(), price.body["pricing"]["net_price"].as_str()), (Some("rules"), Some("1000.00")), "{price:?}");
+    assert_eq!(
+        (
+            price.body["source"].as_str(),
+            price.body["pricing"]["net_price"].as_str()
+        ),
+        (Some("rules"), Some("1000.00")),
+        "{price:?}"
+    );
     api.restart().await;
-    server.post("/admin/breakers/openai/primary/reset", json!({"reason": "the provider is back"})).await;
+    server
+        .post(
+            "/admin/breakers/openai/primary/reset",
+            json!({"reason": "the provider is back"}),
+        )
+        .await;
     server.level("OPTIMAL").await;
-    assert_eq!(server.post("/ai/chat", question()).await.body["source"], "provider:primary");
+    assert_eq!(
+        server.post("/ai/chat", question()).await.body["source"],
+        "provider:primary"
+    );
 }
 
 #[tokio::test]
 async fn without_a_provider_the_primitives_say_so_and_the_tasks_use_rules() {
     let server = Server::start(&[]).await;
     let level = server.level("OPTIMAL").await;
-    let openai = level.body["components"].as_array().and_then(|all| all.iter().find(|c| c["service"] == "openai"));
+    let openai = level.body["components"]
+        .as_array()
+        .and_then(|all| all.iter().find(|c| c["service"] == "openai"));
     assert_eq!(openai.map(|c| &c["status"]), Some(&json!("absent")));
     for path in ["/ai/chat", "/ai/embed", "/ai/moderate"] {
-        let body = if path == "/ai/chat" { question() } else { json!({"input": "hola"}) };
+        let body = if path == "/ai/chat" {
+            question()
+        } else {
+            json!({"input": "hola"})
+        };
         let reply = server.post(path, body).await;
-        assert_eq!((reply.status.as_u16(), reply.problem()), (503, "not-configured"), "{path}: {reply:?}");
+        assert_eq!(
+            (reply.status.as_u16(), reply.problem()),
+            (503, "not-configured"),
+            "{path}: {reply:?}"
+        );
     }
     let text = "FACTURA B  Nro 0001-00000042\nFecha: 05/03/2026\nTotal: $ 1.234,56";
-    let reply = server.post("/ai/analyze-invoice", json!({"text": text})).await;
-    assert_eq!((reply.status.as_u16(), reply.body["source"].as_str()), (200, Some("rules")), "{reply:?}");
-    assert!(reply.body["confidence"].as_f64().is_some_and(|c| c < 1.0), "a bare total can't be confirmed");
+    let reply = server
+        .post("/ai/analyze-invoice", json!({"text": text}))
+        .await;
+    assert_eq!(
+        (reply.status.as_u16(), reply.body["source"].as_str()),
+        (200, Some("rules")),
+        "{reply:?}"
+    );
+    assert!(
+        reply.body["confidence"].as_f64().is_some_and(|c| c < 1.0),
+        "a bare total can't be confirmed"
+    );
 }

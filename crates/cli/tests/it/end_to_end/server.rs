@@ -51,7 +51,10 @@ impl Server {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
         let port = free_port();
-        let settings: Vec<_> = settings.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let settings: Vec<_> = settings
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect();
         Self {
             program: start(&folder, port, &settings),
             folder,
@@ -90,7 +93,9 @@ impl Server {
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.client.request(method, self.url(path)).header("x-api-key", KEY)
+        self.client
+            .request(method, self.url(path))
+            .header("x-api-key", KEY)
     }
 
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
@@ -112,7 +117,8 @@ impl Server {
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Reply {
-        self.send(self.request(Method::POST, path).json(&body)).await
+        self.send(self.request(Method::POST, path).json(&body))
+            .await
     }
 
     pub(crate) async fn put(&self, path: &str, body: impl Into<reqwest::Body>) -> Reply {
@@ -130,10 +136,14 @@ impl Server {
 
     /// Waits until a dependency's breaker is in this state.
     pub(crate) async fn breaker(&self, dependency: &str, state: &str) {
-        eventually(SOON, &format!("the breaker of {dependency} is {state}"), async || {
-            let reply = self.get(&format!("/health/{dependency}")).await;
-            reply.body["breaker_state"] == state
-        })
+        eventually(
+            SOON,
+            &format!("the breaker of {dependency} is {state}"),
+            async || {
+                let reply = self.get(&format!("/health/{dependency}")).await;
+                reply.body["breaker_state"] == state
+            },
+        )
         .await;
     }
 
@@ -147,7 +157,9 @@ impl Server {
     pub(crate) async fn metric(&self, line: &str) -> f64 {
         let reply = self.get("/metrics").await;
         let text = reply.body.as_str().unwrap_or_default();
-        let found = text.lines().find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
+        let found = text
+            .lines()
+            .find_map(|l| l.strip_prefix(line)?.strip_prefix(' ')?.parse().ok());
         found.unwrap_or_default()
     }
 }
