@@ -15,7 +15,7 @@ use crate::{
 use alloc::boxed::Box;
 use core::time::Duration;
 
-/// A circuit breaker, shared by reference between any number of threads. About 11 KiB for ever, or 256 bytes
+/// A circuit breaker, shared by reference between any number of threads. About 12 KiB for ever, or 256 bytes
 /// [without a window](Breaker::without_window).
 #[derive(Debug)]
 pub struct Breaker {
@@ -346,6 +346,10 @@ mod tests {
         let breaker = Breaker::new(Settings::default(), 0).expect("sensible");
         let now = Moment::default();
         breaker.trip(Rule::Probes, FailureKind::Connect, now);
+        let held = breaker.aside.ledger.lock();
+        assert!(breaker.admit(now).result.is_err());
+        drop(held);
+        breaker.set_mode(Mode::ForcedOpen, now);
         let _held = breaker.aside.ledger.lock();
         assert!(breaker.admit(now).result.is_err());
     }

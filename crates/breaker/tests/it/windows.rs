@@ -32,6 +32,16 @@ fn a_bucket_leaves_after_the_length_of_the_window() {
 }
 
 #[test]
+fn a_success_at_the_very_end_of_a_bucket_is_in_the_next() {
+    let breaker = breaker(rate());
+    for millis in [0, 5_999, 6_000, 6_001] {
+        quiet(&breaker, 1, OK, false, at(millis));
+    }
+    let calls = |millis| breaker.snapshot(at(millis)).window.calls;
+    assert_eq!((calls(59_999), calls(60_000), calls(66_000)), (4, 2, 0));
+}
+
+#[test]
 fn a_bucket_is_reused_for_its_next_turn_only() {
     let breaker = breaker(rate());
     quiet(&breaker, 9, OK, false, at(0));
