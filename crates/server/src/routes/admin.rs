@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
 use mainstay_runtime::breaker::Mode;
 use mainstay_runtime::degradation::{FeatureMode, Level};
-use mainstay_runtime::{Action, Error, ErrorKind, OperatorCommand, OperatorState};
+use mainstay_runtime::{Action, Error, OperatorCommand, OperatorState};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -243,11 +242,7 @@ async fn command(
         reason: grounds.reason,
         lasts: grounds.for_seconds.map(Duration::from_secs),
     };
-    let done = core.handle.command(command).await;
-    done.map_err(|error| match error.kind {
-        ErrorKind::NotFound => Problem::new("not-found", StatusCode::NOT_FOUND, error.detail),
-        _ => error.into(),
-    })?;
+    core.handle.command(command).await?;
     Ok(reply(core))
 }
 

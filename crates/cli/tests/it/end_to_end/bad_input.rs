@@ -73,8 +73,8 @@ async fn bad_input_names_the_field_and_counts_against_no_breaker() {
             &server,
             "/db/write",
             json!({"query": "attach database 'x' as y"}),
-            400,
-            invalid,
+            403,
+            "forbidden",
             Some("query"),
         )
         .await;

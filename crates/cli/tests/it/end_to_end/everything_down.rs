@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_testkit::{ModelApi, Postgres, Redis, S3, eventually, model_api};
+use mainstay_testkit::{ModelApi, Postgres, Redis, S3, eventually};
 use serde_json::json;
 
 use super::server::{SOON, Server};
@@ -25,7 +25,7 @@ async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
         ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
         ("OPENAI_BASE_URL", api.base_url()),
         ("OPENAI_API_KEY", api.api_key().to_owned()),
-        ("OPENAI_MODEL", model_api::CHAT_MODEL.to_owned()),
+        ("OPENAI_MODEL", ModelApi::CHAT_MODEL.to_owned()),
     ];
     postgres.kill().await;
     redis.kill().await;

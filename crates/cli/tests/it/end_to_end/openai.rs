@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_testkit::{ModelApi, model_api};
+use mainstay_testkit::ModelApi;
 use serde_json::{Value, json};
 
 use super::server::Server;
@@ -11,7 +11,7 @@ fn provider(api: &ModelApi) -> [(&'static str, String); 3] {
     [
         ("OPENAI_BASE_URL", api.base_url()),
         ("OPENAI_API_KEY", api.api_key().to_owned()),
-        ("OPENAI_MODEL", model_api::CHAT_MODEL.to_owned()),
+        ("OPENAI_MODEL", ModelApi::CHAT_MODEL.to_owned()),
     ]
 }
 
@@ -34,7 +34,7 @@ async fn the_second_provider_answers_for_a_dead_first_one() {
         ("OPENAI_PROVIDERS_1_NAME", "second".to_owned()),
         ("OPENAI_PROVIDERS_1_BASE_URL", second.base_url()),
         ("OPENAI_PROVIDERS_1_API_KEY", second.api_key().to_owned()),
-        ("OPENAI_PROVIDERS_1_MODEL", model_api::CHAT_MODEL.to_owned()),
+        ("OPENAI_PROVIDERS_1_MODEL", ModelApi::CHAT_MODEL.to_owned()),
     ]);
     let server = serving(&settings).await;
     let reply = server.post("/ai/chat", question()).await;

@@ -9,8 +9,8 @@ use tempfile::TempDir;
 
 use crate::support;
 
-/// Longest time for anything that has to happen by itself.
-pub(crate) const SOON: Duration = Duration::from_secs(40);
+/// Longest time for anything that has to happen by itself: four levels up take ten seconds each, and the machine may be busy.
+pub(crate) const SOON: Duration = Duration::from_secs(120);
 
 /// The admin key that tests preset.
 pub(crate) const KEY: &str = "mk_test00001_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI";
@@ -171,6 +171,13 @@ fn start(folder: &TempDir, port: u16, settings: &[(String, String)]) -> Program 
         .env("MAINSTAY_ADMIN_KEY", KEY)
         .env("MAINSTAY_RATELIMIT_ENABLED", "false")
         .env("MAINSTAY_SERVER_LISTEN", format!("127.0.0.1:{port}"));
+    // An open breaker that tries again after two seconds instead of thirty: the same behaviour, sooner.
+    for dependency in ["DATABASE", "REDIS", "S3", "OPENAI"] {
+        command.env(
+            format!("MAINSTAY_BREAKERS_{dependency}_RESET_TIMEOUT"),
+            "2s",
+        );
+    }
     for (name, value) in settings {
         command.env(format!("MAINSTAY_{name}"), value);
     }
