@@ -29,14 +29,18 @@ async fn serving(settings: &[(&'static str, String)]) -> Server {
 #[tokio::test]
 async fn the_second_provider_answers_for_a_dead_first_one() {
     let (first, second) = (ModelApi::start().await, ModelApi::start().await);
-    let mut settings = provider(&first).to_vec();
-    settings.extend([
-        ("OPENAI_PROVIDERS_1_NAME", "second".to_owned()),
-        ("OPENAI_PROVIDERS_1_BASE_URL", second.base_url()),
-        ("OPENAI_PROVIDERS_1_API_KEY", second.api_key().to_owned()),
-        ("OPENAI_PROVIDERS_1_MODEL", ModelApi::CHAT_MODEL.to_owned()),
-    ]);
-    let server = serving(&settings).await;
+    let provider = |name: &str, api: &ModelApi| {
+        format!(
+            "[[openai.providers]]\nname = \"{name}\"\nbase_url = \"{}\"\nmodel = \"{}\"\napi_key = \"{}\"\n",
+            api.base_url(),
+            ModelApi::CHAT_MODEL,
+            api.api_key(),
+        )
+    };
+    let file = [provider("primary", &first), provider("second", &second)].concat();
+    let server = Server::launch_with_file(&file, &[]);
+    server.ready().await;
+    server.level("OPTIMAL").await;
     let reply = server.post("/ai/chat", question()).await;
     assert_eq!(
         (

@@ -48,8 +48,14 @@ impl Reply {
 impl Server {
     /// Starts with settings as environment variables, without their prefix.
     pub(crate) fn launch(settings: &[(&str, &str)]) -> Self {
+        Self::launch_with_file("", settings)
+    }
+
+    /// Starts with a configuration file as well.
+    pub(crate) fn launch_with_file(file: &str, settings: &[(&str, &str)]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("mainstay.toml"), file).expect("the file is written");
         let port = free_port();
         let settings: Vec<_> = settings
             .iter()
@@ -98,6 +104,10 @@ impl Server {
             .header("x-api-key", KEY)
     }
 
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it measures how long a caller waits"
+    )]
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
         let began = tokio::time::Instant::now().into_std();
         let response: Response = request.send().await.expect("an answer");
