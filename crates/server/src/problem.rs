@@ -45,7 +45,7 @@ pub struct ProblemBody {
     pub retry_after: Option<u64>,
 }
 
-/// An error reply before it knows its request: [`crate::context`] adds request id, level and language.
+/// An error reply before it knows its request: [`crate::request`] adds request id, level and language.
 #[derive(Clone, Debug)]
 pub struct Problem {
     /// The kind's name, e.g. `unauthorized`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mainstay_runtime::Clock;
@@ -50,6 +50,12 @@ pub async fn frame(State(core): State<Core>, mut request: Request, next: Next) -
         headers.insert(REQUEST_ID.clone(), value);
     }
     headers.insert(LEVEL.clone(), HeaderValue::from_static(level));
+    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        // The rest of the body is not read, so the connection can't carry another request.
+        response
+            .headers_mut()
+            .insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     finish(&core, &clock, started, &method, &route, &response, &span);
     response
 }
