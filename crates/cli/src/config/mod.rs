@@ -1,7 +1,7 @@
 //! The configuration: one TOML file, overridden by `MAINSTAY_*` variables, over embedded defaults.
 //!
 //! [`raw`] is what was typed, with where; [`read`] asks it for one setting at a time and notes every mistake;
-//! [`load`] asks for everything there is and gives a [`Config`] that nobody has to check again. A key that `load`
+//! [`load()`] asks for everything there is and gives a [`Config`] that nobody has to check again. A key that `load`
 //! never asks for is unknown, so there is no second list of keys to keep in step.
 
 mod breakers;
