@@ -283,3 +283,17 @@ fn share(count: u64, part: u64, whole: u64) -> u64 {
     let share = u128::from(count) * u128::from(part) / u128::from(whole);
     u64::try_from(share).unwrap_or(count)
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    #[test]
+    fn who_has_no_lane_never_counts_in_an_owned_one() {
+        let window = Window::new(Settings::default().window);
+        let shared = window.shared();
+        let places = &window.shards[LANES..];
+        assert!(places.iter().any(|shard| core::ptr::eq(shard, shared)));
+    }
+}

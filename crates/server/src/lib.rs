@@ -1,6 +1,6 @@
 //! The HTTP service: routes, keys, limits, metrics, problem details.
 //!
-//! [`app`] is a function from a [`Core`] to a router, testable without a socket; [`serve`] runs it on a listener
+//! [`app()`] is a function from a [`Core`] to a router, testable without a socket; [`serve()`] runs it on a listener
 //! until it is told to stop. The crate holds no business rules and doesn't know what is built on it: further
 //! routes come in as a router of the same kind.
 
