@@ -7,6 +7,7 @@ use mainstay_openai::StructuredRequest;
 use mainstay_runtime::degradation::FeatureMode;
 use mainstay_runtime::{Answer, Error, ErrorKind, Moment, Observer, Report, Source, Status};
 use mainstay_server::extract::JsonBody;
+use mainstay_server::routes::ai;
 use mainstay_server::{Caller, Core, Problem, ProblemBody, Scope, reply};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -217,20 +218,13 @@ impl<T> Done<T> {
         form: impl FnOnce(Work, T) -> R,
     ) -> Response {
         let Answer { value, source, age } = self.answer;
-        let names = core.models.provider_names();
-        let first =
-            matches!(&source, Source::Provider(name) if names.first() == Some(&name.as_str()));
-        let breaker = core.handle.rules().dependency_id("openai");
-        let breaker = breaker.map_or("closed", |id| {
-            core.handle.snapshot().component(id).breaker.as_str()
-        });
         let took = core.handle.clock().now().saturating_since(self.started);
         let work = Work {
             success: true,
-            fallback: !first,
+            fallback: ai::is_fallback(core, &source),
             source: source.to_string(),
             confidence: confidence(&value),
-            breaker_state: breaker,
+            breaker_state: ai::breaker_state(core),
             age_ms: reply::millis(age.unwrap_or_default()),
             latency_ms: took.as_secs_f64() * 1000.0,
         };

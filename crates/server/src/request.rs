@@ -1,7 +1,5 @@
 //! What every request gets on its way in and out: an id, its level, its time, and errors in one form.
 
-use std::time::Duration;
-
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
@@ -108,9 +106,4 @@ pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response {
         "a defect of the server; the request id leads to the log",
     )
     .into_response()
-}
-
-/// How long headers say an answer is old: whole seconds, rounded down.
-pub fn age_header(age: Duration) -> HeaderValue {
-    HeaderValue::from(age.as_secs())
 }

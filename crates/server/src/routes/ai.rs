@@ -115,14 +115,9 @@ fn deadline(core: &Core) -> Duration {
 }
 
 fn ai_reply<T: Serialize>(core: &Core, answer: Answer<T>, started: Moment) -> Response {
-    let names = core.models.provider_names();
-    let fallback = match &answer.source {
-        Source::Provider(name) => names.first() != Some(&name.as_str()),
-        _ => true,
-    };
     let body = AiReply {
         success: true,
-        fallback,
+        fallback: is_fallback(core, &answer.source),
         source: answer.source.to_string(),
         confidence: 1.0,
         breaker_state: breaker_state(core),
@@ -139,7 +134,17 @@ fn ai_reply<T: Serialize>(core: &Core, answer: Answer<T>, started: Moment) -> Re
     reply::json(StatusCode::OK, &body, &answer.source, answer.age)
 }
 
-fn breaker_state(core: &Core) -> &'static str {
+/// Whether anything but the first provider answered.
+pub fn is_fallback(core: &Core, source: &Source) -> bool {
+    let names = core.models.provider_names();
+    match source {
+        Source::Provider(name) => names.first() != Some(&name.as_str()),
+        _ => true,
+    }
+}
+
+/// The state of the best provider's breaker.
+pub fn breaker_state(core: &Core) -> &'static str {
     let id = core.handle.rules().dependency_id("openai");
     id.map_or("closed", |id| {
         core.handle.snapshot().component(id).breaker.as_str()
