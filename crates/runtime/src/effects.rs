@@ -33,14 +33,9 @@ impl Monitor {
 
     fn retune(&mut self, retuning: Retuning) {
         self.inner.shared.tuning.store(Arc::new(retuning.tuning));
-        for (dependency, factor) in self
-            .inner
-            .rules
-            .dependencies()
-            .map(|(id, _)| id)
-            .zip(&retuning.limits)
-        {
-            for endpoint in self.inner.rules.endpoint_range(dependency) {
+        let rules = self.controller.rules();
+        for ((dependency, _), factor) in rules.dependencies().zip(&retuning.limits) {
+            for endpoint in rules.endpoint_range(dependency) {
                 self.factors[usize::from(endpoint)] = *factor;
             }
         }
@@ -55,9 +50,10 @@ impl Monitor {
     fn record(&self, event: &Event) {
         let inner = &self.inner;
         let now = inner.shared.clock.now();
-        let message = event.words(Language::English, &inner.rules, now);
+        let rules = self.controller.rules();
+        let message = event.words(Language::English, rules, now);
         tracing::info!(event = event.kind(), "{message}");
-        let data = crate::event_data::of(event, &inner.rules);
+        let data = crate::event_data::of(event, rules);
         inner.events.push(
             inner.shared.clock.wall(),
             event.kind(),
@@ -83,7 +79,7 @@ impl Monitor {
     fn alert(&self, alert: &Alert) {
         let event = Event::AlertRaised(*alert);
         let now = self.inner.shared.clock.now();
-        let message = event.words(Language::English, &self.inner.rules, now);
+        let message = event.words(Language::English, self.controller.rules(), now);
         tracing::warn!(target: "alert", alert = alert.kind(), "{message}");
     }
 }

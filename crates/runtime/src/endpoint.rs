@@ -1,7 +1,7 @@
 //! What all guards of one endpoint share: breaker, limit, budget, figures.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -22,8 +22,9 @@ use crate::observe::Observer;
 use crate::stats::Stats;
 use crate::suspects::{Abandoned, Suspects};
 
+pub(crate) type Resized = Arc<dyn Fn(usize) + Send + Sync>;
+
 /// One place that a dependency's work is done: the primary, a replica, a model provider.
-#[derive(Debug)]
 pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     pub(crate) name: String,
@@ -34,7 +35,10 @@ pub(crate) struct Endpoint {
     pub(crate) stats: Stats,
     pub(crate) suspects: Suspects,
     pub(crate) abandoned: Abandoned,
-    pub(crate) call_deadline: Duration,
+    /// In nanoseconds.
+    pub(crate) call_deadline: AtomicU64,
+    /// Told when the configured limit changes: pools of connections follow it.
+    pub(crate) resized: Mutex<Vec<Resized>>,
     /// A probe can give a verdict on it.
     pub(crate) probed: AtomicBool,
     /// Told when the breaker opens: nobody waits on for a place then.
@@ -49,6 +53,15 @@ pub(crate) struct Shared {
     pub(crate) tuning: ArcSwap<Tuning>,
     pub(crate) wake: mpsc::UnboundedSender<Wake>,
     pub(crate) random: AtomicU64,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Endpoint")
+            .field("name", &self.name)
+            .field("breaker", &self.breaker)
+            .finish_non_exhaustive()
+    }
 }
 
 impl std::fmt::Debug for Shared {
@@ -81,6 +94,16 @@ impl Shared {
 const PROBES_DECIDE: Duration = Duration::from_secs(1);
 
 impl Endpoint {
+    /// Longest time one attempt may take.
+    pub(crate) fn call_deadline(&self) -> Duration {
+        Duration::from_nanos(self.call_deadline.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_call_deadline(&self, deadline: Duration) {
+        let nanos = u64::try_from(deadline.as_nanos()).unwrap_or(u64::MAX);
+        self.call_deadline.store(nanos, Ordering::Relaxed);
+    }
+
     /// Asks the breaker for an attempt.
     pub(crate) fn admit(
         self: &Arc<Self>,

@@ -46,6 +46,31 @@ pub struct EndpointSpec {
 /// How much longer than the call deadline a half-open probe may keep its place.
 const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
+impl EndpointSpec {
+    /// With the lease that belongs to its call deadline.
+    pub(crate) fn leased(mut self) -> Self {
+        self.breaker.half_open.lease = self.call_deadline + LEASE_MARGIN;
+        self
+    }
+
+    /// # Errors
+    /// Names the endpoint, the figure that makes no sense and what is allowed.
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        let wrong = |what: &str| {
+            let detail = format!("{what} of `{}`", self.name);
+            Error::new(ErrorKind::InvalidInput, detail).field(self.name.clone())
+        };
+        if self.limit == 0 {
+            return Err(wrong("at least one call must fit under the limit"));
+        }
+        if self.call_deadline.is_zero() {
+            return Err(wrong("some time must be left to the call deadline"));
+        }
+        let checked = self.breaker.validate();
+        checked.map_err(|error| wrong(&format!("{error}: the breaker")))
+    }
+}
+
 /// An engine that is being put together.
 pub struct EngineBuilder {
     shared: Arc<Shared>,
@@ -108,8 +133,9 @@ impl EngineBuilder {
     ///
     /// # Errors
     /// When the rules don't name it, it has a guard already, or the breaker's settings are senseless.
-    pub fn endpoint(&mut self, mut spec: EndpointSpec) -> Result<Guard, Error> {
-        spec.breaker.half_open.lease = spec.call_deadline + LEASE_MARGIN;
+    pub fn endpoint(&mut self, spec: EndpointSpec) -> Result<Guard, Error> {
+        let spec = spec.leased();
+        spec.validate()?;
         let wrong = |why: String| Error::new(ErrorKind::Internal, why).field(spec.name.clone());
         let id = self
             .rules
@@ -134,12 +160,14 @@ impl EngineBuilder {
             stats: Stats::default(),
             suspects: Suspects::default(),
             abandoned: Abandoned::default(),
-            call_deadline: spec.call_deadline,
+            call_deadline: AtomicU64::default(),
+            resized: Mutex::default(),
             probed: AtomicBool::new(false),
             opened: Notify::new(),
             shared: Arc::clone(&self.shared),
             name: spec.name,
         });
+        endpoint.set_call_deadline(spec.call_deadline);
         *slot = Some(Arc::clone(&endpoint));
         Ok(Guard { endpoint })
     }
@@ -147,6 +175,17 @@ impl EngineBuilder {
     /// Gives an endpoint its probe.
     pub fn probe(&mut self, guard: &Guard, probe: Arc<dyn Probe>) {
         self.probes[guard.endpoint.id.index()] = Some(probe);
+    }
+
+    /// Calls `told` with an endpoint's new limit whenever a reload changes it, so that a pool can follow. Quick work
+    /// only: it runs in the monitor.
+    pub fn on_limit(&mut self, guard: &Guard, told: impl Fn(usize) + Send + Sync + 'static) {
+        let mut resized = guard
+            .endpoint
+            .resized
+            .lock()
+            .unwrap_or_else(|e| e.into_inner());
+        resized.push(Arc::new(told));
     }
 
     /// The rules this engine will follow.
@@ -196,7 +235,7 @@ impl EngineBuilder {
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
             shared: self.shared,
-            rules: self.rules,
+            rules: ArcSwap::from_pointee(self.rules),
             endpoints,
             data_dir: self.data_dir,
         });
@@ -218,8 +257,9 @@ impl EngineBuilder {
 }
 
 fn probers(inner: &Inner, probes: Vec<Option<Arc<dyn Probe>>>) -> Vec<Option<Prober>> {
+    let rules = inner.rules.load();
     let of = |(endpoint, probe): (&Arc<Endpoint>, Option<Arc<dyn Probe>>)| {
-        let rule = inner.rules.endpoint(endpoint.id);
+        let rule = rules.endpoint(endpoint.id);
         if rule.probed && probe.is_none() {
             tracing::warn!(
                 endpoint = rule.name,
@@ -231,7 +271,7 @@ fn probers(inner: &Inner, probes: Vec<Option<Arc<dyn Probe>>>) -> Vec<Option<Pro
         Some(Prober {
             endpoint: Arc::clone(endpoint),
             probe: probe?,
-            deadline: inner.rules.dependency(rule.dependency).probes.deadline,
+            deadline: rules.dependency(rule.dependency).probes.deadline,
         })
     };
     inner.endpoints.iter().zip(probes).map(of).collect()

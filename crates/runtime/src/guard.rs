@@ -66,7 +66,7 @@ impl Guard {
             };
             let one = Attempt {
                 number,
-                deadline: call.deadline.min(now + self.endpoint.call_deadline),
+                deadline: call.deadline.min(now + self.endpoint.call_deadline()),
                 sent: Arc::clone(&sent),
             };
             let (deadline, work) = (one.deadline, attempt(one));
@@ -146,7 +146,7 @@ impl Guard {
 
     /// Longest time one attempt may take.
     pub fn call_deadline(&self) -> Duration {
-        self.endpoint.call_deadline
+        self.endpoint.call_deadline()
     }
 
     /// How many calls may be in flight now.
@@ -198,7 +198,7 @@ impl Guard {
 
     /// What a place must leave of the time: with less, a timeout would blame our own queue on the dependency.
     fn fair_time(&self) -> Duration {
-        let half = self.endpoint.call_deadline / 2;
+        let half = self.endpoint.call_deadline() / 2;
         let slow_after = self.endpoint.breaker.slow_after();
         slow_after.map_or(half, |after| after.min(half))
     }

@@ -19,8 +19,10 @@ use crate::endpoint::{Endpoint, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::events::EventLog;
 use crate::guard::Guard;
+use crate::monitor::Wake;
 use crate::operator::{OperatorCommand, OperatorState};
 use crate::operators::Asked;
+use crate::reload::{Change, EngineSettings};
 
 /// A change of level, as handlers see it.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,7 +42,7 @@ pub(crate) type Handler = Arc<
 /// What the handle and the monitor share.
 pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) rules: Rules,
+    pub(crate) rules: ArcSwap<Rules>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) published: watch::Sender<u64>,
@@ -74,9 +76,10 @@ impl Handle {
         self.inner.snapshot.load_full()
     }
 
-    /// The validated rules the controller follows; names and matrices are in here.
-    pub fn rules(&self) -> &Rules {
-        &self.inner.rules
+    /// The validated rules the controller follows; names and matrices are in here. A reload changes figures, never
+    /// what an id stands for.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.inner.rules.load_full()
     }
 
     /// The present level.
@@ -97,7 +100,12 @@ impl Handle {
         let unknown = || {
             Error::new(ErrorKind::NotFound, format!("there is no feature `{name}`")).field("name")
         };
-        let id = self.inner.rules.feature_id(name).ok_or_else(unknown)?;
+        let id = self
+            .inner
+            .rules
+            .load()
+            .feature_id(name)
+            .ok_or_else(unknown)?;
         Ok(*self.inner.snapshot.load().feature(id))
     }
 
@@ -157,6 +165,24 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let asked = self.inner.commands.send((command, reply)).await;
         asked.map_err(|_| stopping())?;
+        answer.await.unwrap_or_else(|_| Err(stopping()))
+    }
+
+    /// Takes new settings: checked as a whole, then in force when this returns, with nothing lost of what breakers,
+    /// endpoints, the controller and operators know. Says what changed; nothing, if all is as before.
+    ///
+    /// # Errors
+    /// `InvalidInput` names what makes no sense or needs a restart; nothing has changed then.
+    ///
+    /// # Cancel safety
+    /// Settings that have been handed over come into force, whoever waits for it.
+    pub async fn reload(&self, settings: EngineSettings) -> Result<Vec<Change>, Error> {
+        let stopping = || Error::new(ErrorKind::Unavailable, "the server is shutting down");
+        let (done, answer) = oneshot::channel();
+        self.inner.shared.wake(Wake::Reload {
+            settings: Box::new(settings),
+            done,
+        });
         answer.await.unwrap_or_else(|_| Err(stopping()))
     }
 

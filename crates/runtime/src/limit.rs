@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How many calls may run at once.
 #[derive(Debug)]
 pub struct Limit {
-    base: usize,
+    base: AtomicUsize,
     size: AtomicUsize,
     /// Permits still to be taken back after a shrink found too few of them free.
     owed: AtomicUsize,
@@ -29,7 +29,7 @@ impl Limit {
     pub fn new(base: usize) -> Arc<Self> {
         let base = base.max(1);
         Arc::new(Self {
-            base,
+            base: AtomicUsize::new(base),
             size: AtomicUsize::new(base),
             owed: AtomicUsize::new(0),
             semaphore: Arc::new(Semaphore::new(base)),
@@ -38,7 +38,13 @@ impl Limit {
 
     /// The configured size, which a factor of 1.0 gives.
     pub fn base(&self) -> usize {
-        self.base
+        self.base.load(Ordering::Relaxed)
+    }
+
+    /// Sets the configured size, at least one; the size in force follows with the next factor. Called by one task
+    /// only, the monitor.
+    pub(crate) fn set_base(&self, base: usize) {
+        self.base.store(base.max(1), Ordering::Relaxed);
     }
 
     /// The size in force.
@@ -48,7 +54,7 @@ impl Limit {
 
     /// Sets the size to `factor` × base, at least one. Called by one task only, the monitor.
     pub fn set_factor(&self, factor: f64) {
-        let wanted = ((self.base as f64) * factor.clamp(0.0, 1.0)).round() as usize;
+        let wanted = ((self.base() as f64) * factor.clamp(0.0, 1.0)).round() as usize;
         let wanted = wanted.max(1);
         let present = self.size.swap(wanted, Ordering::Relaxed);
         if wanted > present {

@@ -11,8 +11,10 @@ use mainstay_breaker::{Moment, Transition};
 use mainstay_degradation::{Controller, EndpointId, Input, ProbeResult};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::error::Error;
 use crate::handle::Inner;
 use crate::probe::Prober;
+use crate::reload::{Change, EngineSettings};
 
 /// Everything that wakes the monitor, the tick aside.
 #[derive(Debug)]
@@ -34,6 +36,11 @@ pub(crate) enum Wake {
     Operator {
         inputs: Vec<Input>,
         done: oneshot::Sender<()>,
+    },
+    /// New settings are to come into force, or to be refused.
+    Reload {
+        settings: Box<EngineSettings>,
+        done: oneshot::Sender<Result<Vec<Change>, Error>>,
     },
 }
 
@@ -75,7 +82,7 @@ impl Monitor {
     }
 
     fn woken(&mut self, wake: Wake) {
-        let mut told = None;
+        let (mut told, mut reloaded) = (None, None);
         match wake {
             Wake::Transition {
                 endpoint,
@@ -102,10 +109,12 @@ impl Monitor {
                 self.pending.extend(inputs);
                 told = Some(done);
             }
+            Wake::Reload { settings, done } => reloaded = Some((done, self.reload(*settings))),
         }
         self.decide();
         // Whoever has stopped waiting needs no answer.
         let _ = told.map(|done| done.send(()));
+        let _ = reloaded.map(|(done, answer)| done.send(answer));
     }
 
     fn tick(&mut self) {

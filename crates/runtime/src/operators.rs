@@ -261,7 +261,7 @@ fn find(inner: &Inner, endpoint: &str) -> Result<Arc<Endpoint>, Error> {
 }
 
 fn feature_id(inner: &Inner, feature: &str) -> Result<FeatureId, Error> {
-    inner.rules.feature_id(feature).ok_or_else(|| {
+    inner.rules.load().feature_id(feature).ok_or_else(|| {
         let detail = format!("there is no feature `{feature}`");
         Error::new(ErrorKind::NotFound, detail).field("name")
     })

@@ -270,7 +270,7 @@ impl Metrics {
     fn read_features(&self, core: &Core) {
         let snapshot = core.handle.snapshot();
         for (name, state) in core.features(&snapshot) {
-            self.set("feature_mode", &[("feature", name)], rank(state.mode));
+            self.set("feature_mode", &[("feature", &name)], rank(state.mode));
         }
     }
 

@@ -126,8 +126,9 @@ async fn the_target_is_always_the_band_of_the_score() {
         }
         world.pass((random >> 50) % 4_000).await;
         let snapshot = world.handle.snapshot();
-        let settings = &world.handle.rules().settings().level;
-        assert_eq!(snapshot.target, band(settings, snapshot.score));
+        let rules = world.handle.rules();
+        let target = band(&rules.settings().level, snapshot.score);
+        assert_eq!(snapshot.target, target);
         assert!(snapshot.level == snapshot.target || snapshot.held_by.is_some());
         levels.push(snapshot.level);
     }

@@ -6,6 +6,7 @@ mod events;
 mod levels;
 mod operators;
 mod probes;
+mod reload;
 mod retries;
 mod streams;
 mod world;

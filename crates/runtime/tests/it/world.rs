@@ -65,6 +65,7 @@ pub(crate) struct Setup {
     pub(crate) without_probe: Option<&'static str>,
     pub(crate) limit: Option<usize>,
     pub(crate) fail_max: Option<u32>,
+    pub(crate) on_redis_limit: Option<Arc<dyn Fn(usize) + Send + Sync>>,
 }
 
 impl Default for Setup {
@@ -74,6 +75,7 @@ impl Default for Setup {
             without_probe: None,
             limit: None,
             fail_max: None,
+            on_redis_limit: None,
         }
     }
 }
@@ -110,6 +112,9 @@ impl Setup {
         let mut probes = BTreeMap::new();
         for name in NAMES {
             let guard = engine.endpoint(self.spec(name))?;
+            if let ("redis", Some(told)) = (name, self.on_redis_limit.clone()) {
+                engine.on_limit(&guard, move |size| told(size));
+            }
             let probe = Arc::new(FakeProbe {
                 finds: Mutex::new(self.finds[name]),
                 checks: AtomicUsize::new(0),
@@ -122,7 +127,7 @@ impl Setup {
         Ok((engine.start()?, probes))
     }
 
-    fn spec(&self, name: &'static str) -> EndpointSpec {
+    pub(crate) fn spec(&self, name: &'static str) -> EndpointSpec {
         let ms = Duration::from_millis;
         let (fail_max, reset, probes, deadline, slow, limit) = match name {
             "database" => (3, ms(30_000), 1, ms(5_000), ms(500), 20),

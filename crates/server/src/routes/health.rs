@@ -125,11 +125,8 @@ async fn health(State(core): State<Core>) -> Json<HealthReply> {
         5 => "down",
         _ => "degraded",
     };
-    let dependencies = core
-        .handle
-        .rules()
-        .dependencies()
-        .map(|(id, _)| of(&core, &snapshot, id));
+    let rules = core.handle.rules();
+    let dependencies = rules.dependencies().map(|(id, _)| of(&core, &snapshot, id));
     Json(HealthReply {
         status,
         level: snapshot.level.as_str(),

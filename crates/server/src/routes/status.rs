@@ -1,7 +1,6 @@
 //! `/status`, `/status/why`, `/features`, `/events`, `/metrics`: everything the system knows of itself.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -180,7 +179,8 @@ async fn status(State(core): State<Core>, headers: HeaderMap) -> Json<StatusRepl
     let rules = core.handle.rules();
     let features = core
         .features(&snapshot)
-        .map(|(n, s)| (n.to_owned(), json!(s.mode.as_str())));
+        .into_iter()
+        .map(|(name, state)| (name, json!(state.mode.as_str())));
     Json(StatusReply {
         level: level_view(&core, &snapshot, &headers, now),
         components: rules
@@ -219,7 +219,7 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
         warnings: snapshot
             .warnings
             .iter()
-            .map(|w| w.words(spoken, core.handle.rules()))
+            .map(|w| w.words(spoken, &core.handle.rules()))
             .collect(),
         level,
     })
@@ -353,12 +353,12 @@ fn level_view(core: &Core, snapshot: &Snapshot, headers: &HeaderMap, now: Moment
         causes: snapshot
             .causes
             .iter()
-            .map(|c| c.words(spoken, rules, now))
+            .map(|c| c.words(spoken, &rules, now))
             .collect(),
         next_level_up: snapshot
             .next_up
             .level
-            .map(|_| snapshot.next_up.words(spoken, rules, now)),
+            .map(|_| snapshot.next_up.words(spoken, &rules, now)),
         started: snapshot.first_round_over,
     }
 }
@@ -421,7 +421,7 @@ fn feature_view(
         feature: settings.name.clone(),
         mode: state.mode.as_str(),
         cell: state.cell.as_str(),
-        reason: state.words(spoken, rules, now),
+        reason: state.words(spoken, &rules, now),
         requires: settings.requires.clone(),
         note,
     }
@@ -429,14 +429,9 @@ fn feature_view(
 
 impl Core {
     /// Each feature's name and state.
-    pub fn features<'a>(
-        &'a self,
-        snapshot: &'a Arc<Snapshot>,
-    ) -> impl Iterator<Item = (&'a str, &'a FeatureState)> {
+    pub fn features(&self, snapshot: &Snapshot) -> Vec<(String, FeatureState)> {
         let rules = self.handle.rules();
-        snapshot
-            .features
-            .iter()
-            .map(|f| (rules.feature(f.id).name.as_str(), f))
+        let named = |state: &FeatureState| (rules.feature(state.id).name.clone(), *state);
+        snapshot.features.iter().map(named).collect()
     }
 }
