@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use mainstay_degradation::{
-    AlertSettings, Criticality, FeatureMode, Gating, HealthRules, Impact, Level, LevelSettings,
-    ProbeSchedule, RecentError, Settings, SettingsError, Tuning,
+    AlertSettings, Criticality, FactSettings, FeatureMode, Gating, HealthRules, Impact, Level,
+    LevelSettings, PatternSettings, ProbeSchedule, RecentError, Settings, SettingsError, Tuning,
 };
 
 use super::raw::Value;
@@ -47,6 +47,8 @@ pub(super) fn degradation(r: &mut Reader) -> Settings {
     settings.seed = r.get("degradation.seed", settings.seed);
     settings.level = level(r, settings.level);
     settings.alerts = alerts(r, settings.alerts);
+    settings.facts = facts(r, settings.facts);
+    settings.patterns = patterns(r, settings.patterns);
     dependencies(r, &mut settings);
     for feature in &mut settings.features {
         feature.modes = r.array(
@@ -92,6 +94,30 @@ fn alerts(r: &mut Reader, base: AlertSettings) -> AlertSettings {
     AlertSettings {
         degraded_for: span("degraded_for", base.degraded_for),
         recovery_over: span("recovery_over", base.recovery_over),
+    }
+}
+
+fn facts(r: &mut Reader, base: FactSettings) -> FactSettings {
+    let mut span = |name: &str, default| {
+        r.within(
+            &format!("degradation.facts.{name}"),
+            default,
+            SHORTEST..=LONGEST,
+        )
+    };
+    FactSettings {
+        fallback_for: span("fallback_for", base.fallback_for),
+        unexercised_for: span("unexercised_for", base.unexercised_for),
+        journal_oldest: span("journal_oldest", base.journal_oldest),
+    }
+}
+
+fn patterns(r: &mut Reader, base: PatternSettings) -> PatternSettings {
+    let key = |name: &str| format!("degradation.patterns.{name}");
+    PatternSettings {
+        within: r.within(&key("within"), base.within, SHORTEST..=LONGEST),
+        last: r.within(&key("last"), base.last, 1..=1_000),
+        longest_period: r.within(&key("longest_period"), base.longest_period, 1..=1_000),
     }
 }
 

@@ -7,6 +7,7 @@ use mainstay_database::PostgresUrl;
 use mainstay_redis::{Class, ClassRule};
 use mainstay_runtime::Secret;
 
+use super::env::variable;
 use super::errors::Origin;
 use super::load::{HOUR, MOST_CALLS, SHORTEST, bytes, size};
 use super::model::{
@@ -195,13 +196,8 @@ fn object_store(r: &mut Reader) -> ObjectStore {
 
 pub(super) fn openai(r: &mut Reader) -> OpenAi {
     let base = mainstay_openai::Settings::default();
-    let count = r.tables("openai.providers");
-    // The first is looked for in the environment, too.
-    let providers: Vec<_> = (0..count.max(1))
-        .filter_map(|index| provider(r, index, index < count))
-        .collect();
     let openai = OpenAi {
-        providers,
+        providers: providers(r),
         limit: r.within("openai.limit", base.limit, 1..=MOST_CALLS),
         total_deadline: r.within(
             "openai.total_deadline",
@@ -216,7 +212,38 @@ pub(super) fn openai(r: &mut Reader) -> OpenAi {
     openai
 }
 
-fn provider(r: &mut Reader, index: usize, in_file: bool) -> Option<Provider> {
+/// Those of the file, each changed by the environment, and after them those of the environment alone.
+fn providers(r: &mut Reader) -> Vec<Provider> {
+    const LIST: &str = "openai.providers";
+    let in_file = r.tables(LIST);
+    let mut in_environment = r.tables_of_environment(LIST);
+    // Unknown: the first one's variables have no index.
+    in_environment.remove(&0);
+    let (mut providers, mut index) = (Vec::new(), 0);
+    // The first is asked for even if there is none: its variables have no index.
+    while index == 0 || index < in_file || in_environment.contains_key(&index) {
+        let named = in_environment.remove(&index).is_some();
+        let before = r.mistakes.len();
+        let made = provider(r, index, index < in_file || named);
+        if made.is_none() && r.mistakes.len() == before {
+            break;
+        }
+        providers.extend(made);
+        index += 1;
+    }
+    let needed = |name: &str| variable(&format!("{LIST}[{index}].{name}"));
+    for (after, name) in in_environment {
+        let message = format!(
+            "there is no provider {index} before it: set {} and {}, or number the providers without a gap",
+            needed("base_url"),
+            needed("model")
+        );
+        r.gap(LIST, after, name, message);
+    }
+    providers
+}
+
+fn provider(r: &mut Reader, index: usize, declared: bool) -> Option<Provider> {
     let key = |name: &str| format!("openai.providers[{index}].{name}");
     let before = r.mistakes.len();
     let name: Option<String> = r.maybe(&key("name"));
@@ -226,7 +253,7 @@ fn provider(r: &mut Reader, index: usize, in_file: bool) -> Option<Provider> {
     let moderation_model = r.maybe(&key("moderation_model"));
     let api_key = r.secret(&key("api_key"));
     let standard = mainstay_openai::ProviderSettings::DEADLINE;
-    if !in_file && base_url.is_none() && model.is_none() && api_key.is_none() {
+    if !declared && base_url.is_none() && model.is_none() && api_key.is_none() {
         // Known as a setting, in force for nobody.
         let _: Option<Duration> = r.maybe(&key("deadline"));
         return None;
@@ -237,7 +264,10 @@ fn provider(r: &mut Reader, index: usize, in_file: bool) -> Option<Provider> {
         if missing && !wrong {
             r.reject(
                 &key(name),
-                "is missing: a provider needs base_url and model",
+                format!(
+                    "is missing: a provider needs base_url and model ({} in the environment)",
+                    variable(&key(name))
+                ),
             );
         }
     }

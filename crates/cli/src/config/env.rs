@@ -34,18 +34,56 @@ impl Environment {
         value.map(|value| (name, value))
     }
 
+    /// The tables of a list that variables speak of, by index, each with the first of its variables.
+    pub(crate) fn tables(&self, key: &str) -> BTreeMap<usize, String> {
+        let start = format!("{}_", variable(key));
+        let mut found = BTreeMap::new();
+        for name in self.variables.keys() {
+            let digits = name
+                .strip_prefix(&start)
+                .and_then(|rest| rest.split('_').next());
+            let index = digits.and_then(|digits| digits.parse::<usize>().ok());
+            // `01` is no index: its variable is not the one that is asked for.
+            let canonical = index.filter(|index| digits == Some(&index.to_string()));
+            if let Some(index) = canonical {
+                found.entry(index).or_insert_with(|| name.clone());
+            }
+        }
+        found
+    }
+
+    /// Marks all variables of one table of a list as known, whatever they say.
+    pub(crate) fn pass_over(&mut self, key: &str, index: usize) {
+        let start = format!("{}_{index}_", variable(key));
+        let names = self
+            .variables
+            .keys()
+            .filter(|name| name.starts_with(&start));
+        self.asked.extend(names.cloned());
+    }
+
     /// Variables that no setting has, each with the nearest one that some setting has.
     pub(crate) fn unknown(&self) -> Vec<(String, Option<String>)> {
         let unknown = self
             .variables
             .keys()
             .filter(|name| !self.asked.contains(*name));
-        let known = || self.asked.iter().map(String::as_str);
         unknown
-            .map(|name| (name.clone(), nearest(name, known())))
+            .map(|name| (name.clone(), self.meant(name)))
             .collect()
     }
+
+    fn meant(&self, name: &str) -> Option<String> {
+        let first = name
+            .strip_prefix(&format!("{PREFIX}{FIRST_PROVIDER}"))
+            .map(|rest| format!("{PREFIX}OPENAI_{rest}"))
+            .filter(|name| self.asked.contains(name));
+        first.or_else(|| nearest(name, self.asked.iter().map(String::as_str)))
+    }
 }
+
+/// What the first provider's variables don't begin with.
+const FIRST_PROVIDER: &str = "OPENAI_PROVIDERS_0_";
 
 /// `server.listen` is `MAINSTAY_SERVER_LISTEN`; the first provider's keys go without `PROVIDERS_0`.
 pub(crate) fn variable(key: &str) -> String {

@@ -1,7 +1,7 @@
 //! Asks for settings one by one: the environment first, then the file, then the default. Mistakes are noted, and
 //! the default stands in for them, so that one run finds all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 
 use super::env::{Environment, nearest};
@@ -157,6 +157,22 @@ impl Reader {
             .filter_map(index)
             .max()
             .map_or(0, |last| last + 1)
+    }
+
+    /// As [`Reader::tables`], in the environment: each index with one of its variables.
+    pub(crate) fn tables_of_environment(&self, key: &str) -> BTreeMap<usize, String> {
+        self.environment.tables(key)
+    }
+
+    /// Notes that a variable speaks of a table of a list that nothing leads up to.
+    pub(crate) fn gap(&mut self, key: &str, index: usize, name: String, message: String) {
+        self.environment.pass_over(key, index);
+        self.mistake(
+            &format!("{key}[{index}]"),
+            Origin::Variable(name),
+            None,
+            message,
+        );
     }
 
     /// The names directly under a table whose keys are the user's own.

@@ -225,7 +225,7 @@ fn what_is_wrong_is_named_with_its_place_its_value_and_what_is_allowed() {
         ),
         (
             "[[openai.providers]]\nbase_url = \"https://api.example.com/v1\"",
-            "openai.providers[0].model: is missing: a provider needs base_url and model",
+            "openai.providers[0].model: is missing: a provider needs base_url and model (MAINSTAY_OPENAI_MODEL in the environment)",
         ),
     ] {
         let found = mistakes(text, &[]);
@@ -326,6 +326,89 @@ fn the_environment_alone_makes_the_first_provider() {
     assert_eq!(
         provider.api_key.as_ref().map(|key| key.expose()),
         Some("s3cret")
+    );
+}
+
+#[test]
+fn the_environment_alone_makes_further_providers() {
+    let (config, _) = loaded(
+        "",
+        &[
+            ("MAINSTAY_OPENAI_BASE_URL", "http://127.0.0.1:9/v1"),
+            ("MAINSTAY_OPENAI_MODEL", "small"),
+            ("MAINSTAY_OPENAI_PROVIDERS_1_NAME", "second"),
+            ("MAINSTAY_OPENAI_PROVIDERS_1_BASE_URL", "http://[::1]:9/v1"),
+            ("MAINSTAY_OPENAI_PROVIDERS_1_MODEL", "large"),
+            ("MAINSTAY_OPENAI_PROVIDERS_1_API_KEY", "s3cret"),
+            ("MAINSTAY_OPENAI_PROVIDERS_2_BASE_URL", "http://[::1]:9/v2"),
+            ("MAINSTAY_OPENAI_PROVIDERS_2_MODEL", "other"),
+        ],
+    );
+    let found: Vec<_> = config
+        .openai
+        .providers
+        .iter()
+        .map(|one| (one.name.as_str(), one.model.as_str(), one.api_key.is_some()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            ("primary", "small", false),
+            ("second", "large", true),
+            ("provider-3", "other", false)
+        ]
+    );
+}
+
+#[test]
+fn the_environment_extends_and_changes_the_providers_of_the_file() {
+    let (config, _) = loaded(
+        "[[openai.providers]]\nname = \"mine\"\nbase_url = \"http://h/v1\"\nmodel = \"m\"",
+        &[
+            ("MAINSTAY_OPENAI_MODEL", "small"),
+            ("MAINSTAY_OPENAI_PROVIDERS_1_BASE_URL", "http://h/v2"),
+            ("MAINSTAY_OPENAI_PROVIDERS_1_MODEL", "large"),
+        ],
+    );
+    let found: Vec<_> = config
+        .openai
+        .providers
+        .iter()
+        .map(|one| (one.name.as_str(), one.model.as_str()))
+        .collect();
+    assert_eq!(found, [("mine", "small"), ("provider-2", "large")]);
+}
+
+#[test]
+fn a_provider_that_nothing_leads_up_to_is_named_by_its_variable() {
+    let first = [
+        ("MAINSTAY_OPENAI_BASE_URL", "http://h/v1"),
+        ("MAINSTAY_OPENAI_MODEL", "m"),
+    ];
+    let third = ("MAINSTAY_OPENAI_PROVIDERS_2_MODEL", "m");
+    assert_eq!(
+        mistakes("", &[first[0], first[1], third]),
+        [
+            "MAINSTAY_OPENAI_PROVIDERS_2_MODEL: openai.providers[2]: there is no provider 1 before it: set MAINSTAY_OPENAI_PROVIDERS_1_BASE_URL and MAINSTAY_OPENAI_PROVIDERS_1_MODEL, or number the providers without a gap"
+        ]
+    );
+    let found = mistakes("", &[("MAINSTAY_OPENAI_PROVIDERS_1_MODEL", "m")]);
+    assert!(
+        found[0].contains("no provider 0") && found[0].contains("MAINSTAY_OPENAI_BASE_URL"),
+        "{found:?}"
+    );
+    let far = mistakes("", &[("MAINSTAY_OPENAI_PROVIDERS_4000000000_MODEL", "m")]);
+    assert_eq!(far.len(), 1, "{far:?}");
+}
+
+#[test]
+fn the_first_providers_variables_have_no_index_and_that_is_said() {
+    let found = mistakes("", &[("MAINSTAY_OPENAI_PROVIDERS_01_MODEL", "m")]);
+    assert!(found[0].contains("is unknown"), "{found:?}");
+    let found = mistakes("", &[("MAINSTAY_OPENAI_PROVIDERS_0_MODEL", "m")]);
+    assert_eq!(
+        found,
+        ["MAINSTAY_OPENAI_PROVIDERS_0_MODEL: is unknown; did you mean MAINSTAY_OPENAI_MODEL?"]
     );
 }
 

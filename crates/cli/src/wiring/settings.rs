@@ -107,7 +107,7 @@ pub(super) fn s3(config: &Config) -> mainstay_s3::Settings {
     use mainstay_s3::{S3Target, Settings, Target};
     let section = &config.s3;
     let target = match &section.store {
-        ObjectStore::Local => Target::Local(config.data_dir.join("objects")),
+        ObjectStore::Local => Target::Local(config.data_dir.clone()),
         ObjectStore::Bucket(bucket) => Target::S3(S3Target {
             endpoint: bucket.endpoint.clone(),
             bucket: bucket.bucket.clone(),

@@ -4,4 +4,5 @@ mod architecture;
 mod command_line;
 mod end_to_end;
 mod serving;
+mod stopping;
 mod support;

@@ -1,28 +1,8 @@
 //! Starting, stopping, and the commands that look at a server from outside.
 
-use std::path::Path;
-use std::time::Duration;
+use mainstay_testkit::{Program, Signal, eventually, free_port};
 
-use mainstay_testkit::{Program, Signal, free_port};
-
-use crate::support::{Ran, mainstay, run};
-
-const SOON: Duration = Duration::from_secs(20);
-
-/// Starts a server on a free port and gives its address.
-async fn serve(folder: &Path) -> (Program, String) {
-    let mut command = mainstay(folder);
-    command
-        .arg("serve")
-        .env("MAINSTAY_SERVER_LISTEN", "127.0.0.1:0");
-    let program = Program::start(command).expect("the program starts");
-    let line = program
-        .line_with(SOON, "listening on ")
-        .await
-        .expect("it starts");
-    let address = line.rsplit(' ').next().unwrap_or_default().to_owned();
-    (program, address)
-}
+use crate::support::{Ran, SOON, key_file, mainstay, run, serve};
 
 #[test]
 fn a_taken_port_is_an_error_that_names_it() {
@@ -42,7 +22,7 @@ fn a_taken_port_is_an_error_that_names_it() {
 #[tokio::test]
 async fn a_data_directory_in_use_names_the_process_that_has_it() {
     let folder = tempfile::tempdir().unwrap();
-    let (first, _) = serve(folder.path()).await;
+    let (first, _) = serve(folder.path(), &[]).await;
     let mut command = mainstay(folder.path());
     command
         .arg("serve")
@@ -56,22 +36,9 @@ async fn a_data_directory_in_use_names_the_process_that_has_it() {
 }
 
 #[tokio::test]
-async fn a_signal_ends_it_with_exit_code_0_and_the_journal_flushed() {
-    for signal in [Signal::TERM, Signal::INT] {
-        let folder = tempfile::tempdir().unwrap();
-        let (program, _) = serve(folder.path()).await;
-        program.signal(signal);
-        let status = program.wait(SOON).await;
-        let log = program.stderr().join("\n");
-        assert_eq!(status.code(), Some(0), "{log}");
-        assert!(log.contains("the journal is flushed"), "{log}");
-    }
-}
-
-#[tokio::test]
 async fn the_admin_key_is_not_in_the_log_lines() {
     let folder = tempfile::tempdir().unwrap();
-    let (program, _) = serve(folder.path()).await;
+    let (program, _) = serve(folder.path(), &[]).await;
     program.signal(Signal::TERM);
     program.wait(SOON).await;
     let log = program.stderr();
@@ -91,9 +58,8 @@ async fn the_admin_key_is_not_in_the_log_lines() {
 #[tokio::test]
 async fn status_draws_a_running_server() {
     let folder = tempfile::tempdir().unwrap();
-    let (_program, address) = serve(folder.path()).await;
-    let key = run(folder.path(), &["key", "new", "--scopes", "status"]).out;
-    std::fs::write(folder.path().join("key"), &key).unwrap();
+    let (_program, address) = serve(folder.path(), &[]).await;
+    key_file(folder.path(), "status");
     let ran = run(
         folder.path(),
         &["status", "--url", &address, "--key-file", "key"],
@@ -125,9 +91,39 @@ async fn status_draws_a_running_server() {
 }
 
 #[tokio::test]
+async fn watching_goes_on_while_the_server_restarts_and_ends_well_when_interrupted() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = free_port().to_string();
+    let listen = format!("127.0.0.1:{port}");
+    let settings = [("SERVER_LISTEN", listen.as_str())];
+    let (server, address) = serve(folder.path(), &settings).await;
+    key_file(folder.path(), "status");
+    let mut command = mainstay(folder.path());
+    command.args(["status", "--watch", "--key-file", "key", "--url", &address]);
+    let watch = Program::start(command).unwrap();
+    let pictures = || {
+        let lines = watch.stdout();
+        let heads = lines.iter().filter(|line| line.starts_with("COMPONENT"));
+        heads.count()
+    };
+    eventually(SOON, "it is drawn again", async || pictures() >= 2).await;
+    server.kill().await;
+    let line = watch.line_with(SOON, "nothing answers there").await;
+    line.expect("it watches on");
+    let before = pictures();
+    let (_server, _) = serve(folder.path(), &settings).await;
+    eventually(SOON, "the new server is drawn", async || {
+        pictures() > before
+    })
+    .await;
+    watch.signal(Signal::INT);
+    assert_eq!(watch.wait(SOON).await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn check_says_what_works_and_what_to_do_where_it_does_not() {
     let folder = tempfile::tempdir().unwrap();
-    let (_program, _) = serve(folder.path()).await;
+    let (_program, _) = serve(folder.path(), &[]).await;
     let well = run(folder.path(), &["check"]);
     assert_eq!(well.code, Some(0), "beside a running server: {well:?}");
     let mut command = mainstay(folder.path());

@@ -2,6 +2,12 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use mainstay_testkit::Program;
+
+/// Longest time for the program to start, to end, or to say something.
+pub(crate) const SOON: Duration = Duration::from_secs(20);
 
 /// The program in a folder of its own, with nothing of this machine's environment that concerns it.
 pub(crate) fn mainstay(folder: &Path) -> Command {
@@ -25,6 +31,31 @@ pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Ran {
         .output()
         .expect("the program starts");
     Ran::from(output)
+}
+
+/// Starts a server on a free port and gives its address. Settings are environment variables without their prefix.
+pub(crate) async fn serve(folder: &Path, settings: &[(&str, &str)]) -> (Program, String) {
+    let mut command = mainstay(folder);
+    command
+        .arg("serve")
+        .env("MAINSTAY_SERVER_LISTEN", "127.0.0.1:0");
+    for (name, value) in settings {
+        command.env(format!("MAINSTAY_{name}"), value);
+    }
+    let program = Program::start(command).expect("the program starts");
+    let line = program
+        .line_with(SOON, "listening on ")
+        .await
+        .expect("it starts");
+    let address = line.rsplit(' ').next().unwrap_or_default().to_owned();
+    (program, address)
+}
+
+/// Writes a new key of these scopes into the file `key` of the folder.
+pub(crate) fn key_file(folder: &Path, scopes: &str) -> String {
+    let key = run(folder, &["key", "new", "--scopes", scopes]).out;
+    std::fs::write(folder.join("key"), &key).expect("the key is written");
+    key.trim().to_owned()
 }
 
 /// How it ended and what it said.

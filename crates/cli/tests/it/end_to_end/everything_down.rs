@@ -6,6 +6,48 @@ use mainstay_testkit::{ModelApi, Postgres, Redis, S3, eventually};
 use serde_json::json;
 
 use super::server::{SOON, Server};
+use crate::support::serve;
+
+#[tokio::test]
+async fn it_is_alive_before_its_dependencies_have_answered_and_ready_after_the_first_round() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // Accepts connections (the kernel does) and never answers.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let silent = listener.local_addr().expect("an address");
+    let (database, redis, web) = (
+        format!("postgres://a:b@{silent}/c"),
+        format!("redis://{silent}"),
+        format!("http://{silent}/v1"),
+    );
+    let mut settings = vec![
+        ("DATABASE_URL", database.as_str()),
+        ("REDIS_URL", &redis),
+        ("S3_ENDPOINT", &web),
+        ("S3_BUCKET", "b"),
+        ("S3_ACCESS_KEY_ID", "i"),
+        ("S3_SECRET_ACCESS_KEY", "s"),
+        ("OPENAI_BASE_URL", &web),
+        ("OPENAI_MODEL", "m"),
+        // Long enough to be seen, however busy the machine is.
+        ("DEGRADATION_FIRST_ROUND", "6s"),
+    ];
+    let deadlines = ["DATABASE", "REDIS", "S3", "OPENAI"]
+        .map(|name| format!("DEGRADATION_PROBES_{name}_DEADLINE"));
+    settings.extend(deadlines.iter().map(|name| (name.as_str(), "20s")));
+    let folder = tempfile::tempdir().expect("a folder");
+    let (_program, address) = serve(folder.path(), &settings).await;
+    let status = async |path: &str| {
+        let reply = reqwest::get(format!("{address}{path}")).await;
+        reply.expect("an answer").status().as_u16()
+    };
+    assert_eq!(status("/livez").await, 200);
+    assert_eq!(status("/readyz").await, 503, "nothing has answered yet");
+    eventually(SOON, "the first round is over", async || {
+        status("/readyz").await == 200
+    })
+    .await;
+    assert_eq!(status("/startupz").await, 200);
+}
 
 #[tokio::test]
 async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {

@@ -115,6 +115,9 @@ async fn every_embedded_default_serves_and_keeps_what_it_was_given() {
         "{read:?}"
     );
     assert_eq!(server.get("/objects/a/b.txt").await.body, json!("contents"));
+    let data = server.folder.path().join("mainstay-data");
+    let stored = std::fs::read_to_string(data.join("objects/a/b.txt"));
+    assert_eq!(stored.expect("the object is a plain file"), "contents");
     let listed = server.get("/objects?prefix=a/").await;
     assert_eq!(listed.body["objects"][0]["key"], "a/b.txt", "{listed:?}");
 }
