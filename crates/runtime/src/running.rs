@@ -1,16 +1,18 @@
 //! A guarded call that is a stream: begun, perhaps given its verdict at the first content, settled at its end.
 //!
 //! Its time is the dependency's, but for what lies between [`Running::pause`] and the next [`Running::run`] or
-//! [`Running::resume`]: waiting for the caller's body, or for the caller to read, says nothing about the dependency.
+//! [`Running::resume`]: waiting for the caller's body, or for the caller to read, says nothing about the dependency,
+//! and holds no place under the in-flight limit, which callers in no hurry could fill among themselves.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use mainstay_breaker::Moment;
 
 use crate::call::Verdict;
 use crate::clock::{Clock, Elapsed};
 use crate::flight::Flight;
-use crate::limit::Place;
+use crate::limit::{Limit, Place};
 
 /// A begun call. Dropped without [`Running::settle`], its caller has gone away, which is no failure.
 #[derive(Debug)]
@@ -18,16 +20,19 @@ pub struct Running {
     flight: Option<Flight>,
     deadline: Moment,
     clock: Clock,
-    _place: Place,
+    limit: Arc<Limit>,
+    /// None while the caller is waited for, and after a pause in which the limit has filled up.
+    place: Option<Place>,
 }
 
 impl Running {
     pub(crate) fn new(flight: Flight, place: Place, deadline: Moment) -> Self {
         Self {
             clock: flight.endpoint().shared.clock,
+            limit: Arc::clone(&flight.endpoint().limit),
             flight: Some(flight),
             deadline,
-            _place: place,
+            place: Some(place),
         }
     }
 
@@ -42,24 +47,27 @@ impl Running {
     /// # Errors
     /// [`Elapsed`] when the moment came first.
     pub async fn run<F: Future>(&mut self, until: Moment, work: F) -> Result<F::Output, Elapsed> {
+        self.resume();
         match &mut self.flight {
-            Some(flight) => {
-                flight.resume();
-                flight.run(until, work).await
-            }
+            Some(flight) => flight.run(until, work).await,
             None => self.clock.until(until, work).await,
         }
     }
 
-    /// The caller is waited for from here on.
+    /// The caller is waited for from here on: the time isn't the dependency's, and the place is free for others.
     pub fn pause(&mut self) {
+        self.place = None;
         if let Some(flight) = &mut self.flight {
             flight.pause();
         }
     }
 
-    /// The dependency is waited for again.
+    /// The dependency is waited for again. Where the limit has filled up meanwhile the call goes on above it: what was
+    /// begun is not broken off for want of a place.
     pub fn resume(&mut self) {
+        if self.place.is_none() {
+            self.place = self.limit.try_place();
+        }
         if let Some(flight) = &mut self.flight {
             flight.resume();
         }

@@ -1,4 +1,6 @@
 //! The body of a download on its way from the store to a caller, and the verdict on it.
+//!
+//! Between chunks the caller is waited for: a reader in no hurry holds no place under the in-flight limit.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,13 +33,14 @@ pub(crate) struct Flow {
 impl Flow {
     pub(crate) fn new(
         inner: &Arc<Inner>,
-        running: Running,
+        mut running: Running,
         result: GetResult,
         to_first_byte: Duration,
         copy: Option<CopyInfo>,
     ) -> Self {
         let left = result.range.end - result.range.start;
         let is_small = left <= inner.copies.max_one();
+        running.pause();
         Self {
             inner: Arc::clone(inner),
             running,
@@ -68,6 +71,13 @@ impl Flow {
             self.finish().await;
             return None;
         }
+        self.running.resume();
+        let item = self.read().await;
+        self.running.pause();
+        Some(item)
+    }
+
+    async fn read(&mut self) -> Result<Bytes, Error> {
         let now = self.inner.now();
         self.waiting = Some(now);
         let clock = self.inner.guard.clock();
@@ -81,19 +91,19 @@ impl Flow {
                 if self.left == 0 {
                     self.finish().await;
                 }
-                Some(Ok(chunk))
+                Ok(chunk)
             }
             Err(Elapsed) => {
                 self.ended = true;
                 self.running.timed_out();
-                Some(Err(broken("the store stopped sending the object midway")))
+                Err(broken("the store stopped sending the object midway"))
             }
             // An error, too much, or an end that comes too early.
             Ok(_) => {
                 self.ended = true;
                 let verdict = Verdict::failure(FailureKind::Protocol);
                 self.running.settle_after(verdict, self.to_first_byte);
-                Some(Err(broken("the store broke off the object midway")))
+                Err(broken("the store broke off the object midway"))
             }
         }
     }

@@ -148,3 +148,24 @@ async fn time_spent_waiting_for_the_caller_is_not_the_dependencys() {
     drop(running);
     assert_eq!(world.guard("redis").snapshot().totals.slow, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_caller_is_waited_for_holds_no_place() {
+    let world = World::from(Setup {
+        limit: Some(1),
+        ..Setup::default()
+    })
+    .await;
+    let mut slow = begin(&world).await;
+    slow.pause();
+    let mut other = begin(&world).await;
+    // What was begun goes on above the limit, and doesn't give back a place that it never took.
+    slow.resume();
+    slow.settle(Verdict::SUCCESS);
+    drop(slow);
+    let third = world.guard("redis").begin(world.call(1, 50)).await;
+    assert!(matches!(third, Err(CallError::Busy { .. })));
+    other.settle(Verdict::SUCCESS);
+    drop(other);
+    begin(&world).await.settle(Verdict::SUCCESS);
+}

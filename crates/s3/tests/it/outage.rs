@@ -359,6 +359,33 @@ async fn a_caller_that_reads_slowly_or_goes_away_is_no_failure() {
 }
 
 #[tokio::test]
+async fn slow_readers_leave_the_places_in_flight_to_others() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        (settings.copies_bytes, settings.limit) = (0, 2);
+    })
+    .await;
+    world.stored("large", contract::content(5 << 20)).await;
+    world.stored("small", "small").await;
+    let ctx = contract::context(&world.objects);
+    let mut slow = Vec::new();
+    for _ in 0..4 {
+        let key = contract::key("large");
+        let mut download = world.objects.get(&ctx, &key, None).await.unwrap().value;
+        let first = download.body.next().await.unwrap().unwrap();
+        slow.push((download, first.len()));
+    }
+    assert_eq!(world.get("small").await.unwrap().value, "small");
+    // Who reads on gets it all, also when others have the places.
+    for (mut download, mut read) in slow {
+        while let Some(chunk) = download.body.next().await {
+            read += chunk.unwrap().len();
+        }
+        assert_eq!(read, 5 << 20);
+    }
+}
+
+#[tokio::test]
 async fn a_condition_needs_the_store() {
     let server = S3::start().await;
     let world = World::of(&server).await;
