@@ -5,6 +5,7 @@ use core::time::Duration;
 
 /// Nanoseconds since an arbitrary monotonic origin; 584 years fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Moment(u64);
 
 impl Moment {

@@ -5,6 +5,7 @@ use core::time::Duration;
 
 /// Why a call failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum FailureKind {
     /// No connection could be made, or it broke.

@@ -22,6 +22,7 @@ const DAY: Duration = Duration::from_secs(86_400);
 
 /// The sliding window that the rate and slow rules look at.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Window {
     /// How far back it looks. Rounded up to whole milliseconds per bucket.
     pub length: Duration,
@@ -31,6 +32,7 @@ pub struct Window {
 
 /// Opens when enough of the calls in the window failed.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct RateRule {
     /// Share of failures that opens (`>=`), above 0 and at most 1.
     pub threshold: f64,
@@ -40,6 +42,7 @@ pub struct RateRule {
 
 /// Opens when enough of the calls in the window were slow.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct SlowRule {
     /// A call that takes longer is slow. The caller measures; the breaker only keeps the figure.
     pub after: Duration,
@@ -51,6 +54,7 @@ pub struct SlowRule {
 
 /// How the breaker finds out that the dependency is back.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct HalfOpen {
     /// Probes in flight at most, `1..=32`.
     pub probes: u32,
@@ -62,6 +66,7 @@ pub struct HalfOpen {
 
 /// Everything a breaker can be told. `None` switches a rule off.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Settings {
     /// Failures in a row that open it, at most 65,535.
     pub consecutive: Option<NonZeroU32>,

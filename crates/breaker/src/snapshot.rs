@@ -10,6 +10,7 @@ use crate::{Breaker, FailureKind, Mode, Moment, Rule, State};
 
 /// The last failure that counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct LastFailure {
     /// What kind.
     pub kind: FailureKind,

@@ -5,6 +5,7 @@ use core::str::FromStr;
 
 /// What the breaker does with calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum State {
     /// Calls pass and are counted.
@@ -43,6 +44,7 @@ impl fmt::Display for State {
 /// How an operator wants the breaker to behave. A mode is a mask: the state beneath it is kept, and
 /// shows again when the mode is lifted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum Mode {
     /// The rules decide.
@@ -108,6 +110,7 @@ impl FromStr for Mode {
 
 /// What opened a breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[repr(u8)]
 pub enum Rule {
     /// Failures in a row.

@@ -4,6 +4,7 @@ use crate::{FailureKind, Moment, Rule, State};
 
 /// One change of the exported state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Transition {
     /// The state before.
     pub from: State,

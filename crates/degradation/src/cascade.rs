@@ -6,6 +6,8 @@ pub mod patterns;
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::settings::{DependencyId, Rules};
 
 /// What a cascade needs to know of one component.
@@ -22,7 +24,7 @@ pub struct Standing {
 }
 
 /// One dependency's effect on another, now.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Effect {
     /// The one that is down.
     pub from: DependencyId,

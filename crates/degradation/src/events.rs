@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mainstay_breaker::{FailureKind, Mode, Moment, Transition};
+use serde::{Deserialize, Serialize};
 
 use crate::cascade::patterns::Repeating;
 use crate::features::FeatureMode;
@@ -187,7 +188,7 @@ pub enum LevelCause {
 }
 
 /// What somebody should know.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Alert {
     /// DEGRADED or worse for too long.
     Degraded {

@@ -3,10 +3,12 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::settings::DependencyId;
 
 /// What the runtime sees besides calls and probes. Complete each time: what is left out is well.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Facts {
     /// The fallbacks, at most one entry for each dependency.
     pub fallbacks: Vec<Fallback>,
@@ -15,7 +17,7 @@ pub struct Facts {
 }
 
 /// A dependency's fallback.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fallback {
     /// Whose.
     pub dependency: DependencyId,
@@ -27,7 +29,7 @@ pub struct Fallback {
 }
 
 /// Work that was accepted and has not reached its dependency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Journal {
     /// Age of the oldest entry; `None`: there is none.
     pub oldest: Option<Duration>,

@@ -7,12 +7,13 @@ use core::fmt;
 use core::str::FromStr;
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 use crate::level::Level;
 use crate::settings::{DependencyId, FeatureId, Gating, Rules};
 
 /// What a feature may do, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum FeatureMode {
     /// Everything.
     On,
@@ -141,7 +142,7 @@ pub enum FeatureReason {
 }
 
 /// An operator's setting of one feature.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Knob {
     /// Which.
     pub feature: FeatureId,

@@ -42,6 +42,7 @@ pub mod features;
 pub mod health;
 pub mod level;
 mod random;
+pub mod recording;
 pub mod recovery;
 pub mod settings;
 pub mod snapshot;

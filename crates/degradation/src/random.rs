@@ -2,7 +2,9 @@
 
 use core::time::Duration;
 
-#[derive(Debug, Clone)]
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SplitMix64(u64);
 
 impl SplitMix64 {

@@ -11,6 +11,7 @@ mod predictor;
 use core::time::Duration;
 
 use mainstay_breaker::{Mode, Moment, State, Transition};
+use serde::{Deserialize, Serialize};
 
 pub use history::{KEPT, Outage, OutageHistory, Recoveries};
 pub use predictor::{Prediction, Predictor};
@@ -21,6 +22,8 @@ use crate::snapshot::EndpointView;
 
 /// Probes due within this time are asked for now: the next tick may come too late.
 const HORIZON: Duration = Duration::from_secs(1);
+/// A probe that could find nothing out is begun again after this.
+const AGAIN: Duration = Duration::from_millis(200);
 /// Beyond its deadline, a probe that has not answered for this long is taken as lost and asked for again.
 const LOST_AFTER: Duration = Duration::from_secs(30);
 
@@ -36,7 +39,7 @@ pub(crate) struct Verdict {
 }
 
 /// Whether half-open was entered early in the present outage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 enum Early {
     #[default]
     Unused,
@@ -45,7 +48,7 @@ enum Early {
 }
 
 /// The probes of one endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Prober {
     next_at: Option<Moment>,
     asked: Option<Moment>,
@@ -117,17 +120,27 @@ impl Prober {
         }
     }
 
-    /// A probe that began at `started` has ended.
+    /// A probe that began at `started` has ended; `passed` is `None` if it could find nothing out. The result of
+    /// another one than was asked for last comes too late: it says nothing about now, and must not begin a second
+    /// row of probes.
     pub(crate) fn result(
         &mut self,
         now: Moment,
         started: Moment,
-        passed: bool,
+        passed: Option<bool>,
         view: &EndpointView,
         schedule: &ProbeSchedule,
         random: &mut SplitMix64,
     ) -> Verdict {
+        if self.asked.is_none_or(|asked| started < asked) {
+            return Verdict::default();
+        }
         self.asked = None;
+        let Some(passed) = passed else {
+            let again = now + AGAIN;
+            self.next_at = Some(self.next_at.map_or(again, |wanted| wanted.min(again)));
+            return Verdict::default();
+        };
         // What began before the breaker opened says nothing about the time since.
         let since_open = self.opened_at.is_none_or(|opened| started >= opened);
         let verdict = if passed {

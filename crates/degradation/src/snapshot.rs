@@ -5,6 +5,7 @@ use core::ops::Range;
 use core::time::Duration;
 
 use mainstay_breaker::{FailureKind, LastFailure, Mode, Moment, Rule, State};
+use serde::{Deserialize, Serialize};
 
 use crate::cascade::patterns::Patterns;
 use crate::features::FeatureState;
@@ -173,7 +174,7 @@ pub struct EndpointStatus {
 }
 
 /// What the controller knows of a breaker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct EndpointView {
     /// State as exported.
     pub state: State,
@@ -234,7 +235,7 @@ impl From<&mainstay_breaker::Snapshot> for EndpointView {
 }
 
 /// A dependency that the target is due to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Cause {
     /// Which.
     pub dependency: DependencyId,
@@ -245,7 +246,7 @@ pub struct Cause {
 }
 
 /// What is wrong with a dependency.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum CauseKind {
     /// Its breaker is open, or half-open and not closed yet.
     Down {

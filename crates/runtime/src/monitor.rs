@@ -26,11 +26,11 @@ pub(crate) enum Wake {
     },
     /// Somebody wants an endpoint probed at once.
     ProbeNow { endpoint: EndpointId },
-    /// A probe has ended; without a result when no half-open place was free for it or it could find nothing out.
+    /// A probe has ended.
     ProbeDone {
         endpoint: EndpointId,
         started: Moment,
-        result: Option<ProbeResult>,
+        result: ProbeResult,
     },
     /// What operators want is kept, and comes into force; `done` is told when it is.
     Operator {
@@ -46,8 +46,6 @@ pub(crate) enum Wake {
 
 /// How often the controller evaluates.
 const TICK: Duration = Duration::from_secs(1);
-/// When a probe that gave no result is tried again.
-const SKIPPED_PROBE_AGAIN: Duration = Duration::from_millis(200);
 
 pub(crate) struct Monitor {
     pub(crate) inner: Arc<Inner>,
@@ -95,16 +93,12 @@ impl Monitor {
             Wake::ProbeDone {
                 endpoint,
                 started,
-                result: Some(result),
+                result,
             } => self.pending.push_back(Input::Probe {
                 endpoint,
                 started,
                 result,
             }),
-            Wake::ProbeDone { endpoint, .. } => {
-                let again = self.inner.shared.clock.now() + SKIPPED_PROBE_AGAIN;
-                self.probe(endpoint, again);
-            }
             Wake::Operator { inputs, done } => {
                 self.pending.extend(inputs);
                 told = Some(done);

@@ -39,9 +39,9 @@ impl Prober {
         let endpoint = &self.endpoint;
         let clock = endpoint.shared.clock;
         clock.sleep_until(at).await;
-        let started = clock.now();
+        let started = clock.now().max(at);
         let result = match self.admitted(started) {
-            Slot::Taken => None,
+            Slot::Taken => ProbeResult::Nothing,
             Slot::Free(flight) => self.check(started, flight).await,
         };
         endpoint.shared.wake(Wake::ProbeDone {
@@ -51,21 +51,21 @@ impl Prober {
         });
     }
 
-    async fn check(&self, started: Moment, flight: Option<Flight>) -> Option<ProbeResult> {
+    async fn check(&self, started: Moment, flight: Option<Flight>) -> ProbeResult {
         let verdict = self.verdict(started + self.deadline).await;
         let latency = self.endpoint.shared.clock.now().saturating_since(started);
         if let Some(flight) = flight {
             flight.settle_probe(verdict);
         }
         if verdict.outcome == Outcome::Neutral {
-            return None;
+            return ProbeResult::Nothing;
         }
         let failure = verdict.failure_kind();
         self.endpoint.probe_result(failure.is_none(), started);
-        Some(match failure {
+        match failure {
             None => ProbeResult::Passed { latency },
             Some(kind) => ProbeResult::Failed { kind, latency },
-        })
+        }
     }
 
     /// A probe that panics has failed: nothing it might have found can be relied on.

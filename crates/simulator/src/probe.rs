@@ -8,9 +8,6 @@ use mainstay_degradation::{Input, ProbeResult};
 use crate::condition::{Answer, Asker};
 use crate::world::{Happening, RunningProbe, START, World, id};
 
-/// When a probe that found no half-open place is tried again.
-const SKIPPED_PROBE_AGAIN: Duration = Duration::from_millis(200);
-
 impl World {
     pub(crate) fn probe(&mut self, endpoint: usize, at: Moment) {
         self.at(at, Happening::ProbeBegins { endpoint });
@@ -28,7 +25,7 @@ impl World {
         let mut ticket = None;
         if ready {
             let Some(taken) = self.ask(index) else {
-                self.probe(index, started + SKIPPED_PROBE_AGAIN);
+                self.report_probe(index, started, ProbeResult::Nothing);
                 return;
             };
             self.number += 1;
@@ -80,6 +77,10 @@ impl World {
                 failure.map_or("passed", FailureKind::as_str)
             ),
         );
+        self.report_probe(index, started, result);
+    }
+
+    fn report_probe(&mut self, index: usize, started: Moment, result: ProbeResult) {
         self.inspector.probe_ended(self.now, index);
         self.pending.push_back(Input::Probe {
             endpoint: id(index),

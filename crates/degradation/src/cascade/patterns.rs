@@ -10,12 +10,13 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 use super::Effect;
 use crate::settings::{DependencyId, PatternSettings};
 
 /// A dependency began to fail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// When.
     pub at: Moment,
@@ -24,7 +25,7 @@ pub struct Failure {
 }
 
 /// What the last failures and events have in common.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Patterns {
     /// Two or more that began to fail within seconds of each other and have not all recovered, in the order of
     /// their failures.
@@ -38,7 +39,7 @@ pub struct Patterns {
 }
 
 /// A sequence of failures that repeats.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeating {
     /// One period, beginning with the oldest failure.
     pub sequence: Vec<DependencyId>,
@@ -49,7 +50,7 @@ pub struct Repeating {
 }
 
 /// The dependency that failed most often.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MostFailing {
     /// Which.
     pub dependency: DependencyId,
@@ -138,7 +139,7 @@ pub fn critical_path(events: &[Effect]) -> Option<Effect> {
 }
 
 /// The last failures and events, and what they have in common.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct PatternLog {
     failures: VecDeque<Failure>,
     events: VecDeque<Effect>,
@@ -157,6 +158,29 @@ pub(crate) struct Shown {
 impl PatternLog {
     pub(crate) const fn patterns(&self) -> &Patterns {
         &self.patterns
+    }
+
+    /// Every dependency it names.
+    pub(crate) fn dependencies(&self) -> impl Iterator<Item = DependencyId> {
+        let failures = self.failures.iter().map(|one| one.dependency);
+        let harmed = self.events.iter().flat_map(|one| [one.from, one.to]);
+        let active = self.active.iter().flat_map(|(from, to)| [*from, *to]);
+        let known = &self.patterns;
+        let turns = known.repeating.iter();
+        let turns = turns.flat_map(|one| one.sequence.iter().copied().chain([one.next]));
+        let most = known.most_failing.iter().map(|one| one.dependency);
+        let path = known
+            .critical_path
+            .iter()
+            .flat_map(|one| [one.from, one.to]);
+        let together = known.together.iter().copied();
+        failures
+            .chain(harmed)
+            .chain(active)
+            .chain(turns)
+            .chain(most)
+            .chain(path)
+            .chain(together)
     }
 
     /// Dependencies that have just begun to fail, all at one moment.

@@ -4,6 +4,7 @@
 use alloc::vec::Vec;
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 use super::{Controller, Effect};
 use crate::events::{Alert, Event};
@@ -11,7 +12,7 @@ use crate::facts::{Facts, Fallback};
 use crate::level::Level;
 use crate::settings::{DependencyId, FactSettings};
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Alerts {
     /// Since when the level is worse than OPTIMAL.
     away_since: Option<Moment>,
@@ -34,6 +35,11 @@ impl Alerts {
 
     pub(super) fn start(&mut self, started: Moment, level: Level) {
         self.away_since = (level != Level::Optimal).then_some(started);
+    }
+
+    /// Every dependency that an alert names.
+    pub(super) fn dependencies(&self) -> impl Iterator<Item = DependencyId> {
+        self.facts.iter().filter_map(Alert::dependency)
     }
 
     /// Other rules: what an alert is about may have another index, or be gone.

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use mainstay_breaker::{Moment, State};
+use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
 use super::outage::Present;
@@ -10,7 +11,7 @@ use crate::health::{Evidence, Histogram, MachineHistory, TrendLine, score};
 use crate::recovery::Recoveries;
 use crate::settings::{EndpointRule, HealthRules};
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Unit {
     pub(super) known: bool,
     pub(super) score: f64,

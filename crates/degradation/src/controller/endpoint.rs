@@ -1,13 +1,14 @@
 //! What the controller keeps of one endpoint.
 
 use mainstay_breaker::{LastFailure, Moment};
+use serde::{Deserialize, Serialize};
 
 use super::{Observed, ProbeResult};
 use crate::health::Window;
 use crate::recovery::Prober;
 use crate::snapshot::EndpointView;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Endpoint {
     pub(super) view: EndpointView,
     pub(super) window: Window,
@@ -84,8 +85,9 @@ impl Endpoint {
 
     /// Counts a probe's result.
     pub(super) fn count_probe(&mut self, now: Moment, result: ProbeResult) {
-        self.known = true;
+        self.known |= result != ProbeResult::Nothing;
         match result {
+            ProbeResult::Nothing => {}
             ProbeResult::Passed { latency } => {
                 self.answered = true;
                 self.window.add_probe(now, Some(latency));

@@ -130,7 +130,11 @@ impl Controller {
             .probes;
         let endpoint = &mut self.endpoints[id.index()];
         let view = endpoint.view;
-        let passed = matches!(result, ProbeResult::Passed { .. });
+        let passed = match result {
+            ProbeResult::Passed { .. } => Some(true),
+            ProbeResult::Failed { .. } => Some(false),
+            ProbeResult::Nothing => None,
+        };
         let prober = &mut endpoint.prober;
         let verdict = prober.result(now, started, passed, &view, schedule, &mut self.random);
         if verdict.new_epoch {

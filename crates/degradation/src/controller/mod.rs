@@ -9,12 +9,14 @@ mod inputs;
 mod outage;
 mod publish;
 mod reload;
+mod sound;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Transition};
+use serde::{Deserialize, Serialize};
 
 use crate::cascade::patterns::PatternLog;
 use crate::events::{Alert, Event};
@@ -31,7 +33,7 @@ use component::Unit;
 use endpoint::Endpoint;
 
 /// What the controller is told.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Input {
     /// A second has passed.
     Tick {
@@ -71,7 +73,7 @@ pub enum Input {
 }
 
 /// What was observed of an endpoint since the last tick.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Observed {
     /// Calls that were settled, neutral ones included.
     pub calls: u64,
@@ -88,7 +90,7 @@ pub struct Observed {
 }
 
 /// What a probe found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ProbeResult {
     /// It works.
     Passed {
@@ -102,10 +104,12 @@ pub enum ProbeResult {
         /// How long the probe took.
         latency: Duration,
     },
+    /// It could find nothing out: no half-open place was free for it, or we ourselves were in its way.
+    Nothing,
 }
 
 /// What an operator wants. Who and why stay with whoever passes it on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Command {
     /// Set the level, and nothing else.
     Pin {
@@ -189,7 +193,7 @@ impl Retuning {
 }
 
 /// Decides. Fed by one owner, one input at a time.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Controller {
     rules: Rules,
     started: Moment,

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use mainstay_breaker::{Mode, Moment};
+use serde::{Deserialize, Serialize};
 
 use super::component::{Group, Unit};
 use super::{Controller, Effect};
@@ -13,7 +14,7 @@ use crate::recovery::{Outage, OutageHistory, Prediction, Predictor, Recoveries};
 use crate::settings::DependencyId;
 
 /// The outage that a dependency is in.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Present {
     predictor: Predictor,
     /// How long the dependency had been seen working before.

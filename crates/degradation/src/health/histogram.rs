@@ -3,13 +3,19 @@
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Sixteen equal buckets for every power of two of nanoseconds, so that the middle of a bucket is within
 /// 1/32 (3.2 %) of everything in it. Below 16 ns buckets are exact.
 const STEPS_LOG2: u32 = 4;
 const STEPS: u64 = 1 << STEPS_LOG2;
 
+/// What is written down of a histogram.
+type Counts = Vec<(u16, u32)>;
+
 /// Counts of latencies. Quantiles read from it are within 3.2 % of the true ones.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Counts", into = "Counts")]
 pub struct Histogram {
     /// Bucket and count, ordered by bucket, no count zero.
     counts: Vec<(u16, u32)>,
@@ -131,6 +137,26 @@ impl Histogram {
             }
         }
         None
+    }
+}
+
+impl From<Histogram> for Counts {
+    fn from(histogram: Histogram) -> Self {
+        histogram.counts
+    }
+}
+
+impl TryFrom<Counts> for Histogram {
+    type Error = &'static str;
+
+    fn try_from(counts: Counts) -> Result<Self, Self::Error> {
+        let ordered = counts.windows(2).all(|pair| pair[0].0 < pair[1].0);
+        let known = |entry: &(u16, u32)| usize::from(entry.0) < Self::BUCKETS && entry.1 > 0;
+        if !ordered || !counts.iter().all(known) {
+            return Err("buckets of a histogram out of order or out of range");
+        }
+        let total = counts.iter().map(|entry| u64::from(entry.1)).sum();
+        Ok(Self { counts, total })
     }
 }
 

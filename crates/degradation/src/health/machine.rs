@@ -4,11 +4,14 @@ use alloc::collections::VecDeque;
 use core::fmt;
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 use crate::settings::HealthRules;
 
 /// How a component is, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub enum Machine {
     /// As it should be.
     #[default]
@@ -56,7 +59,7 @@ impl fmt::Display for Machine {
 }
 
 /// One change of a component's state.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct MachineChange {
     /// When.
     pub at: Moment,
@@ -72,7 +75,7 @@ pub struct MachineChange {
 const KEPT: usize = 100;
 
 /// A component's state and its last hundred changes, oldest first.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct MachineHistory {
     state: Machine,
     changes: VecDeque<MachineChange>,

@@ -9,6 +9,7 @@ mod window;
 use core::time::Duration;
 
 use mainstay_breaker::State;
+use serde::{Deserialize, Serialize};
 
 pub use histogram::Histogram;
 pub use machine::{Machine, MachineChange, MachineHistory};
@@ -18,7 +19,7 @@ pub use window::Window;
 use crate::settings::{HealthRules, RecentError};
 
 /// What the score of a component is made of.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// Share of calls and probes that succeeded, `0.0..=1.0`; 1 without any.
     pub success_rate: f64,

@@ -3,11 +3,12 @@
 use alloc::collections::VecDeque;
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 use crate::settings::HealthRules;
 
 /// Where a score is going.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Trend {
     /// Up.
     Improving,
@@ -31,7 +32,7 @@ impl Trend {
 }
 
 /// Samples of a score over the last while, and the line through them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct TrendLine {
     samples: VecDeque<(Moment, f64)>,
     last: Option<Moment>,

@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use core::time::Duration;
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 use super::Histogram;
 
@@ -11,7 +12,7 @@ use super::Histogram;
 const SECOND: u64 = 1_000_000_000;
 
 /// Counts of some span of time.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct Counts {
     successes: u64,
     failures: u64,
@@ -21,11 +22,38 @@ struct Counts {
 }
 
 /// A sliding window in steps of a second, with its sums kept up to date.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(from = "Kept")]
 pub struct Window {
     seconds: VecDeque<(u64, Counts)>,
+    #[serde(skip_serializing)]
     sum: Counts,
     last_failure: Option<Moment>,
+}
+
+/// What is written down of a window: its sums follow from it.
+#[derive(Deserialize)]
+struct Kept {
+    seconds: VecDeque<(u64, Counts)>,
+    last_failure: Option<Moment>,
+}
+
+impl From<Kept> for Window {
+    fn from(kept: Kept) -> Self {
+        let mut sum = Counts::default();
+        for (_, one) in &kept.seconds {
+            sum.successes = sum.successes.saturating_add(one.successes);
+            sum.failures = sum.failures.saturating_add(one.failures);
+            sum.passes = sum.passes.saturating_add(one.passes);
+            sum.misses = sum.misses.saturating_add(one.misses);
+            sum.latency.merge(&one.latency);
+        }
+        Self {
+            seconds: kept.seconds,
+            sum,
+            last_failure: kept.last_failure,
+        }
+    }
 }
 
 impl Window {

@@ -1,12 +1,13 @@
 //! The level follows the target: down after confirmation or at once, up step by step.
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 use super::{HeldBy, Level, Pin, band};
 use crate::settings::LevelSettings;
 
 /// The level with its hysteresis.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ladder {
     level: Level,
     since: Moment,

@@ -7,6 +7,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use mainstay_breaker::Moment;
+use serde::{Deserialize, Serialize};
 
 pub use ladder::Ladder;
 pub use tally::Tally;
@@ -14,7 +15,7 @@ pub use tally::Tally;
 use crate::settings::{Criticality, LevelSettings};
 
 /// How far the whole system is degraded, best first: a worse level is greater.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Level {
     /// Everything works.
     Optimal,
@@ -129,7 +130,7 @@ pub fn band(settings: &LevelSettings, score: f64) -> Level {
 }
 
 /// An operator's hold on the level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
     /// The level it sets.
     pub level: Level,
@@ -138,7 +139,7 @@ pub struct Pin {
 }
 
 /// Why the level isn't where the target is.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum HeldBy {
     /// A fall is being confirmed.
     Confirming {

@@ -5,11 +5,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Outages that are kept of each dependency.
 pub const KEPT: usize = 100;
 
 /// One outage of a dependency.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Outage {
     /// How long it lasted, or was seen to last.
     pub lasted: Duration,
@@ -21,7 +23,7 @@ pub struct Outage {
 
 /// The outages of every dependency, by its name, oldest first: plain data, to be written down and handed back at
 /// the next start ([`Input::History`](crate::Input::History)).
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OutageHistory {
     /// By the dependency's name.
     pub dependencies: BTreeMap<String, VecDeque<Outage>>,
@@ -62,7 +64,7 @@ fn shorten(outages: &mut VecDeque<Outage>) {
 }
 
 /// How a dependency has recovered: figures over its last outages that were seen from beginning to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Recoveries {
     /// How many.
     pub count: u32,

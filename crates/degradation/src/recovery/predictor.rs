@@ -9,7 +9,10 @@
 //! 6.3 for censored data.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 use core::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::history::Outage;
 
@@ -51,11 +54,34 @@ pub struct Prediction {
 }
 
 /// The distribution of an outage's duration, as a table of what outlasts each time.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Table", into = "Table")]
 pub struct Predictor {
     /// Probability of lasting longer than the point's time.
     outlasts: Box<[f64; POINTS]>,
     outages: u32,
+}
+
+/// What is written down of a predictor.
+type Table = (Vec<f64>, u32);
+
+impl From<Predictor> for Table {
+    fn from(predictor: Predictor) -> Self {
+        (predictor.outlasts.to_vec(), predictor.outages)
+    }
+}
+
+impl TryFrom<Table> for Predictor {
+    type Error = &'static str;
+
+    fn try_from((points, outages): Table) -> Result<Self, Self::Error> {
+        // Sums of shares may be off by their last bit.
+        let shares = points.iter().all(|share| (0.0..1.001).contains(share));
+        match <Box<[f64; POINTS]>>::try_from(points) {
+            Ok(outlasts) if shares => Ok(Self { outlasts, outages }),
+            _ => Err("a predictor's table that is none"),
+        }
+    }
 }
 
 impl Predictor {

@@ -4,8 +4,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How much the system needs a dependency: decides what its being down forces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Criticality {
     /// Forces nothing and isn't counted.
     None,
@@ -34,7 +36,7 @@ impl Criticality {
 }
 
 /// Whether a dependency is there at all.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Presence {
     /// A server of its own.
     Configured,
@@ -57,7 +59,7 @@ impl Presence {
 }
 
 /// One dependency.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DependencySettings {
     /// Unique, e.g. `database`.
     pub name: String,
@@ -76,7 +78,7 @@ pub struct DependencySettings {
 }
 
 /// One place where a dependency's work is done.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSettings {
     /// Unique among all, e.g. `database/replica`.
     pub name: String,
@@ -108,7 +110,7 @@ impl EndpointSettings {
 }
 
 /// How a component's score, 0 to 100, is made and judged.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct HealthRules {
     /// How far back calls and probes count.
     pub window: Duration,
@@ -141,7 +143,7 @@ pub struct HealthRules {
 }
 
 /// A penalty that fades linearly to nothing.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RecentError {
     /// Points right after a failure.
     pub points: f64,
@@ -150,7 +152,7 @@ pub struct RecentError {
 }
 
 /// When an endpoint is probed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProbeSchedule {
     /// Between probes of what is healthy.
     pub heartbeat: Duration,

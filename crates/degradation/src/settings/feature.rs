@@ -3,10 +3,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 use crate::features::FeatureMode;
 
 /// When a cell of the matrix applies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Gating {
     /// Always: the cell of the current level.
     Strict,
@@ -27,7 +29,7 @@ impl Gating {
 }
 
 /// One feature.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeatureSettings {
     /// Unique, e.g. `core_application`.
     pub name: String,
@@ -40,7 +42,7 @@ pub struct FeatureSettings {
 }
 
 /// A remark for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// In English.
     pub english: String,

@@ -3,8 +3,10 @@
 use alloc::string::String;
 use core::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Bands, caps and hysteresis.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LevelSettings {
     /// Lower edges of OPTIMAL, DEGRADED, LIMITED and MINIMAL; below the last is EMERGENCY.
     pub bands: [f64; 4],
@@ -34,7 +36,7 @@ impl Default for LevelSettings {
 }
 
 /// What a level asks of calls and caches.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Tuning {
     /// Retries of an idempotent operation.
     pub retries: u32,
@@ -76,7 +78,7 @@ impl Tuning {
 }
 
 /// What one dependency's being down does to another.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Impact {
     /// The one that is down.
     pub from: String,
@@ -87,7 +89,7 @@ pub struct Impact {
 }
 
 /// When somebody is told.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AlertSettings {
     /// DEGRADED or worse for this long.
     pub degraded_for: Duration,
@@ -105,7 +107,7 @@ impl Default for AlertSettings {
 }
 
 /// When somebody is told of what the runtime sees: [`Facts`](crate::Facts).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FactSettings {
     /// A fallback in use for this long.
     pub fallback_for: Duration,
@@ -126,7 +128,7 @@ impl Default for FactSettings {
 }
 
 /// What counts as a pattern among failures.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PatternSettings {
     /// Dependencies that begin to fail within this time of each other fail together.
     pub within: Duration,

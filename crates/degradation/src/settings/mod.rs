@@ -11,6 +11,8 @@ mod validate;
 
 use alloc::vec::Vec;
 
+use serde::{Deserialize, Serialize};
+
 pub use dependency::{
     Criticality, DependencySettings, EndpointSettings, HealthRules, Presence, ProbeSchedule,
     RecentError,
@@ -21,7 +23,7 @@ pub use rules::{DependencyId, EndpointId, EndpointRule, FeatureId, Rules};
 pub use validate::SettingsError;
 
 /// Everything the controller can be told, not yet checked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Settings {
     /// What is guarded, in the order of [`DependencyId`].
     pub dependencies: Vec<DependencySettings>,

@@ -4,19 +4,23 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-use super::{DependencySettings, FeatureSettings, Gating, Presence, Settings, Tuning};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    DependencySettings, FeatureSettings, Gating, Presence, Settings, SettingsError, Tuning,
+};
 use crate::level::Level;
 
 /// Index of a dependency in [`Settings::dependencies`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct DependencyId(pub u16);
 
 /// Index of an endpoint: those of the first dependency first, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct EndpointId(pub u16);
 
 /// Index of a feature in [`Settings::features`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FeatureId(pub u16);
 
 impl DependencyId {
@@ -44,13 +48,31 @@ impl FeatureId {
 }
 
 /// Settings that make sense. Made by [`Settings::validate`] only.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Settings", into = "Settings")]
 pub struct Rules {
     pub(super) settings: Settings,
     pub(super) endpoints: Vec<EndpointRule>,
     pub(super) ranges: Vec<Range<u16>>,
     pub(super) requires: Vec<Vec<DependencyId>>,
     pub(super) impacts: Vec<(DependencyId, DependencyId, f64)>,
+}
+
+impl From<Rules> for Settings {
+    fn from(rules: Rules) -> Self {
+        rules.settings
+    }
+}
+
+impl TryFrom<Settings> for Rules {
+    type Error = SettingsError;
+
+    /// The first mistake only; [`Settings::validate`] names all.
+    fn try_from(settings: Settings) -> Result<Self, SettingsError> {
+        settings
+            .validate()
+            .map_err(|mut errors| errors.swap_remove(0))
+    }
 }
 
 /// One endpoint with the dependency it belongs to.

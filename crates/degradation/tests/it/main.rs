@@ -12,6 +12,7 @@ mod patterns;
 mod predictions;
 mod predictor;
 mod properties;
+mod recordings;
 mod recovery;
 mod reload;
 mod settings;

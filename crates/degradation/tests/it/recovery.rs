@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Outcome, Rule, State};
-use mainstay_degradation::{Event, Input, Level, Settings};
+use mainstay_degradation::{Effect, Event, Input, Level, Moment, ProbeResult, Settings};
 
 use crate::world::{Behaviour, SECOND, World};
 
@@ -198,6 +198,65 @@ fn a_probe_that_is_never_heard_of_again_is_asked_for_again() {
             .count();
     }
     assert!((2..=4).contains(&asked), "{asked}");
+}
+
+/// The probes of the database that a controller asks for on this input.
+fn asked(world: &mut World, now: Moment, input: Input) -> Vec<Moment> {
+    let (mut effects, database) = (Vec::new(), world.endpoint("database"));
+    world.controller.handle(now, input, &mut effects);
+    let probe = |effect: &Effect| match effect {
+        Effect::Probe { endpoint, at } if *endpoint == database => Some(*at),
+        _ => None,
+    };
+    effects.iter().filter_map(probe).collect()
+}
+
+fn tick() -> Input {
+    let observed = Vec::new();
+    Input::Tick { observed }
+}
+
+#[test]
+fn a_probe_that_could_find_nothing_out_is_begun_again_soon_and_says_nothing_of_the_endpoint() {
+    let mut world = World::healthy();
+    let due = world.now + 40 * SECOND;
+    let endpoint = world.endpoint("database");
+    let first = asked(&mut world, due, tick())[0];
+    let before = world.controller.snapshot(due);
+    let again = asked(
+        &mut world,
+        due + SECOND,
+        Input::Probe {
+            endpoint,
+            started: first,
+            result: ProbeResult::Nothing,
+        },
+    );
+    assert_eq!(again, [due + SECOND + Duration::from_millis(200)]);
+    let after = world.controller.snapshot(due);
+    assert_eq!(after.components, before.components);
+    assert_eq!(asked(&mut world, due + 2 * SECOND, tick()), []);
+}
+
+#[test]
+fn the_result_of_a_probe_that_was_given_up_begins_no_second_row_of_probes() {
+    let mut world = World::healthy();
+    let due = world.now + 40 * SECOND;
+    let endpoint = world.endpoint("database");
+    let lost = asked(&mut world, due, tick())[0];
+    let given_up = due + 60 * SECOND;
+    let second = asked(&mut world, given_up, tick())[0];
+    let passed = |started| Input::Probe {
+        endpoint,
+        started,
+        result: ProbeResult::Passed { latency: SECOND },
+    };
+    asked(&mut world, given_up + SECOND, passed(lost));
+    let wanted = Input::ProbeNow { endpoint };
+    let beside = asked(&mut world, given_up + SECOND, wanted);
+    assert_eq!(beside, [], "the second one is still running");
+    let after = asked(&mut world, given_up + SECOND, passed(second));
+    assert_eq!(after.len(), 1, "what was wanted meanwhile comes after it");
 }
 
 #[test]
