@@ -10,7 +10,7 @@ use core::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Rule};
 
-use crate::features::{FeatureReason, FeatureState};
+use crate::features::{FeatureMode, FeatureReason, FeatureState};
 use crate::level::HeldBy;
 use crate::settings::{DependencyId, Rules};
 use crate::snapshot::{Cause, CauseKind, Need, NextUp, Warning};
@@ -269,12 +269,14 @@ impl NextUp {
 }
 
 impl FeatureState {
-    /// One sentence: why it has its mode, with the remark of its row where it is limited.
+    /// One sentence: why it has its mode, with the remark of its row where it is partial or limited.
     #[must_use]
     pub fn words(&self, language: Language, rules: &Rules, now: Moment) -> String {
         let mut text = self.reason(language, rules, now);
         let row = rules.feature(self.id);
-        if let Some(note) = row.note.as_ref().filter(|_| self.mode.rank() > 0) {
+        // Notes say what `partial` and `limited` mean; beside any other mode they would mislead.
+        let explained = matches!(self.mode, FeatureMode::Partial | FeatureMode::Limited);
+        if let Some(note) = row.note.as_ref().filter(|_| explained) {
             text += "; ";
             text += match language {
                 Language::English => &note.english,

@@ -226,7 +226,7 @@ impl<T> Done<T> {
             confidence: confidence(&value),
             breaker_state: ai::breaker_state(core),
             age_ms: reply::millis(age.unwrap_or_default()),
-            latency_ms: took.as_secs_f64() * 1000.0,
+            latency_ms: mainstay_server::reply::exact_millis(took),
         };
         reply::json(StatusCode::OK, &form(work, value), &source, age)
     }

@@ -52,7 +52,10 @@ impl Monitor {
         let now = inner.shared.clock.now();
         let rules = self.controller.rules();
         let message = event.words(Language::English, rules, now);
-        tracing::info!(event = event.kind(), "{message}");
+        // A raised alert reaches the log by its own effect, at a level that wakes people.
+        if !matches!(event, Event::AlertRaised(_)) {
+            tracing::info!(event = event.kind(), "{message}");
+        }
         let data = crate::event_data::of(event, rules);
         inner.events.push(
             inner.shared.clock.wall(),

@@ -151,7 +151,7 @@ pub struct KeyRing {
     path: PathBuf,
     keys: ArcSwap<BTreeMap<String, KeyRecord>>,
     preset: ArcSwap<Option<KeyRecord>>,
-    loaded: Mutex<Option<SystemTime>>,
+    loaded: Mutex<Option<Version>>,
 }
 
 impl KeyRing {
@@ -244,7 +244,7 @@ impl KeyRing {
 
     /// A key made or revoked by another process is taken up when the file has changed: one `stat` a request.
     fn pick_up_changes(&self) {
-        let seen = modified(&self.path);
+        let seen = version(&self.path);
         let changed = *self.lock() != seen;
         if changed && let Err(error) = self.reload() {
             tracing::error!(%error, "the key file has changed and can't be read; the earlier keys stay in force");
@@ -253,7 +253,7 @@ impl KeyRing {
 
     fn reload(&self) -> Result<(), KeyError> {
         let mut loaded = self.lock();
-        let seen = modified(&self.path);
+        let seen = version(&self.path);
         let keys = match std::fs::read(&self.path) {
             Ok(bytes) => parse(&bytes).map_err(|source| self.file_error(source))?,
             Err(e) if e.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
@@ -279,7 +279,7 @@ impl KeyRing {
         file.write_all(b"\n")?;
         file.sync_all()?;
         std::fs::rename(&beside, &self.path)?;
-        *self.lock() = modified(&self.path);
+        *self.lock() = version(&self.path);
         Ok(())
     }
 
@@ -290,7 +290,7 @@ impl KeyRing {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<SystemTime>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Version>> {
         // Nothing panics while the lock is held.
         self.loaded.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -301,8 +301,23 @@ fn parse(bytes: &[u8]) -> io::Result<BTreeMap<String, KeyRecord>> {
     Ok(list.into_iter().map(|r| (r.id.clone(), r)).collect())
 }
 
-fn modified(path: &Path) -> Option<SystemTime> {
-    std::fs::metadata(path).and_then(|m| m.modified()).ok()
+/// What tells one state of the key file from another. Its time alone doesn't: the kernel's clock for files moves in
+/// steps of milliseconds, and a key revoked within one step of being made would work on. Every save is a new inode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Version {
+    inode: u64,
+    bytes: u64,
+    modified: Option<SystemTime>,
+}
+
+fn version(path: &Path) -> Option<Version> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(path).ok()?;
+    Some(Version {
+        inode: found.ino(),
+        bytes: found.len(),
+        modified: found.modified().ok(),
+    })
 }
 
 fn record(id: &str, name: &str, key: &str, scopes: Vec<Scope>, created: Timestamp) -> KeyRecord {

@@ -45,9 +45,15 @@ impl<T> DataReply<T> {
     }
 }
 
-/// Milliseconds since `started`.
+/// Milliseconds since `started`, to the microsecond.
 pub fn latency_ms(guard: &Guard, started: Moment) -> f64 {
-    guard.now().saturating_since(started).as_secs_f64() * 1000.0
+    exact_millis(guard.now().saturating_since(started))
+}
+
+/// Milliseconds with three decimals: replies and logs are read by people.
+pub fn exact_millis(duration: Duration) -> f64 {
+    let micros = u32::try_from(duration.as_micros()).unwrap_or(u32::MAX);
+    f64::from(micros) / 1000.0
 }
 
 /// Whole milliseconds.

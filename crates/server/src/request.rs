@@ -70,7 +70,7 @@ fn finish(
     let took = clock.now().saturating_since(started);
     let status = response.status().as_u16();
     core.metrics.http(route, method, status, took);
-    let ms = took.as_secs_f64() * 1000.0;
+    let ms = crate::reply::exact_millis(took);
     span.in_scope(|| tracing::info!(status, latency_ms = ms, "answered"));
 }
 

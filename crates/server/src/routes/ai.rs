@@ -122,13 +122,7 @@ fn ai_reply<T: Serialize>(core: &Core, answer: Answer<T>, started: Moment) -> Re
         confidence: 1.0,
         breaker_state: breaker_state(core),
         age_ms: reply::millis(answer.age.unwrap_or_default()),
-        latency_ms: core
-            .handle
-            .clock()
-            .now()
-            .saturating_since(started)
-            .as_secs_f64()
-            * 1000.0,
+        latency_ms: reply::exact_millis(core.handle.clock().now().saturating_since(started)),
         data: answer.value,
     };
     reply::json(StatusCode::OK, &body, &answer.source, answer.age)
