@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use mainstay_runtime::{EndpointSpec, EngineBuilder, Error, Guard, Probe};
+use mainstay_runtime::{EndpointSpec, EngineBuilder, Error, Guard, Handle, Probe};
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Keys};
 use crate::driver::Driver;
+use crate::flights::Flights;
 use crate::postgres::{Postgres, PostgresUrl};
 use crate::probe::PrimaryProbe;
 use crate::settings::{Settings, Target};
@@ -20,6 +21,8 @@ pub struct Database {
     pub(crate) primary: Arc<Primary>,
     pub(crate) replica: Option<Arc<Replica>>,
     pub(crate) cache: Arc<Cache>,
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) flights: Arc<Flights>,
     pub(crate) dialect: Dialect,
 }
 
@@ -50,12 +53,20 @@ impl Database {
             .as_ref()
             .map(|url| connect_replica(url, &settings, engine))
             .transpose()?;
+        let clock = primary.guard.clock();
         Ok(Self {
             primary,
             replica,
-            cache: Arc::new(Cache::new(settings.cache)),
+            cache: Arc::new(Cache::new(settings.cache, settings.cache_file, clock)),
+            keys: Arc::new(Keys::new(&settings.target)),
+            flights: Arc::default(),
             dialect,
         })
+    }
+
+    /// Starts the work in the background, which ends with the engine.
+    pub fn start(&self, handle: &Handle) {
+        handle.spawn(Arc::clone(&self.cache).keep(handle.stopping()));
     }
 
     /// Whether writes are taken at present. Read-only ends by itself.
@@ -78,9 +89,9 @@ impl Database {
         self.replica.as_ref().map(|replica| &replica.guard)
     }
 
-    /// Forgets all results kept for bad times.
-    pub fn purge_cache(&self) {
-        self.cache.clear();
+    /// Forgets all results kept for bad times, on disk too.
+    pub async fn purge_cache(&self) {
+        self.cache.clear().await;
     }
 }
 

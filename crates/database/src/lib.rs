@@ -7,9 +7,11 @@
 mod cache;
 mod classify;
 mod client;
+mod codec;
 mod driver;
 mod ended;
 mod fault;
+mod flights;
 mod postgres;
 mod probe;
 mod reads;

@@ -35,6 +35,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Bounds on the results kept for bad times.
     pub cache: CacheSettings,
+    /// The file that keeps them over a restart; its folder must be ours alone.
+    pub cache_file: Option<PathBuf>,
     /// Whether a PostgreSQL role may be a superuser, which no safety rule can hold.
     pub allow_superuser: bool,
 }
@@ -50,6 +52,7 @@ impl Settings {
             call_deadline: Duration::from_secs(5),
             limits: Limits::default(),
             cache: CacheSettings::default(),
+            cache_file: None,
             allow_superuser: false,
         }
     }

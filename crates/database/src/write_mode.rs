@@ -1,6 +1,6 @@
 //! Read-only mode: set at once when the server says so, ended by a check on a new connection.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -19,6 +19,10 @@ pub(crate) struct Primary {
     pub(crate) driver: Driver,
     /// The server has refused a write as such (25006), and no check has found otherwise since.
     refuses_writes: AtomicBool,
+    /// How many writes have ended: a read that began before one can't be shared with whoever comes after it.
+    pub(crate) writes: AtomicU64,
+    /// Whether the last read failed.
+    pub(crate) failed_last: AtomicBool,
 }
 
 impl Primary {
@@ -27,6 +31,8 @@ impl Primary {
             guard,
             driver,
             refuses_writes: AtomicBool::new(false),
+            writes: AtomicU64::new(0),
+            failed_last: AtomicBool::new(false),
         }
     }
 

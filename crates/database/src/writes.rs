@@ -1,5 +1,7 @@
 //! Writes and transactions: carried out, refused with nothing done, or of unknown outcome. Never queued.
 
+use std::sync::atomic::Ordering;
+
 use mainstay_runtime::{Answer, Attempt, Call, CallError, Context, Error, ErrorKind, Source};
 
 use crate::client::Database;
@@ -74,6 +76,7 @@ impl Database {
                     .await
             }
         };
+        self.primary.writes.fetch_add(1, Ordering::AcqRel);
         self.report(
             operation,
             started,

@@ -86,6 +86,7 @@ pub(crate) fn start(config: &Config, journal: Journal, keys: KeyRing) -> Result<
     let observer: Arc<dyn Observer> = metrics.clone();
     let (engine, adapters) = connect(config, journal, observer)?;
     let handle: Handle = engine.start().map_err(refused)?;
+    adapters.database.start(&handle);
     adapters.objects.start(&handle);
     Ok(Core::new(Parts {
         handle,

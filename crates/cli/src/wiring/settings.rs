@@ -81,6 +81,7 @@ pub(super) fn database(config: &Config) -> mainstay_database::Settings {
         call_deadline: section.call_deadline,
         limits: section.limits,
         cache: section.cache,
+        cache_file: Some(config.data_dir.join("database-results.sqlite")),
         allow_superuser: section.allow_superuser,
     }
 }

@@ -57,6 +57,21 @@ impl FromStr for PostgresUrl {
     }
 }
 
+impl PostgresUrl {
+    /// Which database this is and who asks it, without the password.
+    pub(crate) fn identity(&self) -> String {
+        let config = &self.config;
+        format!(
+            "postgres {:?} {:?} {:?} {:?} {:?}",
+            config.get_hosts(),
+            config.get_ports(),
+            config.get_dbname(),
+            config.get_user(),
+            config.get_options()
+        )
+    }
+}
+
 /// The part behind the question mark: what decides on TLS, and what the driver reads itself.
 struct Options<'a> {
     mode: SslMode,

@@ -4,6 +4,7 @@
     reason = "a helper that fails has failed its test"
 )]
 
+mod cached;
 mod contract;
 mod outage;
 mod postgres;

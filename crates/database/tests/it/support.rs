@@ -13,7 +13,7 @@ use tempfile::TempDir;
 pub(crate) struct Fixture {
     pub(crate) database: Database,
     reports: Arc<Reports>,
-    _handle: Handle,
+    handle: Handle,
     _data: TempDir,
 }
 
@@ -31,6 +31,11 @@ impl Fixture {
     /// The reports since the last call.
     pub(crate) fn reports(&self) -> Vec<Report> {
         std::mem::take(&mut self.reports.0.lock().unwrap())
+    }
+
+    /// Ends the engine as a server does.
+    pub(crate) async fn end(self) {
+        self.handle.shutdown(Duration::from_secs(10)).await;
     }
 }
 
@@ -53,10 +58,11 @@ pub(crate) async fn connect(settings: Settings) -> Fixture {
     let mut engine = EngineBuilder::new(rules.validate().unwrap(), data.path(), observer).unwrap();
     let database = Database::connect(settings, &mut engine).unwrap();
     let handle = engine.start().unwrap();
+    database.start(&handle);
     Fixture {
         database,
         reports,
-        _handle: handle,
+        handle,
         _data: data,
     }
 }

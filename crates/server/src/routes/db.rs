@@ -1,5 +1,7 @@
 //! `/db`: statements and transactions.
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -30,6 +32,22 @@ pub struct StatementBody {
     #[serde(default)]
     #[schema(value_type = Vec<Object>)]
     params: Vec<Value>,
+}
+
+/// One statement that reads, with its parameters.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReadBody {
+    /// One SQL statement; parameters are `$1`, `$2`, …
+    #[schema(example = "select name from products where price < $1::numeric")]
+    query: String,
+    /// As in a write.
+    #[serde(default)]
+    #[schema(value_type = Vec<Object>)]
+    params: Vec<Value>,
+    /// How old the answer may be, in seconds, when neither primary nor replica can answer. An older one is not given:
+    /// 503. Left out: as old as the configuration allows, a day by default.
+    max_age: Option<u64>,
 }
 
 /// Several statements that happen together or not at all.
@@ -82,13 +100,16 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
 }
 
 /// Reads: one statement in a read-only transaction that always ends in a rollback.
-#[utoipa::path(post, path = "/db/read", tag = "database", request_body = StatementBody,
+///
+/// When neither primary nor replica can answer: this key's own last result of the very same statement, with `source: cache`
+/// and its age, also after a restart.
+#[utoipa::path(post, path = "/db/read", tag = "database", request_body = ReadBody,
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn read(
     State(core): State<Core>,
     caller: Caller,
-    JsonBody(body): JsonBody<StatementBody>,
+    JsonBody(body): JsonBody<ReadBody>,
 ) -> Result<Response, Problem> {
     answer_read(&core, &caller, body).await
 }
@@ -97,6 +118,7 @@ async fn read(
 #[serde(deny_unknown_fields)]
 struct ReadQuery {
     query: String,
+    max_age: Option<u64>,
 }
 
 async fn read_by_query(
@@ -104,22 +126,21 @@ async fn read_by_query(
     caller: Caller,
     QueryParams(sent): QueryParams<ReadQuery>,
 ) -> Result<Response, Problem> {
-    let body = StatementBody {
+    let body = ReadBody {
         query: sent.query,
         params: Vec::new(),
+        max_age: sent.max_age,
     };
     answer_read(&core, &caller, body).await
 }
 
-async fn answer_read(
-    core: &Core,
-    caller: &Caller,
-    body: StatementBody,
-) -> Result<Response, Problem> {
+async fn answer_read(core: &Core, caller: &Caller, body: ReadBody) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
     gate::primitive(core, "core_application", false)?;
     let ctx = caller.context(core);
-    let answer = core.database.read(&ctx, body.into()).await?;
+    let max_age = body.max_age.map(Duration::from_secs);
+    let statement = Statement::new(body.query, body.params);
+    let answer = core.database.read_within(&ctx, statement, max_age).await?;
     let rows = answer.value.rows.len() as u64;
     let answer = answer.map(|found| objects(&found));
     Ok(db_reply(core, answer, rows, started))

@@ -110,6 +110,31 @@ async fn a_killed_database_gives_old_reads_with_their_age_and_refuses_writes() {
 }
 
 #[tokio::test]
+async fn old_reads_survive_a_restart_and_respect_the_age_the_caller_takes() {
+    let postgres = Postgres::start().await;
+    let mut server = with_products(&postgres, &[]).await;
+    assert_eq!(read(&server).await.body["source"], "primary");
+    postgres.kill().await;
+    server.restart().await;
+    let old = read(&server).await;
+    assert_eq!(
+        (&old.body["data"], &old.body["source"]),
+        (&rows(), &json!("cache")),
+        "{old:?}"
+    );
+    assert!(old.body["age_ms"].as_u64() > Some(0) && old.header("age").is_some());
+    let aged = |max_age: u64| json!({"query": "select name, price from products order by name", "max_age": max_age});
+    let taken = server.post("/db/read", aged(3600)).await;
+    assert_eq!(taken.body["source"], "cache", "{taken:?}");
+    let refused = server.post("/db/read", aged(0)).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.problem()),
+        (503, "unavailable"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_frozen_database_answers_within_its_deadlines() {
     let postgres = Postgres::start().await;
     let server = with_products(&postgres, &[("DATABASE_CALL_DEADLINE", "1s")]).await;

@@ -1,19 +1,20 @@
-//! Earlier results of reads, for when neither primary nor replica can answer.
+//! The results in memory, and the keys they are kept under.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mainstay_breaker::Moment;
 use mainstay_runtime::CallerId;
 use serde_json::Value;
 
+use crate::settings::Target;
 use crate::statement::{Rows, Statement};
 
 /// Bounds of the result cache.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CacheSettings {
-    /// Most bytes, as estimated from the values.
+    /// Most bytes in memory, as estimated from the values, and on disk.
     pub bytes: usize,
     /// Results older than this are not given any more.
     pub max_stale: Duration,
@@ -32,7 +33,7 @@ impl Default for CacheSettings {
 pub(crate) type Key = [u8; 32];
 
 /// Results by key, the oldest given up first when the bytes run out.
-pub(crate) struct Cache {
+pub(super) struct Memory {
     settings: CacheSettings,
     state: Mutex<State>,
 }
@@ -44,6 +45,8 @@ struct State {
     order: BTreeMap<u64, Key>,
     next: u64,
     bytes: usize,
+    /// Keys of results that are not on disk yet.
+    fresh: HashSet<Key>,
 }
 
 struct Entry {
@@ -53,8 +56,8 @@ struct Entry {
     bytes: usize,
 }
 
-impl Cache {
-    pub(crate) fn new(settings: CacheSettings) -> Self {
+impl Memory {
+    pub(super) fn new(settings: CacheSettings) -> Self {
         Self {
             settings,
             state: Mutex::default(),
@@ -62,17 +65,18 @@ impl Cache {
     }
 
     /// Keeps the result, unless it alone would take more than an eighth of the space.
-    pub(crate) fn put(&self, key: Key, rows: Arc<Rows>, now: Moment) {
+    pub(super) fn put(&self, key: Key, rows: Arc<Rows>, now: Moment) {
         let bytes = size_of(&rows);
         if bytes > self.settings.bytes / 8 {
             return;
         }
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         state.remove(&key);
         let order = state.next;
         state.next += 1;
         state.bytes += bytes;
         state.order.insert(order, key);
+        state.fresh.insert(key);
         state.entries.insert(
             key,
             Entry {
@@ -91,8 +95,8 @@ impl Cache {
     }
 
     /// The result and its age.
-    pub(crate) fn get(&self, key: &Key, now: Moment) -> Option<(Arc<Rows>, Duration)> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn get(&self, key: &Key, now: Moment) -> Option<(Arc<Rows>, Duration)> {
+        let mut state = self.state();
         let entry = state.entries.get(key)?;
         let age = now.saturating_since(entry.stored);
         if age > self.settings.max_stale {
@@ -103,8 +107,38 @@ impl Cache {
     }
 
     /// Forgets everything.
-    pub(crate) fn clear(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = State::default();
+    pub(super) fn clear(&self) {
+        *self.state() = State::default();
+    }
+
+    /// Whether there is a result, of whatever age.
+    pub(super) fn has(&self, key: &Key) -> bool {
+        self.state().entries.contains_key(key)
+    }
+
+    /// Whether there are results that are not on disk.
+    pub(super) fn has_fresh(&self) -> bool {
+        !self.state().fresh.is_empty()
+    }
+
+    /// Results that are not on disk, up to about so many bytes, to be brought there.
+    pub(super) fn take_fresh(&self, bytes: usize) -> Vec<(Key, Arc<Rows>, Moment)> {
+        let mut state = self.state();
+        let (mut taken, mut size) = (Vec::new(), 0);
+        while size < bytes
+            && let Some(key) = state.fresh.iter().next().copied()
+        {
+            state.fresh.remove(&key);
+            if let Some(entry) = state.entries.get(&key) {
+                size += entry.bytes;
+                taken.push((key, Arc::clone(&entry.rows), entry.stored));
+            }
+        }
+        taken
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,14 +146,37 @@ impl State {
     fn remove(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
             self.order.remove(&entry.order);
+            self.fresh.remove(key);
             self.bytes -= entry.bytes;
         }
     }
 }
 
-/// The key of a statement: results are never shared between callers.
-pub(crate) fn key(caller: CallerId, statement: &Statement) -> Key {
-    let mut hasher = blake3::Hasher::new();
+/// Makes keys for the results of one database.
+pub(crate) struct Keys(blake3::Hasher);
+
+impl Keys {
+    /// The file outlives the configuration: another database, or another role, has other results.
+    pub(crate) fn new(target: &Target) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        let identity = match target {
+            Target::Postgres(url) => url.identity(),
+            Target::Sqlite(path) => format!("sqlite {}", path.display()),
+        };
+        hasher.update(&identity.len().to_le_bytes());
+        hasher.update(identity.as_bytes());
+        Self(hasher)
+    }
+
+    /// The key of a statement: results are never shared between callers.
+    pub(crate) fn of(&self, caller: CallerId, statement: &Statement) -> Key {
+        let mut hasher = self.0.clone();
+        add(&mut hasher, caller, statement);
+        *hasher.finalize().as_bytes()
+    }
+}
+
+fn add(hasher: &mut blake3::Hasher, caller: CallerId, statement: &Statement) {
     hasher.update(&caller.0.to_le_bytes());
     hasher.update(&statement.query.len().to_le_bytes());
     hasher.update(statement.query.as_bytes());
@@ -128,7 +185,6 @@ pub(crate) fn key(caller: CallerId, statement: &Statement) -> Key {
         hasher.update(&text.len().to_le_bytes());
         hasher.update(text.as_bytes());
     }
-    *hasher.finalize().as_bytes()
 }
 
 /// Bytes that the rows take in memory, roughly.
@@ -173,22 +229,26 @@ mod tests {
         })
     }
 
+    fn key(caller: CallerId, statement: &Statement) -> Key {
+        Keys::new(&Target::Sqlite("x".into())).of(caller, statement)
+    }
+
     fn at(age: Duration) -> Moment {
         Moment::from_nanos(1) + age
     }
 
     #[test]
     fn a_result_has_its_age_and_is_gone_after_a_day() {
-        let cache = Cache::new(CacheSettings::default());
+        let memory = Memory::new(CacheSettings::default());
         let key = key(CallerId(1), &Statement::new("SELECT 1", []));
-        cache.put(key, rows("a"), at(Duration::ZERO));
-        assert_eq!(cache.get(&key, at(DAY)), Some((rows("a"), DAY)));
-        assert_eq!(cache.get(&key, at(DAY + Duration::from_nanos(1))), None);
-        assert_eq!(cache.state.lock().unwrap().bytes, 0);
+        memory.put(key, rows("a"), at(Duration::ZERO));
+        assert_eq!(memory.get(&key, at(DAY)), Some((rows("a"), DAY)));
+        assert_eq!(memory.get(&key, at(DAY + Duration::from_nanos(1))), None);
+        assert_eq!(memory.state.lock().unwrap().bytes, 0);
     }
 
     #[test]
-    fn callers_statements_and_parameters_are_kept_apart() {
+    fn callers_databases_statements_and_parameters_are_kept_apart() {
         let keys = [
             key(CallerId(1), &Statement::new("SELECT $1", [json!(1)])),
             key(CallerId(2), &Statement::new("SELECT $1", [json!(1)])),
@@ -198,6 +258,8 @@ mod tests {
                 &Statement::new("SELECT $1", [json!(1), json!(null)]),
             ),
             key(CallerId(1), &Statement::new("SELECT $11", [])),
+            Keys::new(&Target::Sqlite("y".into()))
+                .of(CallerId(1), &Statement::new("SELECT $1", [json!(1)])),
         ];
         for (index, key) in keys.iter().enumerate() {
             assert!(!keys[..index].contains(key), "key {index} is not its own");
@@ -206,20 +268,20 @@ mod tests {
 
     #[test]
     fn bytes_are_bounded_and_the_oldest_goes_first() {
-        let cache = Cache::new(CacheSettings {
+        let memory = Memory::new(CacheSettings {
             bytes: 16_000,
             max_stale: DAY,
         });
         let key = |n: u64| key(CallerId(n), &Statement::new("SELECT 1", []));
         for n in 0..100 {
-            cache.put(key(n), rows(&"x".repeat(1000)), at(Duration::ZERO));
+            memory.put(key(n), rows(&"x".repeat(1000)), at(Duration::ZERO));
         }
-        assert!(cache.state.lock().unwrap().bytes <= 16_000);
-        assert!(cache.get(&key(0), at(Duration::ZERO)).is_none());
-        assert!(cache.get(&key(99), at(Duration::ZERO)).is_some());
-        cache.put(key(99), rows(&"x".repeat(3000)), at(Duration::ZERO));
+        assert!(memory.state.lock().unwrap().bytes <= 16_000);
+        assert!(memory.get(&key(0), at(Duration::ZERO)).is_none());
+        assert!(memory.get(&key(99), at(Duration::ZERO)).is_some());
+        memory.put(key(99), rows(&"x".repeat(3000)), at(Duration::ZERO));
         assert_eq!(
-            cache.get(&key(99), at(Duration::ZERO)).unwrap().0,
+            memory.get(&key(99), at(Duration::ZERO)).unwrap().0,
             rows(&"x".repeat(1000)),
             "too large to keep"
         );
