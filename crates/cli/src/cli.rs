@@ -48,6 +48,9 @@ pub(crate) enum Command {
     /// Show how a running server is.
     #[command(after_long_help = STATUS)]
     Status(StatusArguments),
+    /// Look after accepted work that has not reached its dependency yet.
+    #[command(after_long_help = JOURNAL)]
+    Journal(JournalArguments),
     /// Make, list and revoke API keys.
     #[command(subcommand, after_long_help = KEY)]
     Key(KeyCommand),
@@ -86,6 +89,21 @@ Examples:
   MAINSTAY_KEY=mk_... mainstay status
   mainstay status --url https://mainstay.example --key-file ~/.mainstay-key --watch";
 
+const JOURNAL: &str = "\
+What was accepted while a dependency was down waits in the journal until it has been carried out. An entry that its \
+dependency refuses for its own sake is set aside: it waits for a person, and so do later entries of its key.
+
+With a server running, the commands ask it (the key needs the scope objects to look, admin for the rest; see \
+`mainstay status --help`). Without one they work on the data directory itself; only flush needs a server.
+
+Examples:
+  mainstay journal ls --state set-aside            what needs a person
+  mainstay journal show 17
+  mainstay journal retry 17                        try it again
+  mainstay journal discard 17 18                   give it up for good, and its body
+  mainstay journal flush                           carry everything out now
+  mainstay journal verify                          compare every body with its checksum";
+
 const KEY: &str = "\
 Keys live as hashes in the data directory; a running server takes up changes by itself. Scopes: db:read, db:write, \
 cache, objects, ai, status, metrics, retail, admin (everything).
@@ -108,17 +126,77 @@ pub(crate) struct CheckArguments {
     pub(crate) deadline: Duration,
 }
 
+/// Which server to ask, and with which key.
 #[derive(Debug, Args)]
-pub(crate) struct StatusArguments {
+pub(crate) struct ServerArguments {
     /// Where the server is; by default where the configuration says that it listens.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, global = true, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// A file that holds the key; by default the variable MAINSTAY_KEY holds it.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
     /// Draw it again every second, until interrupted.
     #[arg(long)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JournalArguments {
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+    #[command(subcommand)]
+    pub(crate) command: JournalCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JournalCommand {
+    /// List entries, oldest first.
+    Ls {
+        /// Only entries in this state.
+        #[arg(long, value_enum, value_name = "STATE")]
+        state: Option<EntryState>,
+        /// Most entries to list.
+        #[arg(long, default_value = "100", value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+        limit: u64,
+    },
+    /// Show all there is to know of an entry.
+    Show {
+        /// Its number, as `mainstay journal ls` shows it.
+        id: u64,
+    },
+    /// Carry everything out now, and wait for it. Needs a running server.
+    Flush,
+    /// Put entries that were set aside back in their queue.
+    Retry {
+        /// Their numbers.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<u64>,
+    },
+    /// Remove entries for good, with their bodies: what was accepted will not reach its dependency.
+    Discard {
+        /// Their numbers.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<u64>,
+    },
+    /// Compare every body with its checksum. Exits 1 if one is damaged.
+    Verify,
+}
+
+/// Where an entry stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum EntryState {
+    /// Waits for its dependency.
+    Queued,
+    /// On its way to its dependency.
+    InFlight,
+    /// Waits for a person.
+    SetAside,
 }
 
 #[derive(Debug, Subcommand)]

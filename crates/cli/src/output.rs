@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 
 use comfy_table::{Cell, Color, ColumnConstraint, ContentArrangement, Table};
+use indicatif::{ProgressBar, ProgressStyle};
 
 /// What a word means to whoever reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,6 +104,28 @@ impl Screen {
         let text = table.to_string();
         let lines: Vec<_> = text.lines().map(str::trim_end).collect();
         lines.join("\n")
+    }
+}
+
+/// How far something long has come: a bar on standard error, on a terminal only.
+#[derive(Debug)]
+pub(crate) struct Bar(ProgressBar);
+
+impl Bar {
+    pub(crate) fn new(what: &'static str) -> Self {
+        let template = "{bar:30} {human_pos} of {human_len} {msg}, {elapsed}";
+        let style = ProgressStyle::with_template(template);
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        Self(ProgressBar::new(0).with_style(style).with_message(what))
+    }
+
+    pub(crate) fn at(&self, done: u64, of: u64) {
+        self.0.set_length(of);
+        self.0.set_position(done);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.finish_and_clear();
     }
 }
 

@@ -1,7 +1,9 @@
 //! One file a command.
 
 mod check;
+mod client;
 mod config;
+mod journal;
 mod key;
 mod logging;
 mod serve;
@@ -104,6 +106,7 @@ pub(crate) async fn run(
         Command::Serve => serve::run(&around).await,
         Command::Check(arguments) => check::run(&around, &arguments).await,
         Command::Status(arguments) => status::run(&around, &arguments).await,
+        Command::Journal(arguments) => journal::run(&around, &arguments).await,
         Command::Key(command) => key::run(&around, command),
         Command::Config(command) => config::run(&around, command),
     }

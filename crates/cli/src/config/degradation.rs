@@ -100,7 +100,7 @@ fn alerts(r: &mut Reader, base: AlertSettings) -> AlertSettings {
 fn facts(r: &mut Reader, base: FactSettings) -> FactSettings {
     let mut span = |name: &str, default| {
         r.within(
-            &format!("degradation.facts.{name}"),
+            &format!("degradation.alerts.{name}"),
             default,
             SHORTEST..=LONGEST,
         )
@@ -273,6 +273,7 @@ fn key_of(settings: &Settings, field: &str) -> String {
             rest.replacen(&format!("{group}."), "", 1)
         ),
         ["level", ..] => parts[1..].join("."),
+        ["facts", name] => format!("alerts.{name}"),
         ["tuning", level, ..] => format!("tuning.{}.{rest}", level.to_lowercase()),
         ["features", name, ..] => format!("matrix.{name}"),
         ["cascade", ..] => impact_key(settings, field),

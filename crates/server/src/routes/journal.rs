@@ -1,5 +1,7 @@
 //! `/journal`: accepted work that has not reached its dependency yet, and what operators can do about it.
 
+mod verify;
+
 use std::time::Duration;
 
 use axum::Json;
@@ -59,6 +61,9 @@ pub struct Item {
     state: String,
     /// Bytes of its body.
     bytes: u64,
+    /// BLAKE3 of its body, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checksum: Option<String>,
     accepted_at: String,
     /// Failed attempts.
     attempts: u32,
@@ -73,6 +78,8 @@ pub struct JournalQuery {
     /// Only set-aside entries.
     #[serde(default)]
     set_aside: bool,
+    /// Only entries in this state: `queued`, `in_flight` or `set_aside`.
+    state: Option<String>,
     /// Entries after this id.
     after: Option<String>,
     /// 1 to 1000, 100 if not given.
@@ -96,6 +103,7 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
     let reading = OpenApiRouter::new().routes(routes!(show));
     let changing = OpenApiRouter::new()
         .routes(routes!(flush))
+        .routes(routes!(verify::verify))
         .routes(routes!(retry))
         .routes(routes!(discard));
     core.guarded(Scope::Objects, reading)
@@ -148,8 +156,9 @@ async fn show(
         .as_deref()
         .map(|text| parse_id("after", text))
         .transpose()?;
+    let state = query.state.as_deref().map(parse_state).transpose()?;
     let filter = Filter {
-        state: query.set_aside.then_some(EntryState::SetAside),
+        state: state.or(query.set_aside.then_some(EntryState::SetAside)),
         ..Filter::default()
     };
     let entries = core.objects.journal().entries(&filter, after, limit);
@@ -219,12 +228,34 @@ fn item(entry: Entry) -> Item {
         queue: entry.queue,
         key: entry.key,
         kind: entry.kind,
-        state: entry.state.to_string(),
+        state: state_word(entry.state).to_owned(),
         bytes: entry.body.map_or(0, |b| b.len),
+        checksum: entry.body.map(|b| b.blake3.to_string()),
         accepted_at: accepted.to_string(),
         attempts: entry.attempts,
         last_error: entry.last_error,
     }
+}
+
+const STATES: [EntryState; 3] = [
+    EntryState::Queued,
+    EntryState::InFlight,
+    EntryState::SetAside,
+];
+
+fn state_word(state: EntryState) -> &'static str {
+    match state {
+        EntryState::Queued => "queued",
+        EntryState::InFlight => "in_flight",
+        EntryState::SetAside => "set_aside",
+    }
+}
+
+fn parse_state(text: &str) -> Result<EntryState, Problem> {
+    let found = STATES.into_iter().find(|state| state_word(*state) == text);
+    found.ok_or_else(|| {
+        mainstay_runtime::Error::invalid("state", "must be queued, in_flight or set_aside").into()
+    })
 }
 
 fn parse_id(field: &str, text: &str) -> Result<EntryId, Problem> {

@@ -4,6 +4,7 @@ mod bad_input;
 mod database;
 mod everything_down;
 mod first_run;
+mod journal;
 mod objects;
 mod openai;
 mod operators;
