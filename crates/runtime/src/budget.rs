@@ -3,6 +3,7 @@
 //! Without it a retry layer multiplies the load on a dependency that is already failing.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_breaker::Moment;
@@ -15,14 +16,44 @@ const SLOT: Duration = Duration::from_secs(5);
 pub struct RetryBudget {
     share: f64,
     minimum: u32,
-    slots: Mutex<[Slot; SLOTS]>,
+    /// Counted at every call, so without a lock.
+    calls: [Slot; SLOTS],
+    retries: [Slot; SLOTS],
+    /// Held while a retry is asked for: two must not take the last one.
+    asking: Mutex<()>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Slot {
-    epoch: u64,
-    calls: u32,
-    retries: u32,
+/// Which five seconds it counts in the upper half, and how many in the lower.
+#[derive(Debug, Default)]
+struct Slot(AtomicU64);
+
+impl Slot {
+    fn count(&self, epoch: u32) {
+        let mut word = self.0.load(Ordering::Relaxed);
+        loop {
+            let next = match split(word) {
+                // One ahead of us: a clock read just after ours, and close enough.
+                (found, u32::MAX) if found >= epoch => return,
+                (found, _) if found >= epoch => word + 1,
+                _ => u64::from(epoch) << 32 | 1,
+            };
+            let order = Ordering::Relaxed;
+            match self.0.compare_exchange_weak(word, next, order, order) {
+                Ok(_) => return,
+                Err(found) => word = found,
+            }
+        }
+    }
+
+    fn counted(&self, now: u32) -> u64 {
+        let (epoch, count) = split(self.0.load(Ordering::Relaxed));
+        let live = now.saturating_sub(epoch) < SLOTS as u32;
+        u64::from(count) * u64::from(live)
+    }
+}
+
+fn split(word: u64) -> (u32, u32) {
+    ((word >> 32) as u32, word as u32)
 }
 
 impl Default for RetryBudget {
@@ -37,55 +68,41 @@ impl RetryBudget {
         Self {
             share,
             minimum,
-            slots: Mutex::new([Slot::default(); SLOTS]),
+            calls: Default::default(),
+            retries: Default::default(),
+            asking: Mutex::default(),
         }
     }
 
     /// Counts a first attempt.
     pub fn call(&self, now: Moment) {
-        self.with_slot(now, |slot| slot.calls = slot.calls.saturating_add(1));
+        let epoch = epoch(now);
+        slot(&self.calls, epoch).count(epoch);
     }
 
     /// Takes one retry from the budget, if there is one.
     pub fn try_retry(&self, now: Moment) -> bool {
         let epoch = epoch(now);
-        let mut slots = self.lock();
-        let live = slots.iter().filter(|s| s.epoch + SLOTS as u64 > epoch);
-        let (calls, retries) = live.fold((0u64, 0u64), |(c, r), s| {
-            (c + u64::from(s.calls), r + u64::from(s.retries))
-        });
+        // Nothing panics while the lock is held.
+        let _alone = self.asking.lock().unwrap_or_else(|e| e.into_inner());
+        let sum = |slots: &[Slot]| slots.iter().map(|slot| slot.counted(epoch)).sum::<u64>();
+        let (calls, retries) = (sum(&self.calls), sum(&self.retries));
         let allowed = (calls as f64 * self.share).max(f64::from(self.minimum));
         if retries as f64 + 1.0 > allowed {
             return false;
         }
-        let slot = current(&mut slots, epoch);
-        slot.retries = slot.retries.saturating_add(1);
+        slot(&self.retries, epoch).count(epoch);
         true
     }
-
-    fn with_slot(&self, now: Moment, f: impl FnOnce(&mut Slot)) {
-        f(current(&mut self.lock(), epoch(now)));
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, [Slot; SLOTS]> {
-        // Nothing panics while the lock is held, and counts stay meaningful even if something did.
-        self.slots.lock().unwrap_or_else(|e| e.into_inner())
-    }
 }
 
-fn epoch(now: Moment) -> u64 {
-    now.as_nanos() / SLOT.as_nanos() as u64
+/// Five seconds each: enough for six centuries.
+fn epoch(now: Moment) -> u32 {
+    u32::try_from(now.as_nanos() / SLOT.as_nanos() as u64).unwrap_or(u32::MAX)
 }
 
-fn current(slots: &mut [Slot; SLOTS], epoch: u64) -> &mut Slot {
-    let slot = &mut slots[(epoch % SLOTS as u64) as usize];
-    if slot.epoch != epoch {
-        *slot = Slot {
-            epoch,
-            ..Slot::default()
-        };
-    }
-    slot
+fn slot(slots: &[Slot; SLOTS], epoch: u32) -> &Slot {
+    &slots[epoch as usize % SLOTS]
 }
 
 #[cfg(test)]

@@ -4,11 +4,14 @@
 //! follows tokio's clock, so a paused test clock moves it; what must outlive the process uses wall time.
 #![allow(clippy::disallowed_methods)]
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use mainstay_breaker::Moment;
+use tokio::task::coop::unconstrained;
 use tokio::time::Instant;
 
 /// Reads monotonic and wall time. Cheap to copy.
@@ -69,9 +72,22 @@ impl Clock {
     /// # Errors
     /// [`Elapsed`] when the moment came first; the future is dropped then.
     pub async fn until<F: Future>(&self, moment: Moment, future: F) -> Result<F::Output, Elapsed> {
-        tokio::time::timeout_at(self.instant(moment), future)
-            .await
-            .map_err(|_| Elapsed)
+        let mut future = pin!(future);
+        // Made only when the future has to be waited for. Unconstrained: a future that always has something to do
+        // must not starve its own deadline.
+        let mut timer = pin!(None);
+        poll_fn(|cx| {
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Ok(output));
+            }
+            if timer.is_none() {
+                let sleep = tokio::time::sleep_until(self.instant(moment));
+                timer.set(Some(unconstrained(sleep)));
+            }
+            let timer = timer.as_mut().as_pin_mut();
+            timer.map_or(Poll::Pending, |timer| timer.poll(cx).map(|()| Err(Elapsed)))
+        })
+        .await
     }
 
     fn instant(&self, moment: Moment) -> Instant {

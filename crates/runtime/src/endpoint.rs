@@ -6,12 +6,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mainstay_breaker::{
-    Breaker, FailureKind, Mode, Moment, Outcome, RejectedWhy, State, Transition,
+    Breaker, FailureKind, Mode, Moment, Outcome, RejectedWhy, State, Ticket, Transition,
 };
 use mainstay_degradation::{EndpointId, Tuning};
 use tokio::sync::{Notify, mpsc};
 
-use crate::answer::CallerId;
 use crate::budget::RetryBudget;
 use crate::call::Rejection;
 use crate::clock::Clock;
@@ -105,11 +104,7 @@ impl Endpoint {
     }
 
     /// Asks the breaker for an attempt.
-    pub(crate) fn admit(
-        self: &Arc<Self>,
-        now: Moment,
-        caller: Option<CallerId>,
-    ) -> Result<Flight, Rejection> {
+    pub(crate) fn admit(&self, now: Moment) -> Result<Ticket, Rejection> {
         let permit = match self.breaker.try_admit() {
             Some(permit) => permit,
             None => {
@@ -126,8 +121,7 @@ impl Endpoint {
                 })?
             }
         };
-        let ticket = permit.into_ticket();
-        Ok(Flight::new(Arc::clone(self), ticket, caller, now))
+        Ok(permit.into_ticket())
     }
 
     /// Whether the breaker would refuse a call now. Asking changes nothing.
@@ -141,7 +135,7 @@ impl Endpoint {
     }
 
     /// Asks a breaker that isn't closed for a probe's place.
-    pub(crate) fn admit_probe(self: &Arc<Self>, now: Moment) -> Option<Flight> {
+    pub(crate) fn admit_probe(self: &Arc<Self>, now: Moment) -> Option<Flight<Arc<Self>>> {
         let admission = self.breaker.admit(now);
         self.tell(admission.transition);
         let ticket = admission.result.ok()?.into_ticket();
@@ -167,7 +161,7 @@ impl Endpoint {
     }
 
     /// A probe of this endpoint has its result: what waited for it is delivered or dropped.
-    pub(crate) fn probe_result(self: &Arc<Self>, passed: bool, started: Moment) {
+    pub(crate) fn probe_result(&self, passed: bool, started: Moment) {
         let kind = FailureKind::Timeout;
         for _ in 0..self.suspects.probe_result(passed, started) {
             self.shared.observer.failure(&self.dependency, kind);

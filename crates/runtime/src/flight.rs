@@ -1,22 +1,28 @@
 //! One admitted attempt on its way: its ticket, its slow mark, and what happens when its caller walks away.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use mainstay_breaker::{FailureKind, Moment, Outcome, Ticket};
+use mainstay_breaker::{Breaker, FailureKind, Lane, Moment, Outcome, Ticket};
 
 use crate::answer::CallerId;
 use crate::call::Verdict;
 use crate::clock::Elapsed;
 use crate::endpoint::Endpoint;
 
-/// An attempt the breaker has admitted. Dropped without a verdict, its caller has gone away.
+thread_local! {
+    /// Where the calls that end on this thread count their successes, with a plain load and store.
+    static LANE: Lane = Lane::claim();
+}
+
+/// An attempt the breaker has admitted. Dropped without a verdict, its caller has gone away. Borrows its endpoint
+/// within one future, and holds it beyond.
 #[derive(Debug)]
-pub(crate) struct Flight {
-    endpoint: Arc<Endpoint>,
+pub(crate) struct Flight<E: Deref<Target = Endpoint>> {
+    endpoint: E,
     ticket: Option<Ticket>,
     caller: Option<CallerId>,
     /// When it began, later by every pause since.
@@ -25,9 +31,9 @@ pub(crate) struct Flight {
     marked_slow: bool,
 }
 
-impl Flight {
+impl<E: Deref<Target = Endpoint>> Flight<E> {
     pub(crate) fn new(
-        endpoint: Arc<Endpoint>,
+        endpoint: E,
         ticket: Ticket,
         caller: Option<CallerId>,
         started: Moment,
@@ -42,7 +48,7 @@ impl Flight {
         }
     }
 
-    pub(crate) fn endpoint(&self) -> &Arc<Endpoint> {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
         &self.endpoint
     }
 
@@ -82,16 +88,20 @@ impl Flight {
 
     /// Gives the verdict.
     pub(crate) fn settle(mut self, verdict: Verdict) {
-        let elapsed = self.elapsed();
-        self.settle_after(verdict, elapsed);
+        let now = self.now();
+        self.settle_at(now, verdict, self.elapsed(now));
     }
 
     /// Gives the verdict with the time that was the dependency's.
     pub(crate) fn settle_after(&mut self, verdict: Verdict, elapsed: Duration) {
+        self.settle_at(self.now(), verdict, elapsed);
+    }
+
+    fn settle_at(&mut self, now: Moment, verdict: Verdict, elapsed: Duration) {
         let Some(ticket) = self.ticket.take() else {
             return;
         };
-        let endpoint = &self.endpoint;
+        let endpoint = &*self.endpoint;
         let slow = verdict.slow || self.is_slow(elapsed);
         endpoint
             .stats
@@ -101,25 +111,32 @@ impl Flight {
         } else if verdict.outcome == Outcome::Success {
             endpoint.abandoned.reset();
         }
-        let transition = ticket.settle(&endpoint.breaker, verdict.outcome, slow, self.now());
-        endpoint.tell(transition);
+        let plain = verdict.outcome == Outcome::Success && !slow;
+        let ticket = if plain {
+            succeed(&endpoint.breaker, ticket)
+        } else {
+            Some(ticket)
+        };
+        let told = ticket.and_then(|one| one.settle(&endpoint.breaker, verdict.outcome, slow, now));
+        endpoint.tell(told);
     }
 
     /// Our deadline passed. When one caller alone runs into it again and again, a probe decides first.
     pub(crate) fn settle_timeout(mut self) {
-        let elapsed = self.elapsed();
-        let endpoint = &self.endpoint;
+        let now = self.now();
+        let elapsed = self.elapsed(now);
+        let endpoint = &*self.endpoint;
         let can_wait = !self.is_probe() && endpoint.probed.load(Ordering::Relaxed);
-        if can_wait && endpoint.suspects.hold_timeout(self.caller, self.now()) {
+        let verdict = if can_wait && endpoint.suspects.hold_timeout(self.caller, now) {
             endpoint.ask_for_probe();
-            let slow = Verdict {
+            Verdict {
                 slow: true,
                 ..Verdict::NEUTRAL
-            };
-            self.settle_after(slow, elapsed);
+            }
         } else {
-            self.settle_after(Verdict::failure(FailureKind::Timeout), elapsed);
-        }
+            Verdict::failure(FailureKind::Timeout)
+        };
+        self.settle_at(now, verdict, elapsed);
     }
 
     /// Gives the verdict of an active probe: for the breaker only, since the controller hears of it by itself.
@@ -155,21 +172,34 @@ impl Flight {
         self.endpoint.shared.clock.now()
     }
 
-    fn elapsed(&self) -> Duration {
-        let until = self.paused_at.unwrap_or_else(|| self.now());
+    fn elapsed(&self, now: Moment) -> Duration {
+        let until = self.paused_at.unwrap_or(now);
         until.saturating_since(self.started)
     }
 }
 
-impl Drop for Flight {
+/// Counts a success without a clock. Gives the ticket back when its verdict needs a moment: a half-open probe's does.
+fn succeed(breaker: &Breaker, ticket: Ticket) -> Option<Ticket> {
+    let mut ticket = Some(ticket);
+    let counted = LANE.try_with(|lane| {
+        let left = ticket.take().map(|one| one.try_success(breaker, lane));
+        ticket = left.and_then(Result::err);
+    });
+    // A thread that is ending has no lane any more: the ticket is still here then.
+    let _ = counted;
+    ticket
+}
+
+impl<E: Deref<Target = Endpoint>> Drop for Flight<E> {
     fn drop(&mut self) {
         if self.ticket.is_none() {
             return;
         }
-        let elapsed = self.elapsed();
+        let now = self.now();
+        let elapsed = self.elapsed(now);
         if self.is_slow(elapsed) && self.endpoint.abandoned.count() {
             self.endpoint.ask_for_probe();
         }
-        self.settle_after(Verdict::NEUTRAL, elapsed);
+        self.settle_at(now, Verdict::NEUTRAL, elapsed);
     }
 }

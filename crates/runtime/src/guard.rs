@@ -2,19 +2,20 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State};
+use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State, Ticket};
 use mainstay_degradation::Tuning;
 
 use crate::call::{Attempt, Call, CallError, Verdict};
 use crate::clock::{Clock, Elapsed};
 use crate::endpoint::Endpoint;
 use crate::flight::Flight;
-use crate::limit::Place;
+use crate::limit::{Limit, Place};
 use crate::observe::{Direction, Report};
 use crate::running::Running;
 
@@ -54,13 +55,13 @@ impl Guard {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let _place = self.place(call.deadline).await?;
+        let _place = self.place(&*self.endpoint.limit, call.deadline).await?;
         let sent = Arc::new(AtomicBool::new(false));
         let (mut number, mut earlier) = (1, None);
         loop {
             let now = self.now();
             let flight = match self.admit(&call, number, now) {
-                Ok(flight) => flight,
+                Ok(ticket) => Flight::new(&*self.endpoint, ticket, call.caller, now),
                 // Refused a retry, the driver's own word on the attempt before says more.
                 Err(refused) => return Err(earlier.unwrap_or(refused)),
             };
@@ -91,8 +92,12 @@ impl Guard {
     /// # Errors
     /// `Rejected`, `Busy`, and `Deadline` when that has passed already.
     pub async fn begin(&self, call: Call) -> Result<Running, CallError<Infallible>> {
-        let place = self.place(call.deadline).await?;
-        let flight = self.admit(&call, 1, self.now())?;
+        let place = self
+            .place(Arc::clone(&self.endpoint.limit), call.deadline)
+            .await?;
+        let now = self.now();
+        let ticket = self.admit(&call, 1, now)?;
+        let flight = Flight::new(Arc::clone(&self.endpoint), ticket, call.caller, now);
         Ok(Running::new(flight, place, call.deadline))
     }
 
@@ -173,17 +178,20 @@ impl Guard {
         self.endpoint.ask_for_probe();
     }
 
-    async fn place<E>(&self, deadline: Moment) -> Result<Place, CallError<E>> {
+    async fn place<E, L>(&self, limit: L, deadline: Moment) -> Result<Place<L>, CallError<E>>
+    where
+        L: Deref<Target = Limit> + Clone,
+    {
         let endpoint = &self.endpoint;
-        if let Some(place) = endpoint.limit.try_place() {
+        if let Some(place) = Limit::try_place(limit.clone()) {
             return Ok(place);
         }
         let (clock, latest) = (self.clock(), deadline - self.fair_time());
-        let mut place = pin!(clock.until(latest, endpoint.limit.place()));
+        let mut place = pin!(clock.until(latest, Limit::place(limit)));
         loop {
             let opened = endpoint.opened.notified();
             if endpoint.refuses(self.now())
-                && let Err(rejection) = endpoint.admit(self.now(), None)
+                && let Err(rejection) = endpoint.admit(self.now())
             {
                 return Err(CallError::Rejected(rejection));
             }
@@ -204,22 +212,22 @@ impl Guard {
     }
 
     /// Asks the breaker for an attempt, and counts a call for the retry budget when it is the first.
-    fn admit<E>(&self, call: &Call, number: u32, now: Moment) -> Result<Flight, CallError<E>> {
+    fn admit<E>(&self, call: &Call, number: u32, now: Moment) -> Result<Ticket, CallError<E>> {
         if now >= call.deadline {
             return Err(CallError::Deadline { sent: false });
         }
-        let admitted = self.endpoint.admit(now, call.caller);
-        let flight = admitted.map_err(CallError::Rejected)?;
+        let admitted = self.endpoint.admit(now);
+        let ticket = admitted.map_err(CallError::Rejected)?;
         if number == 1 {
             self.endpoint.budget.call(now);
         }
-        Ok(flight)
+        Ok(ticket)
     }
 
     /// Runs one attempt to its verdict.
     async fn drive<T, E, Fut>(
         &self,
-        mut flight: Flight,
+        mut flight: Flight<&Endpoint>,
         deadline: Moment,
         work: Fut,
         classify: &impl Fn(&E) -> Verdict,

@@ -2,10 +2,11 @@
 //!
 //! Shrinking never interrupts what runs: permits are taken back as they are returned.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// How many calls may run at once.
 #[derive(Debug)]
@@ -14,15 +15,12 @@ pub struct Limit {
     size: AtomicUsize,
     /// Permits still to be taken back after a shrink found too few of them free.
     owed: AtomicUsize,
-    semaphore: Arc<Semaphore>,
+    semaphore: Semaphore,
 }
 
-/// A place under the limit; returned when dropped.
+/// A place under the limit, borrowed from it or holding it; returned when dropped.
 #[derive(Debug)]
-pub struct Place {
-    permit: Option<OwnedSemaphorePermit>,
-    limit: Arc<Limit>,
-}
+pub struct Place<L: Deref<Target = Limit>>(L);
 
 impl Limit {
     /// A limit of `base` calls, at least one.
@@ -32,7 +30,7 @@ impl Limit {
             base: AtomicUsize::new(base),
             size: AtomicUsize::new(base),
             owed: AtomicUsize::new(0),
-            semaphore: Arc::new(Semaphore::new(base)),
+            semaphore: Semaphore::new(base),
         })
     }
 
@@ -69,21 +67,17 @@ impl Limit {
     ///
     /// # Cancel safety
     /// Dropping the future gives up the place in the queue and nothing else.
-    pub async fn place(self: &Arc<Self>) -> Place {
-        let permit = Arc::clone(&self.semaphore).acquire_owned().await.ok();
-        Place {
-            permit,
-            limit: Arc::clone(self),
-        }
+    pub async fn place<L: Deref<Target = Self>>(limit: L) -> Place<L> {
+        // The semaphore is never closed.
+        let permit = limit.semaphore.acquire().await;
+        let _ = permit.map(SemaphorePermit::forget);
+        Place(limit)
     }
 
     /// A place if one is free.
-    pub fn try_place(self: &Arc<Self>) -> Option<Place> {
-        let permit = Arc::clone(&self.semaphore).try_acquire_owned().ok()?;
-        Some(Place {
-            permit: Some(permit),
-            limit: Arc::clone(self),
-        })
+    pub fn try_place<L: Deref<Target = Self>>(limit: L) -> Option<Place<L>> {
+        limit.semaphore.try_acquire().ok()?.forget();
+        Some(Place(limit))
     }
 
     fn grow(&self, by: usize) {
@@ -112,15 +106,11 @@ impl Limit {
     }
 }
 
-impl Drop for Place {
+impl<L: Deref<Target = Limit>> Drop for Place<L> {
     fn drop(&mut self) {
-        if self.limit.owed.load(Ordering::Acquire) == 0 {
-            return;
-        }
-        if let Some(permit) = self.permit.take()
-            && self.limit.take_one_owed()
-        {
-            permit.forget();
+        let limit = &*self.0;
+        if limit.owed.load(Ordering::Acquire) == 0 || !limit.take_one_owed() {
+            limit.semaphore.add_permits(1);
         }
     }
 }
@@ -132,27 +122,27 @@ mod tests {
     #[tokio::test]
     async fn a_shrink_takes_back_places_as_they_are_returned() {
         let limit = Limit::new(4);
-        let mut held: Vec<_> = (0..4).filter_map(|_| limit.try_place()).collect();
+        let mut held: Vec<_> = (0..4).filter_map(|_| Limit::try_place(&*limit)).collect();
         assert_eq!(held.len(), 4);
         limit.set_factor(0.5);
         held.pop();
         held.pop();
         assert!(
-            limit.try_place().is_none(),
+            Limit::try_place(&*limit).is_none(),
             "two of four remain and both are held"
         );
         held.clear();
-        assert!(limit.try_place().is_some());
+        assert!(Limit::try_place(&*limit).is_some());
     }
 
     #[tokio::test]
     async fn growing_after_an_unpaid_shrink_restores_the_base() {
         let limit = Limit::new(4);
-        let held: Vec<_> = (0..4).filter_map(|_| limit.try_place()).collect();
+        let held: Vec<_> = (0..4).filter_map(|_| Limit::try_place(&*limit)).collect();
         limit.set_factor(0.25);
         limit.set_factor(1.0);
         drop(held);
-        let again: Vec<_> = (0..5).filter_map(|_| limit.try_place()).collect();
+        let again: Vec<_> = (0..5).filter_map(|_| Limit::try_place(&*limit)).collect();
         assert_eq!(again.len(), 4);
     }
 
@@ -161,7 +151,7 @@ mod tests {
         let limit = Limit::new(8);
         std::thread::scope(|scope| {
             for _ in 0..3 {
-                scope.spawn(|| (0..20_000).for_each(|_| drop(limit.try_place())));
+                scope.spawn(|| (0..20_000).for_each(|_| drop(Limit::try_place(&*limit))));
             }
             for n in 0..5_000 {
                 limit.set_factor([0.25, 1.0, 0.5][n % 3]);
@@ -169,7 +159,7 @@ mod tests {
         });
         for (factor, size) in [(0.25, 2), (1.0, 8)] {
             limit.set_factor(factor);
-            let held: Vec<_> = (0..9).filter_map(|_| limit.try_place()).collect();
+            let held: Vec<_> = (0..9).filter_map(|_| Limit::try_place(&*limit)).collect();
             assert_eq!(held.len(), size);
         }
     }
@@ -179,6 +169,6 @@ mod tests {
         let limit = Limit::new(3);
         limit.set_factor(0.0);
         assert_eq!(limit.size(), 1);
-        assert!(limit.try_place().is_some());
+        assert!(Limit::try_place(&*limit).is_some());
     }
 }

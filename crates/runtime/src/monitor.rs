@@ -11,6 +11,7 @@ use mainstay_breaker::{Moment, Transition};
 use mainstay_degradation::{Controller, EndpointId, Input, ProbeResult};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::handle::Inner;
 use crate::probe::Prober;
@@ -113,12 +114,15 @@ impl Monitor {
 
     fn tick(&mut self) {
         let now = self.inner.shared.clock.now();
-        let observed = self
-            .inner
-            .endpoints
-            .iter()
-            .map(|e| (e.id, e.stats.drain(&e.breaker.snapshot(now))))
-            .collect();
+        let seen = |endpoint: &Arc<Endpoint>| {
+            // Dates the successes that were counted without a clock.
+            endpoint.breaker.tick(now);
+            (
+                endpoint.id,
+                endpoint.stats.drain(&endpoint.breaker.snapshot(now)),
+            )
+        };
+        let observed = self.inner.endpoints.iter().map(seen).collect();
         self.apply_limits(now);
         self.pending.push_back(Input::Tick { observed });
         self.decide();

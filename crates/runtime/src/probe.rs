@@ -51,7 +51,7 @@ impl Prober {
         });
     }
 
-    async fn check(&self, started: Moment, flight: Option<Flight>) -> ProbeResult {
+    async fn check(&self, started: Moment, flight: Option<Flight<Arc<Endpoint>>>) -> ProbeResult {
         let verdict = self.verdict(started + self.deadline).await;
         let latency = self.endpoint.shared.clock.now().saturating_since(started);
         if let Some(flight) = flight {
@@ -106,6 +106,6 @@ impl Prober {
 }
 
 enum Slot {
-    Free(Option<Flight>),
+    Free(Option<Flight<Arc<Endpoint>>>),
     Taken,
 }

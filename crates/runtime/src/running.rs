@@ -11,22 +11,27 @@ use mainstay_breaker::Moment;
 
 use crate::call::Verdict;
 use crate::clock::{Clock, Elapsed};
+use crate::endpoint::Endpoint;
 use crate::flight::Flight;
 use crate::limit::{Limit, Place};
 
 /// A begun call. Dropped without [`Running::settle`], its caller has gone away, which is no failure.
 #[derive(Debug)]
 pub struct Running {
-    flight: Option<Flight>,
+    flight: Option<Flight<Arc<Endpoint>>>,
     deadline: Moment,
     clock: Clock,
     limit: Arc<Limit>,
     /// None while the caller is waited for, and after a pause in which the limit has filled up.
-    place: Option<Place>,
+    place: Option<Place<Arc<Limit>>>,
 }
 
 impl Running {
-    pub(crate) fn new(flight: Flight, place: Place, deadline: Moment) -> Self {
+    pub(crate) fn new(
+        flight: Flight<Arc<Endpoint>>,
+        place: Place<Arc<Limit>>,
+        deadline: Moment,
+    ) -> Self {
         Self {
             clock: flight.endpoint().shared.clock,
             limit: Arc::clone(&flight.endpoint().limit),
@@ -66,7 +71,7 @@ impl Running {
     /// begun is not broken off for want of a place.
     pub fn resume(&mut self) {
         if self.place.is_none() {
-            self.place = self.limit.try_place();
+            self.place = Limit::try_place(Arc::clone(&self.limit));
         }
         if let Some(flight) = &mut self.flight {
             flight.resume();

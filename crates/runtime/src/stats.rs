@@ -1,6 +1,8 @@
 //! What an endpoint's calls showed since the last tick, gathered for the controller.
 
-use std::sync::Mutex;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use mainstay_breaker::{Outcome, Snapshot};
@@ -8,11 +10,23 @@ use mainstay_degradation::{EndpointView, Histogram, Observed};
 
 use crate::call::Verdict;
 
-/// Gathers; drained at each tick.
-#[derive(Debug)]
-pub(crate) struct Stats(Mutex<Gathered>);
+/// Threads that gather without getting in each other's way; more share.
+const SHARDS: usize = 8;
 
-#[derive(Debug)]
+thread_local! {
+    static SHARD: Cell<Option<usize>> = const { Cell::new(None) };
+}
+
+/// Gathers; drained at each tick.
+#[derive(Debug, Default)]
+pub(crate) struct Stats([Shard; SHARDS]);
+
+/// Two cache lines apart: neighbours are prefetched in pairs.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Shard(Mutex<Gathered>);
+
+#[derive(Debug, Default)]
 struct Gathered {
     calls: u64,
     successes: u64,
@@ -21,28 +35,22 @@ struct Gathered {
     latency: Histogram,
 }
 
-impl Default for Stats {
-    fn default() -> Self {
-        Self(Mutex::new(Gathered::new()))
-    }
-}
-
 impl Gathered {
-    fn new() -> Self {
-        Self {
-            calls: 0,
-            successes: 0,
-            failures: [0; 7],
-            slow: 0,
-            latency: Histogram::new(),
+    fn add(&mut self, other: &Self) {
+        self.calls += other.calls;
+        self.successes += other.successes;
+        self.slow += other.slow;
+        for (sum, count) in self.failures.iter_mut().zip(other.failures) {
+            *sum += count;
         }
+        self.latency.merge(&other.latency);
     }
 }
 
 impl Stats {
     /// Counts a verdict. What is neutral says nothing about the dependency and counts nowhere, slowness aside.
     pub(crate) fn record(&self, verdict: &Verdict, slow: bool, elapsed: Duration) {
-        let mut gathered = self.lock();
+        let mut gathered = self.here();
         gathered.slow += u64::from(slow);
         match (verdict.outcome, verdict.failure_kind()) {
             (Outcome::Neutral, _) => return,
@@ -55,20 +63,16 @@ impl Stats {
 
     /// Counts a call that is still running after `slow.after`.
     pub(crate) fn record_slow(&self) {
-        self.lock().slow += 1;
+        self.here().slow += 1;
     }
 
     /// Takes what was gathered, with the breaker as it stands.
     pub(crate) fn drain(&self, breaker: &Snapshot) -> Observed {
-        let taken = {
-            let mut gathered = self.lock();
-            if gathered.calls == 0 && gathered.slow == 0 {
-                None
-            } else {
-                Some(std::mem::replace(&mut *gathered, Gathered::new()))
-            }
-        };
-        let taken = taken.unwrap_or_else(Gathered::new);
+        let mut taken = Gathered::default();
+        for shard in &self.0 {
+            let part = std::mem::take(&mut *shard.lock());
+            taken.add(&part);
+        }
         Observed {
             calls: taken.calls,
             successes: taken.successes,
@@ -79,7 +83,20 @@ impl Stats {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Gathered> {
+    /// The shard of the calling thread.
+    fn here(&self) -> MutexGuard<'_, Gathered> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = SHARD.get().unwrap_or_else(|| {
+            let number = NEXT.fetch_add(1, Ordering::Relaxed) % SHARDS;
+            SHARD.set(Some(number));
+            number
+        });
+        self.0[number].lock()
+    }
+}
+
+impl Shard {
+    fn lock(&self) -> MutexGuard<'_, Gathered> {
         // Nothing panics while the lock is held.
         self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
