@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use mainstay_runtime::{EndpointSpec, EngineBuilder, Error, Guard, Handle, Probe};
+use mainstay_runtime::{EngineBuilder, Error, Guard, Handle, Probe};
 
 use crate::cache::{Cache, Keys};
 use crate::driver::Driver;
 use crate::flights::Flights;
 use crate::postgres::{Postgres, PostgresUrl};
 use crate::probe::PrimaryProbe;
-use crate::settings::{Settings, Target};
+use crate::settings::{PRIMARY, REPLICA, Settings, Target};
 use crate::sql::Dialect;
 use crate::sqlite::Sqlite;
 use crate::statement::WriteMode;
@@ -38,9 +38,9 @@ impl Database {
     /// # Errors
     /// Settings that make no sense, and TLS that can't be set up as the URL asks.
     pub fn connect(settings: Settings, engine: &mut EngineBuilder) -> Result<Self, Error> {
-        let guard = endpoint(engine, "database", &settings)?;
+        let guard = engine.endpoint(settings.endpoint(PRIMARY))?;
         let (driver, dialect) = match &settings.target {
-            Target::Postgres(url) => (postgres(url, &settings, &guard)?, Dialect::Postgres),
+            Target::Postgres(url) => (postgres(url, &settings, &guard, engine)?, Dialect::Postgres),
             Target::Sqlite(path) => (
                 Driver::Sqlite(Sqlite::new(path, settings.limits, guard.clock())),
                 Dialect::Sqlite,
@@ -95,24 +95,21 @@ impl Database {
     }
 }
 
-fn endpoint(engine: &mut EngineBuilder, name: &str, settings: &Settings) -> Result<Guard, Error> {
-    engine.endpoint(EndpointSpec {
-        name: name.into(),
-        breaker: settings.breaker,
-        limit: settings.limit,
-        call_deadline: settings.call_deadline,
-    })
-}
-
-fn postgres(url: &PostgresUrl, settings: &Settings, guard: &Guard) -> Result<Driver, Error> {
+fn postgres(
+    url: &PostgresUrl,
+    settings: &Settings,
+    guard: &Guard,
+    engine: &mut EngineBuilder,
+) -> Result<Driver, Error> {
     let postgres = Postgres::new(
         url,
         settings.limit,
         settings.limits,
         settings.allow_superuser,
         guard.clock(),
-    );
-    postgres.map(|postgres| Driver::Postgres(Box::new(postgres)))
+    )?;
+    engine.on_limit(guard, postgres.resizer());
+    Ok(Driver::Postgres(Box::new(postgres)))
 }
 
 fn connect_replica(
@@ -120,8 +117,8 @@ fn connect_replica(
     settings: &Settings,
     engine: &mut EngineBuilder,
 ) -> Result<Arc<Replica>, Error> {
-    let guard = endpoint(engine, "database/replica", settings)?;
-    let driver = postgres(url, settings, &guard)?;
+    let guard = engine.endpoint(settings.endpoint(REPLICA))?;
+    let driver = postgres(url, settings, &guard, engine)?;
     let replica = Arc::new(Replica { guard, driver });
     engine.probe(&replica.guard, Arc::clone(&replica) as Arc<dyn Probe>);
     Ok(replica)

@@ -4,10 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_breaker as breaker;
+use mainstay_runtime::EndpointSpec;
 
 use crate::cache::CacheSettings;
 use crate::postgres::PostgresUrl;
 use crate::statement::Limits;
+
+pub(crate) const PRIMARY: &str = "database";
+pub(crate) const REPLICA: &str = "database/replica";
 
 /// Where the data is.
 #[derive(Clone, Debug)]
@@ -42,6 +46,23 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// What the engine is told of the endpoints, at the start and whenever settings change.
+    pub fn endpoints(&self) -> Vec<EndpointSpec> {
+        let replica = self.replica.iter().map(|_| self.endpoint(REPLICA));
+        std::iter::once(self.endpoint(PRIMARY))
+            .chain(replica)
+            .collect()
+    }
+
+    pub(crate) fn endpoint(&self, name: &str) -> EndpointSpec {
+        EndpointSpec {
+            name: name.into(),
+            breaker: self.breaker,
+            limit: self.limit,
+            call_deadline: self.call_deadline,
+        }
+    }
+
     /// The numbers that hold unless somebody says otherwise.
     pub fn new(target: Target) -> Self {
         Self {

@@ -5,10 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use mainstay_breaker::{FailureKind, HalfOpen, Moment, Settings as BreakerSettings};
-use mainstay_runtime::{
-    Answer, Context, EndpointSpec, EngineBuilder, Error, ErrorKind, Report, Source, Status,
-};
+use mainstay_breaker::{FailureKind, Moment};
+use mainstay_runtime::{Answer, Context, EngineBuilder, Error, ErrorKind, Report, Source, Status};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -23,7 +21,7 @@ use crate::request::{
     ChatRequest, EmbedRequest, ModerateRequest, Operation, StructuredRequest, validate_input,
 };
 use crate::schema::Schemas;
-use crate::settings::{ProviderSettings, Settings};
+use crate::settings::Settings;
 use crate::structured;
 use crate::transport::{self, Transport};
 
@@ -59,7 +57,7 @@ impl Models {
         let client = transport::client(&settings.providers)?;
         let mut providers = Vec::with_capacity(settings.providers.len());
         for provider in &settings.providers {
-            let guard = engine.endpoint(endpoint(provider, &settings))?;
+            let guard = engine.endpoint(settings.endpoint(provider))?;
             let transport = Transport::new(client.clone(), provider, guard.clock())?;
             engine.probe(&guard, Arc::new(ModelsProbe(transport.clone())));
             providers.push(Provider::new(provider.clone(), guard, transport));
@@ -294,22 +292,6 @@ impl<T> Told<T> {
             error: kind,
             answer: Err(error),
         }
-    }
-}
-
-fn endpoint(provider: &ProviderSettings, settings: &Settings) -> EndpointSpec {
-    let breaker = settings.breaker;
-    EndpointSpec {
-        name: format!("openai/{}", provider.name),
-        breaker: BreakerSettings {
-            half_open: HalfOpen {
-                lease: provider.deadline + Duration::from_secs(1),
-                ..breaker.half_open
-            },
-            ..breaker
-        },
-        limit: settings.limit,
-        call_deadline: provider.deadline,
     }
 }
 

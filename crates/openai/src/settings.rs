@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use mainstay_breaker::{HalfOpen, Settings as BreakerSettings, SlowRule};
-use mainstay_runtime::{Error, Secret};
+use mainstay_runtime::{EndpointSpec, Error, Secret};
 use reqwest::Url;
 
 /// Everything the adapter is told.
@@ -60,6 +60,25 @@ impl ProviderSettings {
             moderation_model: None,
             api_key: None,
             deadline: Self::DEADLINE,
+        }
+    }
+}
+
+impl Settings {
+    /// What the engine is told of the providers' endpoints, at the start and whenever settings change.
+    pub fn endpoints(&self) -> Vec<EndpointSpec> {
+        self.providers
+            .iter()
+            .map(|one| self.endpoint(one))
+            .collect()
+    }
+
+    pub(crate) fn endpoint(&self, provider: &ProviderSettings) -> EndpointSpec {
+        EndpointSpec {
+            name: format!("openai/{}", provider.name),
+            breaker: self.breaker,
+            limit: self.limit,
+            call_deadline: provider.deadline,
         }
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment};
 use mainstay_runtime::{
-    Answer, Call, CallError, Context, EndpointSpec, EngineBuilder, Error, ErrorKind, Guard, Report,
-    Secret, Source, Status, Verdict,
+    Answer, Call, CallError, Context, EngineBuilder, Error, ErrorKind, Guard, Report, Secret,
+    Source, Status, Verdict,
 };
 
 use crate::classify::{self, DEPENDENCY, DriverError, refusal};
@@ -48,17 +48,14 @@ impl Redis {
     /// When a setting makes no sense, or the address can't be read.
     pub fn connect(settings: Settings, engine: &mut EngineBuilder) -> Result<Self, Error> {
         settings.validate()?;
-        let guard = engine.endpoint(EndpointSpec {
-            name: DEPENDENCY.into(),
-            breaker: settings.breaker,
-            limit: settings.limit,
-            call_deadline: settings.call_deadline,
-        })?;
+        let guard = engine.endpoint(settings.endpoint())?;
         let store = match &settings.target {
             Target::Memory => embedded(&guard, settings, engine),
             Target::Server(url) => {
                 let connector = connector(url, &settings, &guard)?;
                 let pool = Arc::new(Pool::new(connector, settings.pool_size));
+                let follows = Arc::clone(&pool);
+                engine.on_limit(&guard, move |size| follows.resize(size));
                 engine.probe(
                     &guard,
                     Arc::new(ServerProbe {

@@ -185,6 +185,11 @@ impl Pool {
         self.pool.manager()
     }
 
+    /// At most `size` connections from now on.
+    pub(crate) fn resize(&self, size: usize) {
+        self.pool.resize(size);
+    }
+
     /// How many connections are open.
     pub(crate) fn size(&self) -> usize {
         self.pool.status().size

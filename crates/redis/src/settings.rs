@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use mainstay_breaker as breaker;
-use mainstay_runtime::{Error, ErrorKind, Secret};
+use mainstay_runtime::{EndpointSpec, Error, ErrorKind, Secret};
+
+use crate::classify::DEPENDENCY;
 
 /// Where the data is.
 #[derive(Clone, Debug)]
@@ -104,6 +106,16 @@ impl Settings {
             memory_bytes: 64 * 1024 * 1024,
             touched_keys: 100_000,
             classes: Vec::new(),
+        }
+    }
+
+    /// What the engine is told of its endpoint, at the start and whenever settings change.
+    pub fn endpoint(&self) -> EndpointSpec {
+        EndpointSpec {
+            name: DEPENDENCY.into(),
+            breaker: self.breaker,
+            limit: self.limit,
+            call_deadline: self.call_deadline,
         }
     }
 

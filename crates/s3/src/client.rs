@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mainstay_journal::Journal;
-use mainstay_runtime::{EndpointSpec, EngineBuilder, Error, ErrorKind, Handle};
+use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Handle};
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 
@@ -46,12 +46,7 @@ pub fn connect(
         settings.copy_limit,
     );
     let copies = copies.map_err(|e| no_folder("s3.copies_dir", &e))?;
-    let guard = engine.endpoint(EndpointSpec {
-        name: DEPENDENCY.into(),
-        breaker: settings.breaker,
-        limit: settings.limit,
-        call_deadline: settings.idle,
-    })?;
+    let guard = engine.endpoint(settings.endpoint())?;
     let conditions = match store {
         Store::Local(_) => OnceLock::from(true),
         Store::S3(_) => OnceLock::new(),

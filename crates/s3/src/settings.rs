@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mainstay_runtime::Secret;
 use mainstay_runtime::breaker;
+use mainstay_runtime::{EndpointSpec, Secret};
+
+use crate::objects::DEPENDENCY;
 
 /// Where objects live.
 #[derive(Clone, Debug)]
@@ -71,6 +73,16 @@ impl Settings {
             copies_bytes: 256 << 20,
             copy_limit: 8 << 20,
             drain_parallel: 8,
+        }
+    }
+
+    /// What the engine is told of its endpoint, at the start and whenever settings change.
+    pub fn endpoint(&self) -> EndpointSpec {
+        EndpointSpec {
+            name: DEPENDENCY.into(),
+            breaker: self.breaker,
+            limit: self.limit,
+            call_deadline: self.idle,
         }
     }
 }

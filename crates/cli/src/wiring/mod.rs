@@ -10,7 +10,7 @@ use mainstay_database::Database;
 use mainstay_journal::Journal;
 use mainstay_openai::Models;
 use mainstay_redis::Redis;
-use mainstay_runtime::{EngineBuilder, Error, Handle, Observer};
+use mainstay_runtime::{EngineBuilder, EngineSettings, Error, Handle, Observer};
 use mainstay_s3::Objects;
 use mainstay_server::limits::Limits;
 use mainstay_server::{Core, KeyRing, Metrics, Parts};
@@ -37,10 +37,7 @@ pub(crate) fn connect(
     journal: Journal,
     observer: Arc<dyn Observer>,
 ) -> Result<(EngineBuilder, Adapters), Failure> {
-    let rules = settings::rules(config).map_err(|errors| {
-        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        Failure::Usage(errors.join("\n"))
-    })?;
+    let rules = engine_settings(config)?.rules;
     let mut engine = EngineBuilder::new(rules, &config.data_dir, observer).map_err(refused)?;
     let openai = settings::openai(&config.openai, config.breakers.openai);
     let adapters = Adapters {
@@ -51,6 +48,17 @@ pub(crate) fn connect(
         models: Models::connect(openai, &mut engine).map_err(refused)?,
     };
     Ok((engine, adapters))
+}
+
+/// What the engine is told of a configuration, at the start and whenever it is read anew.
+///
+/// # Errors
+/// What a checked configuration no longer has.
+pub(crate) fn engine_settings(config: &Config) -> Result<EngineSettings, Failure> {
+    settings::engine(config).map_err(|errors| {
+        let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        Failure::Usage(errors.join("\n"))
+    })
 }
 
 fn refused(error: Error) -> Failure {

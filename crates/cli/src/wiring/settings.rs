@@ -5,6 +5,7 @@ use std::path::Path;
 use mainstay_breaker as breaker;
 use mainstay_degradation::{EndpointSettings, Presence, Rules, SettingsError};
 use mainstay_openai::ProviderSettings;
+use mainstay_runtime::EngineSettings;
 
 use crate::config::{Config, DatabaseUrl, ObjectStore, OpenAi, Provider, RedisUrl};
 
@@ -64,6 +65,20 @@ pub(super) fn rules(config: &Config) -> Result<Rules, Vec<SettingsError>> {
         }
     }
     settings.validate()
+}
+
+/// What a running engine can be told anew.
+///
+/// # Errors
+/// What a checked configuration no longer has.
+pub(crate) fn engine(config: &Config) -> Result<EngineSettings, Vec<SettingsError>> {
+    let mut endpoints = database(config).endpoints();
+    endpoints.extend(openai(&config.openai, config.breakers.openai).endpoints());
+    endpoints.extend([redis(config).endpoint(), s3(config).endpoint()]);
+    Ok(EngineSettings {
+        rules: rules(config)?,
+        endpoints,
+    })
 }
 
 pub(super) fn database(config: &Config) -> mainstay_database::Settings {

@@ -95,6 +95,12 @@ impl Postgres {
         Ok(Lease::new(object, self.tls.clone(), self.clock))
     }
 
+    /// Fits the pool to another in-flight limit.
+    pub(crate) fn resizer(&self) -> impl Fn(usize) + Send + Sync + 'static {
+        let pool = self.pool.clone();
+        move |places| pool.resize(places + SPARE)
+    }
+
     /// Open connections, in use or idle.
     pub(crate) fn size(&self) -> usize {
         self.pool.status().size
