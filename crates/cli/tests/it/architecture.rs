@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use cargo_metadata::{DependencyKind, MetadataCommand};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 
 /// Which layer a crate lies in; an arrow may only point to a lower one.
 const LAYERS: [(&str, u8); 13] = [
@@ -29,16 +29,20 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Each crate's folder name with those of the crates it uses, tests' dependencies apart.
-fn arrows() -> BTreeMap<String, BTreeSet<String>> {
+fn metadata() -> Metadata {
     let mut command = MetadataCommand::new();
     command
         .manifest_path(root().join("Cargo.toml"))
         .no_deps()
         .other_options(["--offline".to_owned()]);
-    let metadata = command
+    command
         .exec()
-        .expect("cargo, which built this test, can be run");
+        .expect("cargo, which built this test, can be run")
+}
+
+/// Each crate's folder name with those of the crates it uses, tests' dependencies apart.
+fn arrows() -> BTreeMap<String, BTreeSet<String>> {
+    let metadata = metadata();
     let folder = |path: &Path| {
         path.file_name()
             .expect("a crate lies in a folder")
@@ -128,4 +132,66 @@ fn the_map_names_every_crate_and_no_other() {
         known, crates,
         "left: the layers of this test; right: the folders of crates/"
     );
+}
+
+/// What observes is not there to be read back.
+#[test]
+fn decisions_know_no_metrics_and_no_logs() {
+    let metadata = metadata();
+    let deciding = ["mainstay-breaker", "mainstay-degradation"];
+    let mut seen = 0;
+    for package in &metadata.packages {
+        if !deciding.contains(&package.name.as_str()) {
+            continue;
+        }
+        seen += 1;
+        for dependency in &package.dependencies {
+            let observes = ["metrics", "tracing", "log", "prometheus"]
+                .iter()
+                .any(|word| dependency.name.starts_with(word));
+            assert!(!observes, "{} uses {}", package.name, dependency.name);
+        }
+    }
+    assert_eq!(seen, deciding.len());
+}
+
+/// All of a folder's Rust sources, one after the other.
+fn sources(folder: &Path) -> String {
+    let mut text = String::new();
+    let entries = std::fs::read_dir(folder).expect("a folder of sources can be read");
+    for entry in entries {
+        let path = entry.expect("an entry can be read").path();
+        if path.is_dir() {
+            text += &sources(&path);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            text += &std::fs::read_to_string(&path).expect("a source can be read");
+        }
+    }
+    text
+}
+
+#[test]
+fn every_test_that_the_invariants_name_exists_in_its_crate() {
+    let page =
+        std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is there");
+    let table = page
+        .split("## What always holds")
+        .nth(1)
+        .and_then(|rest| rest.split("\n## ").next())
+        .expect("the invariants have a section");
+    let crates = arrows();
+    let mut named = 0;
+    let mut within = String::new();
+    for word in table.split('`').skip(1).step_by(2) {
+        if crates.contains_key(word) {
+            within = sources(&root().join("crates").join(word));
+        } else if word.matches('_').count() >= 3 {
+            named += 1;
+            assert!(
+                within.contains(&format!("fn {word}(")),
+                "ARCHITECTURE.md names a test that is gone: {word}"
+            );
+        }
+    }
+    assert!(named > 20, "only {named} tests were found in the table");
 }
