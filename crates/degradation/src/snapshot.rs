@@ -8,6 +8,7 @@ use mainstay_breaker::{FailureKind, LastFailure, Mode, Moment, Rule, State};
 use serde::{Deserialize, Serialize};
 
 use crate::cascade::patterns::Patterns;
+use crate::events::Alert;
 use crate::features::FeatureState;
 use crate::health::{Machine, Trend};
 use crate::level::{HeldBy, Level, Pin};
@@ -52,6 +53,8 @@ pub struct Snapshot {
     pub warnings: Vec<Warning>,
     /// What the last failures have in common.
     pub patterns: Patterns,
+    /// The alerts that were raised and are not over. A slow recovery is told once and never lasts.
+    pub alerts: Vec<Alert>,
 }
 
 impl Snapshot {

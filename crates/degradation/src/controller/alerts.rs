@@ -2,11 +2,12 @@
 //! in use or out of use for long, a journal that is behind or at fault.
 
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use mainstay_breaker::Moment;
 use serde::{Deserialize, Serialize};
 
-use super::{Controller, Effect};
+use super::{Controller, Effect, Unit};
 use crate::events::{Alert, Event};
 use crate::facts::{Facts, Fallback};
 use crate::level::Level;
@@ -116,6 +117,21 @@ impl Controller {
         self.alerts.facts = wanted;
     }
 
+    /// The alerts that were raised and are not over.
+    pub(super) fn lasting_alerts(&self) -> Vec<Alert> {
+        let threshold = self.rules.tuning(self.ladder.level()).latency_alert_p95;
+        let mut alerts: Vec<Alert> = self.alerts.degraded.into_iter().collect();
+        let slow = self.rules.dependencies().zip(&self.units);
+        let slow = slow.filter(|(_, unit)| unit.slow);
+        alerts.extend(slow.map(|((dependency, _), unit)| Alert::Latency {
+            dependency,
+            p95: p95(unit),
+            threshold,
+        }));
+        alerts.extend(&self.alerts.facts);
+        alerts
+    }
+
     fn raise_latency_alerts(&mut self, effects: &mut Vec<Effect>) {
         let threshold = self.rules.tuning(self.ladder.level()).latency_alert_p95;
         for (index, unit) in self.units.iter_mut().enumerate() {
@@ -124,10 +140,7 @@ impl Controller {
             if !self.rules.dependency(dependency).health.latency_alert {
                 continue;
             }
-            let p95 = unit
-                .evidence
-                .and_then(|evidence| evidence.p95)
-                .unwrap_or_default();
+            let p95 = p95(unit);
             let alert = Alert::Latency {
                 dependency,
                 p95,
@@ -141,6 +154,12 @@ impl Controller {
             unit.slow = p95 > threshold;
         }
     }
+}
+
+/// Zero without any call.
+fn p95(unit: &Unit) -> Duration {
+    let p95 = unit.evidence.and_then(|evidence| evidence.p95);
+    p95.unwrap_or_default()
 }
 
 /// What these facts give reason for.

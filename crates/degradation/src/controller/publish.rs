@@ -44,6 +44,7 @@ impl Controller {
             first_round_over: self.first_round_over,
             warnings: self.warnings(),
             patterns: self.patterns.patterns().clone(),
+            alerts: self.lasting_alerts(),
         }
     }
 

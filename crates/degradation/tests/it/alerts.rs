@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_degradation::{Alert, Event, Level};
+use mainstay_degradation::{Alert, Event, Facts, Input, Journal, Level};
 
 use crate::world::{Behaviour, SECOND, World};
 
@@ -20,6 +20,7 @@ fn three_minutes_of_degradation_are_told_once() {
     let mut world = World::healthy();
     let start = world.now;
     outage(&mut world, 400);
+    assert!(world.snapshot().alerts.is_empty(), "it is over");
     let degraded: Vec<_> = world
         .alerts
         .iter()
@@ -33,6 +34,29 @@ fn three_minutes_of_degradation_are_told_once() {
         .iter()
         .any(|(_, event)| matches!(event, Event::AlertOver(Alert::Degraded { .. })));
     assert!(over);
+}
+
+#[test]
+fn the_snapshot_shows_the_alerts_that_are_on() {
+    let mut world = World::healthy();
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    world.run(170 * SECOND);
+    assert!(world.snapshot().alerts.is_empty());
+    let facts = Facts {
+        journal: Journal {
+            faulted: true,
+            ..Journal::default()
+        },
+        ..Facts::default()
+    };
+    world.tell(Input::Facts(facts));
+    world.run(20 * SECOND);
+    let shown = &world.snapshot().alerts;
+    assert!(
+        matches!(shown[..], [Alert::Degraded { .. }, Alert::JournalFaulted]),
+        "{shown:?}"
+    );
 }
 
 #[test]
@@ -68,7 +92,13 @@ fn latency_beyond_what_the_level_allows_is_told_until_it_is_over() {
     };
     assert!(*p95 > *threshold && *threshold == Duration::from_millis(100));
     assert_eq!(world.alerts.len(), 1);
+    let shown = &world.snapshot().alerts;
+    assert!(
+        matches!(shown[..], [Alert::Latency { .. }]),
+        "while it lasts, the snapshot has it: {shown:?}"
+    );
     world.run(61 * SECOND);
+    assert!(world.snapshot().alerts.is_empty());
     let over = world
         .events
         .iter()
