@@ -50,7 +50,7 @@ impl Local {
         self.fits(key)?;
         self.check(key, condition).await?;
         note_type(&self.types, key, content_type).await?;
-        self.objects.put(key.path(), payload).await.map(quoted)
+        self.objects.put(key.path(), payload).await
     }
 
     pub(crate) async fn start_multipart(
@@ -78,7 +78,6 @@ impl Local {
             store: "folder",
             source: Box::new(OutOfRange),
         })?;
-        result.meta.e_tag = result.meta.e_tag.map(quote);
         if let Ok(noted) = self.types.get(key.path()).await {
             let kind = String::from_utf8_lossy(&noted.bytes().await?).into_owned();
             result
@@ -114,14 +113,7 @@ impl Local {
             // No key can begin like this.
             Err(_) => return Ok(Vec::new()),
         };
-        let all = collect(&self.objects, folder.as_ref()).await?;
-        Ok(all
-            .into_iter()
-            .map(|meta| ObjectMeta {
-                e_tag: meta.e_tag.map(quote),
-                ..meta
-            })
-            .collect())
+        collect(&self.objects, folder.as_ref()).await
     }
 
     async fn check(&self, key: &Key, condition: &Condition) -> Result<()> {
@@ -137,11 +129,7 @@ impl Local {
                 path: path(),
                 source: "the object exists".into(),
             }),
-            (Condition::Matches(etag), Some(meta))
-                if meta.e_tag.clone().map(quote).as_ref() == Some(etag) =>
-            {
-                Ok(())
-            }
+            (Condition::Matches(etag), Some(meta)) if meta.e_tag.as_ref() == Some(etag) => Ok(()),
             (Condition::Matches(_), _) => Err(Error::Precondition {
                 path: path(),
                 source: "the object has another ETag or is absent".into(),
@@ -193,18 +181,6 @@ impl Local {
     }
 }
 
-/// As HTTP writes an ETag.
-fn quote(etag: String) -> String {
-    format!("\"{etag}\"")
-}
-
-fn quoted(put: PutResult) -> PutResult {
-    PutResult {
-        e_tag: put.e_tag.map(quote),
-        ..put
-    }
-}
-
 async fn note_type(types: &LocalFileSystem, key: &Key, content_type: Option<&str>) -> Result<()> {
     let done = match content_type {
         Some(kind) => types
@@ -245,7 +221,7 @@ impl MultipartUpload for LocalUpload {
     async fn complete(&mut self) -> Result<PutResult> {
         let _one: OwnedMutexGuard<()> = Arc::clone(&self.writing).lock_owned().await;
         note_type(&self.types, &self.key, self.content_type.as_deref()).await?;
-        self.inner.complete().await.map(quoted)
+        self.inner.complete().await
     }
 
     async fn abort(&mut self) -> Result<()> {
