@@ -1,7 +1,10 @@
 //! The parts of the API's description that no single route holds.
 
+use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder,
+};
 
 /// Title, licence and the two ways to send a key.
 pub fn base() -> OpenApi {
@@ -26,11 +29,45 @@ pub fn base() -> OpenApi {
         .build()
 }
 
-/// Wildcard segments as OpenAPI writes them: `{key}`, not `{*key}`.
+/// Wildcard segments as OpenAPI writes them (`{key}`, not `{*key}`), and the two paths that no annotation can describe.
 pub fn finish(description: &mut OpenApi) {
     let paths = std::mem::take(&mut description.paths.paths);
     description.paths.paths = paths
         .into_iter()
         .map(|(path, item)| (path.replace("{*", "{"), item))
         .collect();
+    let paths = &mut description.paths.paths;
+    if let (Some(any), Some(copy)) = (
+        paths.get("/objects/{key}").cloned(),
+        paths.get_mut("/objects/copy"),
+    ) {
+        copy.put = any.put.map(of_the_key_copy);
+        copy.get = any.get.map(of_the_key_copy);
+        copy.head = any.head.map(of_the_key_copy);
+        copy.delete = any.delete.map(of_the_key_copy);
+    }
+    paths.insert("/openapi.json".to_owned(), this_description());
+}
+
+/// An operation on any object, on the one whose key is `copy`: the path of `POST /objects/copy` serves it too.
+fn of_the_key_copy(mut operation: Operation) -> Operation {
+    if let Some(id) = &mut operation.operation_id {
+        id.push_str("_object_named_copy");
+    }
+    if let Some(parameters) = &mut operation.parameters {
+        parameters.retain(|p| !matches!(p, RefOr::T(p) if p.name == "key"));
+    }
+    operation
+}
+
+fn this_description() -> PathItem {
+    let reply = ResponseBuilder::new()
+        .description("OpenAPI, as JSON")
+        .build();
+    let operation = OperationBuilder::new()
+        .summary(Some("This description."))
+        .tag("health")
+        .response("200", reply)
+        .build();
+    PathItem::new(HttpMethod::Get, operation)
 }

@@ -75,11 +75,8 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
         .routes(routes!(pin))
         .routes(routes!(unpin))
         .routes(routes!(knob))
-        .route(
-            "/admin/breakers/{dependency}/{endpoint}/{mode}",
-            axum::routing::post(sub_breaker),
-        )
-        .route("/admin/operator", axum::routing::get(shown));
+        .routes(routes!(sub_breaker))
+        .routes(routes!(shown));
     core.guarded(Scope::Admin, routes)
 }
 
@@ -99,6 +96,12 @@ async fn breaker(
     set_breaker(&core, &caller, id, &mode, grounds).await
 }
 
+/// The same for an endpoint below a dependency, e.g. `/admin/breakers/database/replica/disabled`.
+#[utoipa::path(post, path = "/admin/breakers/{dependency}/{endpoint}/{mode}", tag = "admin", request_body = Option<Grounds>,
+    params(("dependency" = String, Path, description = "The dependency"), ("endpoint" = String, Path, description = "Its endpoint"),
+           ("mode" = String, Path, description = "The mode")),
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = AdminReply), (status = 400, body = ProblemBody), (status = 404, body = ProblemBody)))]
 async fn sub_breaker(
     State(core): State<Core>,
     caller: Caller,
@@ -217,6 +220,9 @@ async fn knob(
     command(&core, &caller, Action::Knob { feature, mode }, grounds).await
 }
 
+/// What is set by hand: modes, the pin, knobs.
+#[utoipa::path(get, path = "/admin/operator", tag = "admin", security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = AdminReply)))]
 async fn shown(State(core): State<Core>) -> Json<AdminReply> {
     reply(&core)
 }

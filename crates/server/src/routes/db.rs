@@ -9,7 +9,7 @@ use mainstay_database::{Isolation, Rows, Statement, WriteMode};
 use mainstay_runtime::{Answer, Moment};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -90,7 +90,7 @@ pub struct DbReply {
 pub fn routes(core: &Core) -> OpenApiRouter<Core> {
     let mut reading = OpenApiRouter::new().routes(routes!(read));
     if core.settings.db_read_get {
-        reading = reading.route("/db/read", axum::routing::get(read_by_query));
+        reading = reading.routes(routes!(read_by_query));
     }
     let writing = OpenApiRouter::new()
         .routes(routes!(write))
@@ -114,13 +114,20 @@ async fn read(
     answer_read(&core, &caller, body).await
 }
 
-#[derive(Deserialize)]
+/// A statement without parameters.
+#[derive(Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 struct ReadQuery {
+    /// One SQL statement that reads.
     query: String,
     max_age: Option<u64>,
 }
 
+/// Reads as `POST /db/read` does, without parameters. Served only where the configuration allows it: query strings end
+/// up in other people's logs.
+#[utoipa::path(get, path = "/db/read", tag = "database", params(ReadQuery),
+    security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn read_by_query(
     State(core): State<Core>,
     caller: Caller,

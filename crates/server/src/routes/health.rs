@@ -52,8 +52,8 @@ pub struct DependencyHealth {
     fail_counter: u32,
     /// How many in a row open the breaker; none when that rule is off.
     fail_max: Option<u32>,
-    /// 0 to 100.
-    health_score: f64,
+    /// 0 to 100; none while nothing is known of it, and for one that isn't configured.
+    health_score: Option<f64>,
     /// Kind and time of the last failure.
     last_failure: Option<LastFailure>,
     /// The database only: `enabled` or `read-only`.
@@ -183,12 +183,17 @@ pub fn of(core: &Core, snapshot: &Snapshot, id: DependencyId) -> DependencyHealt
         breaker_state: component.breaker.as_str(),
         fail_counter: best.map_or(0, |e| e.view.failures_in_row),
         fail_max: best.and_then(|e| e.view.fail_max),
-        health_score: round(component.score),
+        health_score: known(component, round(component.score)),
         last_failure: failure,
         write_mode: (name == "database" && component.status != Status::Absent)
             .then(|| core.database.write_mode().as_str()),
         service: name,
     }
+}
+
+/// A figure of something that was observed: what isn't known or isn't there has none, rather than 0.
+pub fn known(component: &Component, figure: f64) -> Option<f64> {
+    (component.known && component.presence != Presence::Absent).then_some(figure)
 }
 
 /// The endpoint whose state the dependency shows.

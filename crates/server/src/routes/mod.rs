@@ -3,7 +3,9 @@
 pub mod admin;
 pub mod ai;
 pub mod cache;
+mod conditions;
 pub mod db;
+pub mod forecast;
 pub mod health;
 pub mod journal;
 pub mod objects;

@@ -8,13 +8,14 @@ use axum::response::{IntoResponse, Response};
 use axum::routing;
 use futures_util::TryStreamExt;
 use mainstay_runtime::{Answer, Context};
-use mainstay_s3::{ByteRange, Condition, Key, ListRequest, ObjectInfo, Receipt, Upload};
+use mainstay_s3::{ByteRange, Condition, Download, Key, ListRequest, ObjectInfo, Receipt, Upload};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::conditions;
 use crate::app::Core;
 use crate::auth::Caller;
 use crate::extract::{JsonBody, PathParam, QueryParams};
@@ -105,7 +106,7 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
             "/objects/copy",
             routing::put(|s, c, r| upload(s, c, PathParam("copy".to_owned()), r))
                 .get(|s, c, h| download(s, c, PathParam("copy".to_owned()), h))
-                .head(|s, c| head(s, c, PathParam("copy".to_owned())))
+                .head(|s, c, h| head(s, c, PathParam("copy".to_owned()), h))
                 .delete(|s, c| delete(s, c, PathParam("copy".to_owned()))),
         );
     core.guarded(Scope::Objects, routes)
@@ -147,10 +148,12 @@ async fn upload(
 /// Downloads an object, or a range of it.
 #[utoipa::path(get, path = "/objects/{*key}", tag = "objects",
     params(("key" = String, Path, description = "The object's key"),
-           ("Range" = Option<String>, Header, description = "One range of bytes, e.g. `bytes=0-1023`")),
+           ("Range" = Option<String>, Header, description = "One range of bytes, e.g. `bytes=0-1023`"),
+           ("If-Range" = Option<String>, Header, description = "An ETag: the range only if the object still has it, else all of it"),
+           ("If-None-Match" = Option<String>, Header, description = "ETags that the caller has: 304 if the object has one of them")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = String, content_type = "application/octet-stream"), (status = 206, body = String, content_type = "application/octet-stream"),
-              (status = 404, body = ProblemBody), (status = 416, body = ProblemBody), (status = 503, body = ProblemBody)))]
+              (status = 304), (status = 404, body = ProblemBody), (status = 416, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn download(
     State(core): State<Core>,
     caller: Caller,
@@ -158,11 +161,33 @@ async fn download(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", false)?;
-    let range = wanted_range(&headers);
-    let answer = core
-        .objects
-        .get(&context(&core, &caller), &Key::parse("key", &key)?, range)
-        .await?;
+    let key = Key::parse("key", &key)?;
+    if headers.contains_key(header::IF_NONE_MATCH) {
+        // Asked first, so that no body is begun that nobody wants.
+        let known = core.objects.head(&context(&core, &caller), &key).await?;
+        if conditions::is_known(&headers, &known.value) {
+            return Ok(not_modified(&known));
+        }
+    }
+    let mut range = wanted_range(&headers);
+    let mut answer = get(&core, &caller, &key, range).await?;
+    if range.is_some() && !conditions::range_still_fits(&headers, &answer.value.info) {
+        range = None;
+        answer = get(&core, &caller, &key, range).await?;
+    }
+    Ok(download_reply(answer, range.is_some()))
+}
+
+async fn get(
+    core: &Core,
+    caller: &Caller,
+    key: &Key,
+    range: Option<ByteRange>,
+) -> Result<Answer<Download>, Problem> {
+    Ok(core.objects.get(&context(core, caller), key, range).await?)
+}
+
+fn download_reply(answer: Answer<Download>, is_part: bool) -> Response {
     let found = answer.value;
     let mut response = Response::new(Body::from_stream(found.body));
     describe(response.headers_mut(), &found.info);
@@ -171,7 +196,7 @@ async fn download(
     response
         .headers_mut()
         .insert(header::CONTENT_LENGTH, HeaderValue::from(length));
-    if range.is_some() {
+    if is_part {
         *response.status_mut() = StatusCode::PARTIAL_CONTENT;
         let last = found.range.end.saturating_sub(1);
         let text = format!("bytes {}-{last}/{}", found.range.start, found.info.size);
@@ -179,24 +204,37 @@ async fn download(
             response.headers_mut().insert(header::CONTENT_RANGE, value);
         }
     }
-    Ok(response)
+    response
+}
+
+/// 304 with what a 200 would have said of the object.
+fn not_modified(known: &Answer<ObjectInfo>) -> Response {
+    let mut response = StatusCode::NOT_MODIFIED.into_response();
+    describe(response.headers_mut(), &known.value);
+    reply::write_origin(response.headers_mut(), &known.source, known.age);
+    response
 }
 
 /// What is known of an object.
 #[utoipa::path(head, path = "/objects/{*key}", tag = "objects",
-    params(("key" = String, Path, description = "The object's key")),
+    params(("key" = String, Path, description = "The object's key"),
+           ("If-None-Match" = Option<String>, Header, description = "ETags that the caller has: 304 if the object has one of them")),
     security(("key" = []), ("bearer" = [])),
-    responses((status = 200), (status = 404), (status = 503)))]
+    responses((status = 200), (status = 304), (status = 404), (status = 503)))]
 async fn head(
     State(core): State<Core>,
     caller: Caller,
     PathParam(key): PathParam<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", false)?;
     let answer = core
         .objects
         .head(&context(&core, &caller), &Key::parse("key", &key)?)
         .await?;
+    if conditions::is_known(&headers, &answer.value) {
+        return Ok(not_modified(&answer));
+    }
     let mut response = Response::new(Body::empty());
     describe(response.headers_mut(), &answer.value);
     response

@@ -17,7 +17,8 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::health::{self, DependencyHealth, round};
+use super::forecast::{self, AlertView, PatternsView, PredictionView, RecoveriesView};
+use super::health::{self, DependencyHealth, known, round};
 use super::journal::{self, Figures};
 use crate::app::Core;
 use crate::extract::{PathParam, QueryParams};
@@ -43,6 +44,10 @@ pub struct StatusReply {
     journal: Figures,
     /// Whether the object store honours conditional writes; null until it was tried.
     object_store_conditional_writes: Option<bool>,
+    /// What the last failures have in common.
+    patterns: PatternsView,
+    /// The alerts that were raised and are not over.
+    alerts: Vec<AlertView>,
     /// Events that slow subscribers have lost.
     events_dropped: u64,
     /// The program's version.
@@ -80,17 +85,21 @@ pub struct ComponentView {
     /// `HEALTHY`, `DEGRADED`, `FAILING` or `CRITICAL`.
     health_state: &'static str,
     /// The score less what other outages take from it; for warnings, never for the overall score.
-    effective_score: f64,
+    effective_score: Option<f64>,
     /// `improving`, `stable` or `declining`.
     trend: &'static str,
-    /// Share of calls that succeeded, 0 to 1.
-    success_rate: f64,
+    /// Share of calls and probes that succeeded, 0 to 1.
+    success_rate: Option<f64>,
     /// Milliseconds; null without calls.
     p95_ms: Option<f64>,
-    /// Share of probes that passed, 0 to 1.
-    availability: f64,
+    /// Share of probes that passed, in percent.
+    availability: Option<f64>,
     /// When it went down.
     down_since: Option<String>,
+    /// When it will be back, while it is down and that can be told.
+    prediction: Option<PredictionView>,
+    /// How it recovered from earlier outages; none without any.
+    recoveries: Option<RecoveriesView>,
     /// Share of its in-flight limit that is in force, before a ramp.
     limit_factor: f64,
     /// Its endpoints.
@@ -125,8 +134,14 @@ pub struct WhyReply {
     level: LevelView,
     /// Each feature that isn't on, and why.
     features: Vec<FeatureView>,
-    /// Outages that weigh on other dependencies.
+    /// Outages that weigh on other dependencies, and what holds those back meanwhile.
     warnings: Vec<String>,
+    /// What the last failures have in common, in words.
+    patterns: Vec<String>,
+    /// When what is down will be back, and how it recovered before, in words.
+    predictions: Vec<String>,
+    /// The alerts that are on, in words.
+    alerts: Vec<String>,
     /// One sentence for a person who was woken up.
     summary: String,
 }
@@ -185,12 +200,14 @@ async fn status(State(core): State<Core>, headers: HeaderMap) -> Json<StatusRepl
         level: level_view(&core, &snapshot, &headers, now),
         components: rules
             .dependencies()
-            .map(|(id, _)| component(&core, &snapshot, id, now))
+            .map(|(id, _)| component(&core, &snapshot, id, &headers, now))
             .collect(),
         features: Value::Object(features.collect()),
         operator: (*core.handle.operator_state()).clone(),
         journal: journal::figures(&core),
         object_store_conditional_writes: core.objects.conditional_writes(),
+        patterns: PatternsView::of(&snapshot, &rules, language::of_request(&headers)),
+        alerts: forecast::alerts(&core, &snapshot, &headers, now),
         events_dropped: core.handle.events().dropped(),
         version: env!("CARGO_PKG_VERSION"),
     })
@@ -204,6 +221,7 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
     let now = core.handle.clock().now();
     let spoken = language::of_request(&headers);
     let level = level_view(&core, &snapshot, &headers, now);
+    let rules = core.handle.rules();
     let affected = snapshot.features.iter().filter(|f| f.mode.rank() != 0);
     Json(WhyReply {
         summary: language::summary(
@@ -216,10 +234,12 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
         features: affected
             .map(|f| feature_view(&core, f, &headers, now))
             .collect(),
-        warnings: snapshot
-            .warnings
-            .iter()
-            .map(|w| w.words(spoken, &core.handle.rules()))
+        warnings: forecast::warnings(&snapshot, &rules, spoken),
+        patterns: snapshot.patterns.words(spoken, &rules),
+        predictions: forecast::predictions(&snapshot, &rules, spoken),
+        alerts: forecast::alerts(&core, &snapshot, &headers, now)
+            .into_iter()
+            .map(|alert| alert.message)
             .collect(),
         level,
     })
@@ -367,19 +387,23 @@ fn component(
     core: &Core,
     snapshot: &Snapshot,
     id: mainstay_runtime::degradation::DependencyId,
+    headers: &HeaderMap,
     now: Moment,
 ) -> ComponentView {
+    let spoken = language::of_request(headers);
     let component = snapshot.component(id);
     let wall = |at| core.handle.clock().wall_of(at).to_string();
     ComponentView {
         health: health::of(core, snapshot, id),
         health_state: component.state.as_str(),
-        effective_score: round(component.effective_score),
+        effective_score: known(component, round(component.effective_score)),
         trend: component.trend.as_str(),
-        success_rate: component.success_rate,
+        success_rate: known(component, component.success_rate),
         p95_ms: component.p95.map(|p| p.as_secs_f64() * 1000.0),
-        availability: component.availability,
+        availability: known(component, component.availability),
         down_since: component.down_since.map(wall),
+        prediction: component.prediction.map(|p| PredictionView::of(&p, spoken)),
+        recoveries: component.recoveries.map(|r| RecoveriesView::of(&r, spoken)),
         limit_factor: component.limit_factor,
         endpoints: snapshot
             .endpoints_of(id)

@@ -26,9 +26,9 @@ pub(super) struct Component {
     pub(super) service: String,
     pub(super) status: String,
     pub(super) embedded: bool,
-    pub(super) health_score: f64,
+    pub(super) health_score: Option<f64>,
     pub(super) trend: String,
-    pub(super) success_rate: f64,
+    pub(super) success_rate: Option<f64>,
     pub(super) p95_ms: Option<f64>,
     pub(super) endpoints: Vec<Endpoint>,
 }
@@ -55,6 +55,9 @@ pub(super) struct Journal {
 pub(super) struct Why {
     pub(super) features: Vec<Feature>,
     pub(super) warnings: Vec<String>,
+    pub(super) patterns: Vec<String>,
+    pub(super) predictions: Vec<String>,
+    pub(super) alerts: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

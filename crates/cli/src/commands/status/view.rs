@@ -16,12 +16,26 @@ pub(super) fn draw(screen: Screen, status: &Status, why: &Why) -> String {
             status.journal.entries, status.journal.bytes
         ));
     }
-    parts.extend(
-        why.warnings
-            .iter()
-            .map(|warning| screen.paint(&format!("warning: {warning}"), Tone::Warning)),
-    );
+    parts.extend(outlook(screen, why));
     parts.join("\n\n")
+}
+
+/// What may come and who was told, one line each.
+fn outlook(screen: Screen, why: &Why) -> Option<String> {
+    let told = |kind: &str, words: &[String], tone: Tone| -> Vec<String> {
+        words
+            .iter()
+            .map(|words| screen.paint(&format!("{kind}: {words}"), tone))
+            .collect()
+    };
+    let lines = [
+        told("alert", &why.alerts, Tone::Bad),
+        told("warning", &why.warnings, Tone::Warning),
+        told("pattern", &why.patterns, Tone::Dim),
+        told("outlook", &why.predictions, Tone::Dim),
+    ]
+    .concat();
+    (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
 fn head(screen: Screen, status: &Status) -> String {
@@ -57,18 +71,19 @@ fn head(screen: Screen, status: &Status) -> String {
 
 fn components(screen: Screen, components: &[Component]) -> String {
     let rows = components.iter().map(|one| {
-        let absent = one.status == "absent";
-        let or_dash = |text: String| if absent { "-".to_owned() } else { text };
+        let figure = |text: Option<String>| Text::from(text.unwrap_or_else(|| "-".to_owned()));
+        let trend = one.health_score.map(|_| one.trend.clone());
         let kind = if one.embedded { "embedded" } else { "" };
         [
             one.service.as_str().into(),
             Text(one.status.clone(), status_tone(&one.status)),
-            or_dash(format!("{:.1}", one.health_score)).into(),
-            or_dash(one.trend.clone()).into(),
-            or_dash(format!("{:.1} %", one.success_rate * 100.0)).into(),
-            one.p95_ms
-                .map_or("-".to_owned(), |p95| format!("{p95:.1} ms"))
-                .into(),
+            figure(one.health_score.map(|score| format!("{score:.1}"))),
+            figure(trend),
+            figure(
+                one.success_rate
+                    .map(|rate| format!("{:.1} %", rate * 100.0)),
+            ),
+            figure(one.p95_ms.map(|p95| format!("{p95:.1} ms"))),
             kind.into(),
         ]
     });

@@ -13,6 +13,10 @@ fn picture(status: serde_json::Value, why: serde_json::Value) -> String {
 
 #[test]
 fn an_outage_is_drawn_with_its_cause_and_what_it_takes() {
+    let absent = json!({
+        "service": "openai", "status": "absent", "embedded": false, "health_score": null, "trend": "stable",
+        "success_rate": null, "p95_ms": null, "endpoints": []
+    });
     let endpoint = json!({
         "endpoint": "redis", "state": "open", "mode": "auto", "failures_in_row": 5, "fail_max": 5,
         "opened_by": "consecutive", "retry_in_seconds": 12.4
@@ -24,12 +28,13 @@ fn an_outage_is_drawn_with_its_cause_and_what_it_takes() {
     let status = json!({
         "level": "DEGRADED", "target": "DEGRADED", "score": 84.2, "level_since": "2026-01-02T03:04:05.123Z",
         "held_by": null, "causes": ["redis is down"], "next_level_up": "redis comes back", "started": true,
-        "components": [redis], "features": {"redis_cache": "fallback", "status_page": "on"},
+        "components": [redis, absent], "features": {"redis_cache": "fallback", "status_page": "on"},
         "journal": {"entries": 2, "bytes": 1024}, "version": "0.1.0"
     });
     let why = json!({
         "features": [{"feature": "redis_cache", "mode": "fallback", "reason": "redis is a live cause"}],
-        "warnings": []
+        "warnings": [], "patterns": ["redis fails most: 2 of the last failures"],
+        "predictions": ["redis: probably back within 5 s"], "alerts": []
     });
     let expected = "\
 DEGRADED  score 84.2  since 2026-01-02 03:04:05  mainstay 0.1.0
@@ -38,6 +43,7 @@ next level up: redis comes back
 
 COMPONENT  STATUS  SCORE  TREND      SUCCESS  P95
 redis      down    12.5   declining  25.0 %   250.0 ms
+openai     absent  -      -          -        -
 
 BREAKER  STATE  MODE  FAILURES  OPENED
 redis    open   auto  5 of 5    by rule consecutive, tries again in 12 s
@@ -46,6 +52,9 @@ FEATURE      MODE      WHY
 redis_cache  fallback  redis is a live cause
 1 more features are on
 
-journal: 2 entries, 1024 bytes wait for their dependency";
+journal: 2 entries, 1024 bytes wait for their dependency
+
+pattern: redis fails most: 2 of the last failures
+outlook: redis: probably back within 5 s";
     assert_eq!(picture(status, why), expected);
 }

@@ -2,20 +2,23 @@
 //!
 //! The recorder is this value's own, not the process's, so that several applications fit into one process.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+mod forecast;
+mod gauges;
+
 use std::time::Duration;
 
 use axum::http::Method;
 use mainstay_runtime::breaker::FailureKind;
-use mainstay_runtime::degradation::{FeatureMode, Level};
-use mainstay_runtime::{Direction, Moment, Observer, Report};
+use mainstay_runtime::degradation::Level;
+use mainstay_runtime::{Direction, Observer, Report};
 use metrics::{Key, KeyName, Label, Level as Verbosity, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 
 use crate::app::Core;
+use forecast::Shifting;
+use gauges::Fallbacks;
 
 /// Seconds; the fast dependencies.
 const FAST: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5];
@@ -36,6 +39,8 @@ pub struct Metrics {
     handle: PrometheusHandle,
     process: metrics_process::Collector,
     fallbacks: Fallbacks,
+    alerts: Shifting,
+    critical_path: Shifting,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -54,6 +59,8 @@ impl Default for Metrics {
             recorder,
             process,
             fallbacks: Fallbacks::default(),
+            alerts: Shifting::new("alert_active", ["alert", "component_name"]),
+            critical_path: Shifting::new("critical_path_impact", ["from", "to"]),
         };
         all.describe();
         all
@@ -138,6 +145,57 @@ impl Metrics {
         gauge("system_health_score", None, "0 to 100");
         gauge("component_health_score", None, "0 to 100");
         gauge("db_write_mode", None, "1 enabled, 0 read-only");
+        gauge("alert_active", None, "1 while the alert is on, else 0");
+        gauge(
+            "failing_together",
+            None,
+            "dependencies that began to fail within seconds of each other and have not all recovered",
+        );
+        gauge(
+            "failure_sequence_period",
+            None,
+            "how many failures the repeating sequence of failures has; 0 without one",
+        );
+        gauge(
+            "most_failing_component",
+            None,
+            "how many of the last failures were its own, for the one that failed most often; 0 for the others",
+        );
+        gauge(
+            "critical_path_impact",
+            None,
+            "where failures did most harm of late: summed impact",
+        );
+        gauge(
+            "component_effective_score",
+            None,
+            "the score less what other outages take from it",
+        );
+        gauge(
+            "component_limit_factor",
+            None,
+            "share of the in-flight limit that is in force",
+        );
+        gauge(
+            "component_back_probability",
+            None,
+            "probability that it is back, 0 to 1; NaN while that can't be told",
+        );
+        gauge(
+            "component_expected_recovery_seconds",
+            Some(Unit::Seconds),
+            "from now until it is back; 0 while it is up, NaN while that can't be told",
+        );
+        gauge(
+            "component_recovery_seconds",
+            Some(Unit::Seconds),
+            "how long earlier outages lasted",
+        );
+        gauge(
+            "component_outages",
+            None,
+            "earlier outages that were seen from beginning to end",
+        );
         gauge(
             "redis_cache_hit_ratio",
             None,
@@ -195,136 +253,6 @@ impl Metrics {
         self.recorder
             .register_gauge(&key(name, labels), &METADATA)
             .set(value);
-    }
-
-    fn read_gauges(&self, core: &Core) {
-        self.read_level(core);
-        self.read_components(core);
-        self.read_features(core);
-        self.read_breakers(core);
-        self.read_adapters(core);
-    }
-
-    fn read_level(&self, core: &Core) {
-        let snapshot = core.handle.snapshot();
-        self.set("degradation_level", &[], f64::from(snapshot.level.gauge()));
-        for level in Level::ALL {
-            let on = f64::from(u8::from(level == snapshot.level));
-            self.set("degradation_level_info", &[("level", level.as_str())], on);
-        }
-        self.set("system_health_score", &[], snapshot.score);
-    }
-
-    fn read_components(&self, core: &Core) {
-        let snapshot = core.handle.snapshot();
-        for (id, dependency) in core.handle.rules().dependencies() {
-            let component = snapshot.component(id);
-            let name = dependency.name.as_str();
-            self.set(
-                "component_health_score",
-                &[("component_name", name)],
-                component.score,
-            );
-            let (breaker, score) = match name {
-                "openai" => ("openai_breaker_state", None),
-                "database" => ("db_breaker_state", None),
-                "redis" => ("redis_circuit_breaker_state", Some("redis_health_score")),
-                "s3" => ("s3_circuit_breaker_state", Some("s3_health_score")),
-                _ => continue,
-            };
-            self.set(breaker, &[], f64::from(component.breaker.gauge()));
-            if let Some(score) = score {
-                self.set(score, &[], component.score);
-            }
-        }
-    }
-
-    fn read_adapters(&self, core: &Core) {
-        self.set(
-            "db_connection_pool_size",
-            &[],
-            core.database.pool_size() as f64,
-        );
-        self.set(
-            "redis_connection_pool_size",
-            &[],
-            core.redis.pool_size() as f64,
-        );
-        let writes = core.database.write_mode() == mainstay_database::WriteMode::Enabled;
-        self.set("db_write_mode", &[], f64::from(u8::from(writes)));
-        self.set(
-            "redis_cache_hit_ratio",
-            &[],
-            hit_ratio(core.redis.hits(), core.redis.misses()),
-        );
-        let names = ["journal_entries", "journal_bytes", "journal_oldest_seconds"];
-        for (name, value) in names
-            .into_iter()
-            .zip(crate::routes::journal::figures(core).gauges())
-        {
-            self.set(name, &[], value);
-        }
-        self.fallbacks.read(self, core);
-    }
-
-    fn read_features(&self, core: &Core) {
-        let snapshot = core.handle.snapshot();
-        for (name, state) in core.features(&snapshot) {
-            self.set("feature_mode", &[("feature", &name)], rank(state.mode));
-        }
-    }
-
-    fn read_breakers(&self, core: &Core) {
-        for (_, endpoint, breaker) in core.handle.breakers() {
-            let state = f64::from(breaker.state.gauge());
-            self.set("circuit_breaker_state", &[("endpoint", &endpoint)], state);
-        }
-    }
-}
-
-/// When each dependency's fallback last answered: what was never exercised is not to be trusted.
-#[derive(Debug, Default)]
-struct Fallbacks(Mutex<HashMap<String, Option<Moment>>>);
-
-impl Fallbacks {
-    /// Notes a use; its time is read at the next scrape, which is close enough for a gauge of hours.
-    fn used(&self, dependency: &str) {
-        self.lock().insert(dependency.to_owned(), None);
-    }
-
-    fn read(&self, metrics: &Metrics, core: &Core) {
-        let now = core.handle.clock().now();
-        for (dependency, at) in self.lock().iter_mut() {
-            let ago = now.saturating_since(*at.get_or_insert(now));
-            let labels = [("dependency", dependency.as_str())];
-            metrics.set(
-                "fallback_last_exercised_seconds",
-                &labels,
-                ago.as_secs_f64(),
-            );
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Moment>>> {
-        // Nothing panics while the lock is held.
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
-    }
-}
-
-fn hit_ratio(hits: u64, misses: u64) -> f64 {
-    match hits + misses {
-        0 => 0.0,
-        all => hits as f64 / all as f64,
-    }
-}
-
-/// Gauge value of a feature's mode: 0 off, 1 partial, 2 a fallback in any word, 3 on.
-fn rank(mode: FeatureMode) -> f64 {
-    match mode {
-        FeatureMode::On => 3.0,
-        FeatureMode::Off => 0.0,
-        FeatureMode::Partial => 1.0,
-        _ => 2.0,
     }
 }
 

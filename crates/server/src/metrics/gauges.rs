@@ -1,0 +1,144 @@
+//! Gauges: read from what the system shows when somebody scrapes.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use mainstay_runtime::Moment;
+use mainstay_runtime::degradation::{FeatureMode, Level};
+
+use super::Metrics;
+use crate::app::Core;
+use crate::routes::health::known;
+
+impl Metrics {
+    pub(super) fn read_gauges(&self, core: &Core) {
+        self.read_level(core);
+        self.read_components(core);
+        self.read_features(core);
+        self.read_breakers(core);
+        self.read_adapters(core);
+        self.read_forecast(core);
+    }
+
+    fn read_level(&self, core: &Core) {
+        let snapshot = core.handle.snapshot();
+        self.set("degradation_level", &[], f64::from(snapshot.level.gauge()));
+        for level in Level::ALL {
+            let on = f64::from(u8::from(level == snapshot.level));
+            self.set("degradation_level_info", &[("level", level.as_str())], on);
+        }
+        self.set("system_health_score", &[], snapshot.score);
+    }
+
+    fn read_components(&self, core: &Core) {
+        let snapshot = core.handle.snapshot();
+        let rules = core.handle.rules();
+        for (id, dependency) in rules.dependencies() {
+            let component = snapshot.component(id);
+            let name = dependency.name.as_str();
+            let score_of = known(component, component.score);
+            if let Some(score) = score_of {
+                self.set("component_health_score", &[("component_name", name)], score);
+            }
+            let (breaker, score) = match name {
+                "openai" => ("openai_breaker_state", None),
+                "database" => ("db_breaker_state", None),
+                "redis" => ("redis_circuit_breaker_state", Some("redis_health_score")),
+                "s3" => ("s3_circuit_breaker_state", Some("s3_health_score")),
+                _ => continue,
+            };
+            self.set(breaker, &[], f64::from(component.breaker.gauge()));
+            if let (Some(name), Some(score)) = (score, score_of) {
+                self.set(name, &[], score);
+            }
+        }
+    }
+
+    fn read_adapters(&self, core: &Core) {
+        self.set(
+            "db_connection_pool_size",
+            &[],
+            core.database.pool_size() as f64,
+        );
+        self.set(
+            "redis_connection_pool_size",
+            &[],
+            core.redis.pool_size() as f64,
+        );
+        let writes = core.database.write_mode() == mainstay_database::WriteMode::Enabled;
+        self.set("db_write_mode", &[], f64::from(u8::from(writes)));
+        self.set(
+            "redis_cache_hit_ratio",
+            &[],
+            hit_ratio(core.redis.hits(), core.redis.misses()),
+        );
+        let names = ["journal_entries", "journal_bytes", "journal_oldest_seconds"];
+        for (name, value) in names
+            .into_iter()
+            .zip(crate::routes::journal::figures(core).gauges())
+        {
+            self.set(name, &[], value);
+        }
+        self.fallbacks.read(self, core);
+    }
+
+    fn read_features(&self, core: &Core) {
+        let snapshot = core.handle.snapshot();
+        for (name, state) in core.features(&snapshot) {
+            self.set("feature_mode", &[("feature", &name)], rank(state.mode));
+        }
+    }
+
+    fn read_breakers(&self, core: &Core) {
+        for (_, endpoint, breaker) in core.handle.breakers() {
+            let state = f64::from(breaker.state.gauge());
+            self.set("circuit_breaker_state", &[("endpoint", &endpoint)], state);
+        }
+    }
+}
+
+/// When each dependency's fallback last answered: what was never exercised is not to be trusted.
+#[derive(Debug, Default)]
+pub(super) struct Fallbacks(Mutex<HashMap<String, Option<Moment>>>);
+
+impl Fallbacks {
+    /// Notes a use; its time is read at the next scrape, which is close enough for a gauge of hours.
+    pub(super) fn used(&self, dependency: &str) {
+        self.lock().insert(dependency.to_owned(), None);
+    }
+
+    fn read(&self, metrics: &Metrics, core: &Core) {
+        let now = core.handle.clock().now();
+        for (dependency, at) in self.lock().iter_mut() {
+            let ago = now.saturating_since(*at.get_or_insert(now));
+            let labels = [("dependency", dependency.as_str())];
+            metrics.set(
+                "fallback_last_exercised_seconds",
+                &labels,
+                ago.as_secs_f64(),
+            );
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Moment>>> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+fn hit_ratio(hits: u64, misses: u64) -> f64 {
+    match hits + misses {
+        0 => 0.0,
+        all => hits as f64 / all as f64,
+    }
+}
+
+/// Gauge value of a feature's mode: 0 off, 1 partial, 2 a fallback in any word, 3 on.
+fn rank(mode: FeatureMode) -> f64 {
+    match mode {
+        FeatureMode::On => 3.0,
+        FeatureMode::Off => 0.0,
+        FeatureMode::Partial => 1.0,
+        _ => 2.0,
+    }
+}
