@@ -25,7 +25,7 @@ mod scratch;
 mod server;
 
 pub use eventually::{eventually, eventually_some, pause};
-pub use model_api::{ModelApi, ModelApiMode};
+pub use model_api::{ModelApi, ModelApiMode, StreamFault, Streams};
 pub use port::free_port;
 pub use postgres::Postgres;
 pub use program::Program;

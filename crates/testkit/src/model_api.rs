@@ -49,6 +49,61 @@ pub enum ModelApiMode {
         /// The content of the reply.
         content: String,
     },
+    /// As `Ok`, but a streamed chat goes wrong.
+    Stream {
+        /// How many tokens come before; 0: none, only the role.
+        tokens: usize,
+        /// What comes instead of the rest.
+        then: StreamFault,
+    },
+}
+
+/// What a streamed chat of a [`ModelApi`] does instead of going on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "fault", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StreamFault {
+    /// The connection breaks.
+    Cut,
+    /// Nothing more comes, and the connection stays open.
+    Stall,
+    /// An event that isn't JSON, then the rest as if nothing had been.
+    BadJson,
+    /// An event with an error object, then a clean end with `[DONE]`.
+    Error {
+        /// The error's `type`, for instance `server_error`.
+        kind: String,
+    },
+    /// A clean end, with neither a finish reason nor `[DONE]`.
+    End,
+    /// `[DONE]` and a clean end, without a finish reason.
+    DoneEarly,
+    /// The rest as it should be, but without `[DONE]`.
+    NoDone,
+    /// No stream at all: the whole answer as one JSON body, as if none had been asked for.
+    Whole,
+    /// Comments that keep the connection alive, one every so often, for ever.
+    KeepAlive {
+        /// Milliseconds between two.
+        ms: u64,
+    },
+    /// One more token every so often, for ever.
+    Endless {
+        /// Milliseconds between two.
+        ms: u64,
+    },
+    /// Tokens without a pause, for ever.
+    Flood,
+}
+
+/// The streamed chats that a [`ModelApi`] has begun to answer since it was started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Streams {
+    /// Not ended yet.
+    pub open: u64,
+    /// Sent as far as they were to go.
+    pub finished: u64,
+    /// Given up, because the client's connection was gone.
+    pub abandoned: u64,
 }
 
 /// A server of this test's own that speaks the OpenAI API: chat, embeddings, moderations and models.
@@ -108,6 +163,12 @@ impl ModelApi {
     pub async fn requests(&self) -> BTreeMap<String, u64> {
         let requests = control::get(self.port(), CONTROL).await["requests"].take();
         serde_json::from_value(requests).expect("counts by route")
+    }
+
+    /// What has become of the streams it has begun to answer.
+    pub async fn streams(&self) -> Streams {
+        let streams = control::get(self.port(), CONTROL).await["streams"].take();
+        serde_json::from_value(streams).expect("three counts")
     }
 
     /// How many requests it has received in all since it was started.

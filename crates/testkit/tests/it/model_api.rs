@@ -1,7 +1,7 @@
 use std::net::TcpStream;
 use std::time::Duration;
 
-use mainstay_testkit::{ModelApi, ModelApiMode as Mode, eventually};
+use mainstay_testkit::{ModelApi, ModelApiMode as Mode, StreamFault, Streams, eventually};
 use reqwest::Response;
 use serde_json::{Value, json};
 
@@ -322,6 +322,95 @@ async fn a_cut_stream_breaks_after_its_first_content() {
         answer.chunk().await.is_err()
     })
     .await;
+}
+
+#[tokio::test]
+async fn faults_of_streams_are_what_they_say() {
+    let server = ModelApi::start().await;
+    let mut request = chat("one two three");
+    request["stream"] = json!(true);
+    let error = StreamFault::Error {
+        kind: "server_error".into(),
+    };
+    let table = [
+        (StreamFault::BadJson, "{\"choices\": [\n\ndata: {", "[DONE]"),
+        (error, "\"type\":\"server_error\"", "[DONE]"),
+        (StreamFault::End, "\"one \"", "\"finish_reason\":null"),
+        (StreamFault::DoneEarly, "\"one \"", "[DONE]"),
+        (
+            StreamFault::NoDone,
+            "\"three\"",
+            "\"finish_reason\":\"stop\"",
+        ),
+    ];
+    for (then, has, last) in table {
+        server
+            .set(Mode::Stream {
+                tokens: 2,
+                then: then.clone(),
+            })
+            .await;
+        let text = post(&server, "/chat/completions", &request).await;
+        let text = text.text().await.unwrap();
+        assert!(
+            text.contains("\"echo: \"") && text.contains(has),
+            "{then:?}: {text}"
+        );
+        let events = text.trim_end().rsplit("\n\n").next().unwrap();
+        assert!(events.contains(last), "{then:?}: {text}");
+    }
+    server
+        .set(Mode::Stream {
+            tokens: 0,
+            then: StreamFault::Whole,
+        })
+        .await;
+    let whole: Value = post(&server, "/chat/completions", &request)
+        .await
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        whole["choices"][0]["message"]["content"],
+        "echo: one two three"
+    );
+    assert_eq!(
+        server.streams().await,
+        Streams {
+            finished: 5,
+            ..Streams::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn streams_without_end_go_on_until_their_client_leaves() {
+    let server = ModelApi::start().await;
+    let mut request = chat("hi");
+    request["stream"] = json!(true);
+    for (at, then) in (0..).zip([
+        StreamFault::Stall,
+        StreamFault::KeepAlive { ms: 10 },
+        StreamFault::Endless { ms: 10 },
+        StreamFault::Flood,
+    ]) {
+        server
+            .set(Mode::Stream {
+                tokens: 1,
+                then: then.clone(),
+            })
+            .await;
+        let mut answer = post(&server, "/chat/completions", &request).await;
+        assert!(answer.chunk().await.unwrap().is_some());
+        let streams = server.streams().await;
+        assert_eq!((streams.open, streams.abandoned), (1, at), "{then:?}");
+        drop(answer);
+        eventually(LONG, "the stream to be given up", async || {
+            let streams = server.streams().await;
+            (streams.open, streams.abandoned) == (0, at + 1)
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

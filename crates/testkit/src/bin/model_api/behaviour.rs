@@ -11,14 +11,16 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
-use mainstay_testkit::{ModelApiMode as Mode, pause};
+use mainstay_testkit::{ModelApiMode as Mode, StreamFault, pause};
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
+use crate::streams::Streaming;
 
 pub(crate) struct Behaviour {
     key: String,
     now: Mutex<Now>,
+    pub(crate) streaming: Arc<Streaming>,
 }
 
 #[derive(Default)]
@@ -32,6 +34,7 @@ impl Behaviour {
         Self {
             key: key.to_owned(),
             now: Mutex::default(),
+            streaming: Arc::default(),
         }
     }
 
@@ -39,6 +42,14 @@ impl Behaviour {
     pub(crate) fn fixed_reply(&self) -> Option<String> {
         match &self.now().mode {
             Mode::FixedReply { content } => Some(content.clone()),
+            _ => None,
+        }
+    }
+
+    /// After how many tokens a streamed chat goes wrong, and how.
+    pub(crate) fn stream_fault(&self) -> Option<(usize, StreamFault)> {
+        match &self.now().mode {
+            Mode::Stream { tokens, then } => Some((*tokens, then.clone())),
             _ => None,
         }
     }
@@ -66,7 +77,8 @@ impl Behaviour {
 
 pub(crate) async fn show(State(behaviour): State<Arc<Behaviour>>) -> Json<Value> {
     let now = behaviour.now();
-    Json(json!({ "mode": now.mode, "requests": now.requests }))
+    let streams = behaviour.streaming.counts();
+    Json(json!({ "mode": now.mode, "requests": now.requests, "streams": streams }))
 }
 
 pub(crate) async fn set(
@@ -96,7 +108,7 @@ pub(crate) async fn misbehave(
 
 async fn answer(mode: Mode, request: Request, next: Next) -> Response {
     match mode {
-        Mode::Ok | Mode::FixedReply { .. } => next.run(request).await,
+        Mode::Ok | Mode::FixedReply { .. } | Mode::Stream { .. } => next.run(request).await,
         Mode::RateLimited { retry_after } => {
             let mut response = ApiError::rate_limited().into_response();
             response

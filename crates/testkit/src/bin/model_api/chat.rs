@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::{Body, Bytes};
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
 use mainstay_testkit::ModelApi;
 use serde_json::{Value, json};
 
@@ -15,6 +13,7 @@ use crate::behaviour::Behaviour;
 use crate::error::{ApiError, model, parse};
 use crate::models::CREATED;
 use crate::schema;
+use crate::streams::{self, Events};
 
 const ROLES: [&str; 6] = [
     "system",
@@ -40,7 +39,7 @@ pub(crate) async fn complete(
     let reply = Reply::new(model, &texts, &content, limit(&body));
     if body["stream"].as_bool() == Some(true) {
         let usage = body["stream_options"]["include_usage"].as_bool() == Some(true);
-        return Ok(reply.stream(usage));
+        return Ok(streams::respond(&behaviour, reply.events(usage)));
     }
     Ok(Json(reply.whole()).into_response())
 }
@@ -182,8 +181,8 @@ impl Reply {
         })
     }
 
-    /// Server-sent events: the role, each token, the end, the usage when asked for, and `[DONE]`.
-    fn stream(&self, with_usage: bool) -> Response {
+    /// The events of a stream: the role, each token, the end, the usage when asked for, and `[DONE]`.
+    fn events(&self, with_usage: bool) -> Events {
         let role = json!({ "role": "assistant", "content": "" });
         let deltas = self.tokens.iter().map(|token| json!({ "content": token }));
         let mut chunks: Vec<Value> = std::iter::once(role)
@@ -200,15 +199,12 @@ impl Reply {
             last["usage"] = self.usage.clone();
             chunks.push(last);
         }
-        let events = chunks
-            .iter()
-            .map(Value::to_string)
-            .chain(["[DONE]".to_owned()]);
-        let frames: Vec<_> = events
-            .map(|data| Ok::<_, std::io::Error>(Bytes::from(format!("data: {data}\n\n"))))
-            .collect();
-        let head = [(header::CONTENT_TYPE, "text/event-stream; charset=utf-8")];
-        (head, Body::from_stream(stream::iter(frames))).into_response()
+        let data = chunks.iter().map(Value::to_string);
+        Events {
+            data: data.chain(["[DONE]".to_owned()]).collect(),
+            more: self.chunk(json!({ "content": "more " }), None).to_string(),
+            whole: self.whole(),
+        }
     }
 
     fn chunk(&self, delta: Value, finish: Option<&str>) -> Value {

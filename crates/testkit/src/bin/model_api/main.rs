@@ -7,6 +7,7 @@ mod error;
 mod models;
 mod moderations;
 mod schema;
+mod streams;
 
 use std::error::Error;
 use std::net::Ipv4Addr;
