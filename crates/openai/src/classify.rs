@@ -12,10 +12,10 @@ pub(crate) fn classify(fault: &Fault) -> Verdict {
         // A certificate doesn't mend itself, but the cause may as well be a box between: it is a connection that failed.
         Fault::Tls(_) => Verdict::failure(FailureKind::Connect),
         Fault::Timeout => Verdict::failure(FailureKind::Timeout),
-        Fault::Broken | Fault::TooLarge { .. } | Fault::Malformed(_) => {
+        Fault::Broken | Fault::TooLarge { .. } | Fault::Malformed(_) | Fault::Unfinished => {
             Verdict::failure(FailureKind::Protocol)
         }
-        Fault::Refused(refusal) => classify_status(refusal),
+        Fault::Refused(refusal) | Fault::BrokeOff(refusal) => classify_status(refusal),
     }
 }
 
@@ -58,6 +58,13 @@ mod tests {
         }))
     }
 
+    fn broke_off(status: u16) -> Fault {
+        match refused(status, None, false) {
+            Fault::Refused(refusal) => Fault::BrokeOff(refusal),
+            other => other,
+        }
+    }
+
     #[test]
     fn every_failure_has_its_verdict() {
         use FailureKind::{Config, Connect, Internal, Protocol, Timeout, Unavailable};
@@ -68,6 +75,10 @@ mod tests {
             (Fault::Broken, Verdict::failure(Protocol)),
             (Fault::TooLarge { limit: 1 }, Verdict::failure(Protocol)),
             (Fault::Malformed("x"), Verdict::failure(Protocol)),
+            (Fault::Unfinished, Verdict::failure(Protocol)),
+            (broke_off(400), Verdict::SUCCESS),
+            (broke_off(429), Verdict::overload(None)),
+            (broke_off(500), Verdict::failure(Internal)),
             (refused(308, None, false), Verdict::failure(Config)),
             (refused(400, None, false), Verdict::SUCCESS),
             (refused(404, None, false), Verdict::SUCCESS),

@@ -1,5 +1,6 @@
 //! Asks the providers in order until one answers, and says what it means when none does.
 
+use std::future::Future;
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Outcome};
@@ -7,7 +8,7 @@ use mainstay_runtime::{CallError, Error, ErrorKind};
 
 use crate::classify::classify;
 use crate::fault::Fault;
-use crate::provider::{Provider, Question};
+use crate::provider::Provider;
 use crate::request::Operation;
 
 /// An answer and who gave it.
@@ -37,14 +38,31 @@ pub(crate) struct Miss {
     pub(crate) why: CallError<Fault>,
 }
 
+/// What can be asked of any provider.
+pub(crate) trait Ask: Sync {
+    /// What an answer is.
+    type Answer;
+    /// What is asked for.
+    fn operation(&self) -> Operation;
+    /// Only providers with this model may answer.
+    fn model(&self) -> Option<&str>;
+    /// Asks one provider, until `until` at the latest. `last`: nobody else is left to be asked.
+    fn ask(
+        &self,
+        provider: &Provider,
+        until: Moment,
+        last: bool,
+    ) -> impl Future<Output = Result<Self::Answer, CallError<Fault>>> + Send;
+}
+
 /// Asks every provider that may answer, in order, within the deadline.
-pub(crate) async fn ask<'a, T>(
+pub(crate) async fn ask<'a, Q: Ask>(
     providers: &'a [Provider],
-    question: &Question<'_, T>,
+    question: &Q,
     deadline: Moment,
-) -> Result<Given<'a, T>, Ended> {
-    let candidates =
-        candidates(providers, question.operation, question.model).map_err(Ended::No)?;
+) -> Result<Given<'a, Q::Answer>, Ended> {
+    let operation = question.operation();
+    let candidates = candidates(providers, operation, question.model()).map_err(Ended::No)?;
     let mut missed = Vec::new();
     for (at, provider) in candidates.iter().copied().enumerate() {
         let now = provider.guard.now();
@@ -59,7 +77,7 @@ pub(crate) async fn ask<'a, T>(
         } else {
             deadline
         };
-        match provider.ask(question, until, !others).await {
+        match question.ask(provider, until, !others).await {
             Ok(value) => {
                 return Ok(Given {
                     value,
@@ -67,7 +85,7 @@ pub(crate) async fn ask<'a, T>(
                     preferred: at == 0,
                 });
             }
-            Err(why) => match correct_no(provider, question.operation, &why) {
+            Err(why) => match correct_no(provider, operation, &why) {
                 Some(error) => return Err(Ended::No(error)),
                 None => missed.push(Miss::note(provider, why)),
             },
@@ -117,7 +135,7 @@ fn correct_no(provider: &Provider, operation: Operation, why: &CallError<Fault>)
         return None;
     }
     let detail = format!(
-        "the provider `{}` refused the request: {refusal}",
+        "the provider `{}` refused the request: {fault}",
         provider.name()
     );
     let kind = match status {

@@ -28,14 +28,21 @@ pub(crate) enum Fault {
     /// A whole answer that isn't what the API promises.
     #[error("its answer is not what the API promises: {0}")]
     Malformed(&'static str),
+    /// A stream that ended before the answer had.
+    #[error("its answer ended before it was whole")]
+    Unfinished,
     /// A status that isn't success.
-    #[error("{0}")]
+    #[error("it answered {}{}", .0.status.as_u16(), .0.words())]
     Refused(Box<Refusal>),
+    /// An error instead of the rest of a stream that had begun with success.
+    #[error("it broke off with an error{}", .0.words())]
+    BrokeOff(Box<Refusal>),
 }
 
-/// What a provider said with a status that isn't success, as far as it is safe to repeat.
+/// What a provider said of an error, as far as it is safe to repeat.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Refusal {
+    /// The status; of an error within a stream the one that it would have had before it.
     pub(crate) status: StatusCode,
     /// `error.code`, or else `error.type`, if it is one plain word.
     pub(crate) code: Option<String>,
@@ -49,21 +56,18 @@ pub(crate) struct Refusal {
     pub(crate) response_format: bool,
 }
 
-impl std::fmt::Display for Refusal {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "it answered {}", self.status.as_u16())?;
-        match &self.code {
-            Some(code) => write!(f, " ({code})"),
-            None => Ok(()),
-        }
+impl Refusal {
+    fn words(&self) -> String {
+        let code = self.code.as_ref();
+        code.map(|code| format!(" ({code})")).unwrap_or_default()
     }
 }
 
 impl Fault {
-    /// The refusal, when it is one.
+    /// What the provider said, when it said something.
     pub(crate) fn refusal(&self) -> Option<&Refusal> {
         match self {
-            Self::Refused(refusal) => Some(refusal),
+            Self::Refused(refusal) | Self::BrokeOff(refusal) => Some(refusal),
             _ => None,
         }
     }

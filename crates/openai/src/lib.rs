@@ -16,6 +16,7 @@ mod reply;
 mod request;
 mod schema;
 mod settings;
+mod stream;
 mod structured;
 mod transport;
 
@@ -24,3 +25,4 @@ pub use models::Models;
 pub use reply::{ChatReply, Choice, EmbedReply, Embedding, Judgement, ModerateReply, ReplyMessage};
 pub use request::{ChatRequest, EmbedRequest, ModerateRequest, StructuredRequest, message};
 pub use settings::{ProviderSettings, Settings};
+pub use stream::ChatStream;

@@ -28,13 +28,17 @@ use crate::transport::{self, Transport};
 /// The model providers. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Models {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    providers: Vec<Provider>,
-    total_deadline: Duration,
+pub(crate) struct Inner {
+    pub(crate) providers: Vec<Provider>,
+    pub(crate) total_deadline: Duration,
+    pub(crate) first_content: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) stream_deadline: Duration,
+    pub(crate) slow_after: Option<Duration>,
     cache: Cache,
     schemas: Schemas,
 }
@@ -70,6 +74,10 @@ impl Models {
             inner: Arc::new(Inner {
                 providers,
                 total_deadline: settings.total_deadline,
+                first_content: settings.first_content,
+                idle: settings.idle,
+                stream_deadline: settings.stream_deadline,
+                slow_after: settings.breaker.slow.map(|slow| slow.after),
                 cache: Cache::new(settings.cache_bytes),
                 schemas: Schemas::default(),
             }),
@@ -91,6 +99,11 @@ impl Models {
         self.inner.total_deadline
     }
 
+    /// Longest time for one streamed answer, until it is read.
+    pub fn stream_deadline(&self) -> Duration {
+        self.inner.stream_deadline
+    }
+
     /// Bytes of earlier answers held now.
     pub fn cache_bytes(&self) -> usize {
         self.inner.cache.bytes()
@@ -104,8 +117,8 @@ impl Models {
     /// Continues a conversation.
     ///
     /// # Errors
-    /// `InvalidInput` or `TooLarge` for what a provider refused, `Unsupported` for streams, `NotConfigured`, and
-    /// `Unavailable`, `Timeout` or `Busy` when neither a provider nor the cache can answer.
+    /// `InvalidInput` or `TooLarge` for what a provider refused, `NotConfigured`, and `Unavailable`, `Timeout` or
+    /// `Busy` when neither a provider nor the cache can answer.
     pub async fn chat(
         &self,
         ctx: &Context,
@@ -188,7 +201,7 @@ impl Models {
 
     async fn put<T>(&self, question: &Question<'_, T>, identity: Value) -> Result<Answer<T>, Error>
     where
-        T: Serialize + DeserializeOwned,
+        T: Serialize + DeserializeOwned + Send,
     {
         let providers = &self.inner.providers;
         let asked = |deadline| failover::ask(providers, question, deadline);
@@ -220,28 +233,31 @@ impl Models {
             }
             Err(Ended::Missed(missed)) => self.missed(key, &missed),
         };
-        let now = first.guard.now();
-        first.guard.report(&Report {
-            operation: operation.name(),
-            status: told.status,
-            source: told
-                .answer
-                .as_ref()
-                .ok()
-                .map(|answer| answer.source.clone()),
-            error: told.error,
-            elapsed: now.saturating_since(started),
-        });
+        self.told(operation, started, told)
+    }
+
+    /// Reports how an operation ended, and hands its answer on.
+    pub(crate) fn told<T>(
+        &self,
+        operation: Operation,
+        started: Moment,
+        told: Told<T>,
+    ) -> Result<Answer<T>, Error> {
+        let answer = told.answer.as_ref().ok();
+        if let Some(first) = self.inner.providers.first() {
+            first.guard.report(&Report {
+                operation: operation.name(),
+                status: told.status,
+                source: answer.map(|answer| answer.source.clone()),
+                error: told.error,
+                elapsed: first.guard.now().saturating_since(started),
+            });
+        }
         told.answer
     }
 
     fn given<T: Serialize>(&self, key: Key, given: Given<'_, T>) -> Told<T> {
-        // A reply is plain data, which JSON always holds; if not, it isn't kept.
-        if let Ok(kept) = serde_json::to_vec(&given.value) {
-            self.inner
-                .cache
-                .put(key, kept.into(), given.provider.guard.now());
-        }
+        self.keep(key, &given.value);
         Told {
             status: match given.preferred {
                 true => Status::Success,
@@ -255,7 +271,16 @@ impl Models {
         }
     }
 
-    fn missed<T: DeserializeOwned>(&self, key: Key, missed: &[Miss]) -> Told<T> {
+    /// Keeps an answer for when nobody can give one.
+    pub(crate) fn keep<T: Serialize>(&self, key: Key, answer: &T) {
+        // A reply is plain data, which JSON always holds; if not, it isn't kept.
+        if let (Some(first), Ok(kept)) = (self.inner.providers.first(), serde_json::to_vec(answer))
+        {
+            self.inner.cache.put(key, kept.into(), first.guard.now());
+        }
+    }
+
+    pub(crate) fn missed<T: DeserializeOwned>(&self, key: Key, missed: &[Miss]) -> Told<T> {
         let error = failover::last_failure(missed);
         if let Some((value, age)) = self.earlier(&key) {
             return Told {
@@ -279,14 +304,14 @@ impl Models {
 }
 
 /// How an operation ended, for its caller and for the report.
-struct Told<T> {
+pub(crate) struct Told<T> {
     status: Status,
     error: Option<FailureKind>,
     answer: Result<Answer<T>, Error>,
 }
 
 impl<T> Told<T> {
-    fn not(status: Status, kind: Option<FailureKind>, error: Error) -> Self {
+    pub(crate) fn not(status: Status, kind: Option<FailureKind>, error: Error) -> Self {
         Self {
             status,
             error: kind,
@@ -295,7 +320,7 @@ impl<T> Told<T> {
     }
 }
 
-fn not_configured() -> Error {
+pub(crate) fn not_configured() -> Error {
     Error::new(
         ErrorKind::NotConfigured,
         "no model provider is configured: add one as [[openai.providers]]",

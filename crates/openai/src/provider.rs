@@ -8,6 +8,7 @@ use mainstay_runtime::{Call, CallError, Context, Guard};
 use serde_json::{Map, Value, json};
 
 use crate::classify::classify;
+use crate::failover::Ask;
 use crate::fault::Fault;
 use crate::request::Operation;
 use crate::settings::ProviderSettings;
@@ -38,6 +39,27 @@ pub(crate) struct Question<'a, T> {
     pub(crate) model: Option<&'a str>,
     pub(crate) body: &'a Body<'a>,
     pub(crate) read: &'a Read<'a, T>,
+}
+
+impl<T: Send> Ask for Question<'_, T> {
+    type Answer = T;
+
+    fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    fn model(&self) -> Option<&str> {
+        self.model
+    }
+
+    async fn ask(
+        &self,
+        provider: &Provider,
+        until: Moment,
+        last: bool,
+    ) -> Result<T, CallError<Fault>> {
+        provider.ask(self, until, last).await
+    }
 }
 
 /// One provider.
@@ -73,7 +95,7 @@ impl Provider {
     }
 
     /// Asks this provider, until `deadline` at the latest. A schema is asked for in the best way that it takes.
-    pub(crate) async fn ask<T>(
+    async fn ask<T>(
         &self,
         question: &Question<'_, T>,
         deadline: Moment,

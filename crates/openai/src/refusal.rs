@@ -38,21 +38,66 @@ pub(crate) fn read(
     let said = serde_json::from_slice::<Body>(body)
         .unwrap_or_default()
         .error;
-    let word = |value: &Value| safe_word(value, key);
-    let code = word(&said.code).or_else(|| word(&said.r#type));
-    let message = said.message.as_str().unwrap_or_default();
-    let param = word(&said.param);
     Refusal {
-        status,
         retry_after: retry_after(headers, now),
-        out_of_quota: [&said.code, &said.r#type]
-            .iter()
-            .any(|value| value.as_str() == Some("insufficient_quota")),
-        response_format: is_about_response_format(param.as_deref(), message),
-        code,
-        param,
+        ..said.refusal(status, key)
     }
 }
+
+/// An error object within a stream, or a bare text: it comes without a status, so its words stand for one.
+pub(crate) fn in_stream(error: &Value, key: Option<&str>) -> Refusal {
+    let said: Said = serde_json::from_value(error.clone()).unwrap_or_default();
+    let status = said.status();
+    said.refusal(status, key)
+}
+
+impl Said {
+    fn refusal(&self, status: StatusCode, key: Option<&str>) -> Refusal {
+        let word = |value: &Value| safe_word(value, key);
+        let param = word(&self.param);
+        Refusal {
+            status,
+            retry_after: None,
+            out_of_quota: self.names("insufficient_quota"),
+            response_format: is_about_response_format(
+                param.as_deref(),
+                self.message.as_str().unwrap_or_default(),
+            ),
+            code: word(&self.code).or_else(|| word(&self.r#type)),
+            param,
+        }
+    }
+
+    fn names(&self, word: &str) -> bool {
+        [&self.code, &self.r#type]
+            .iter()
+            .any(|value| value.as_str() == Some(word))
+    }
+
+    /// The status of an error that has none. Some providers give it as the code; of the rest, what isn't known
+    /// to be the request's fault or a limit is trouble of the provider's own.
+    fn status(&self) -> StatusCode {
+        let number = self.code.as_u64().and_then(|code| u16::try_from(code).ok());
+        let given = number.filter(|code| (400..600).contains(code));
+        let known = STATUS_OF.iter().find(|(word, _)| self.names(word));
+        let status = given.or(known.map(|(_, status)| *status)).unwrap_or(500);
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+}
+
+/// The status that goes with an error's `code` or `type`; the first that fits counts.
+const STATUS_OF: [(&str, u16); 10] = [
+    ("insufficient_quota", 429),
+    ("rate_limit_exceeded", 429),
+    ("rate_limit_error", 429),
+    ("overloaded_error", 529),
+    ("invalid_api_key", 401),
+    ("authentication_error", 401),
+    ("permission_error", 403),
+    ("not_found_error", 404),
+    ("timeout", 408),
+    ("invalid_request_error", 400),
+];
 
 /// A word of an identifier's letters: an error's code or the path of a parameter. Anything else may be a
 /// piece of the request.
@@ -94,6 +139,7 @@ fn seconds(text: &str, unit: f64) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fault::Fault;
 
     const NOW: &str = "1994-11-06T08:49:30Z";
 
@@ -152,7 +198,7 @@ mod tests {
         assert_eq!(refusal.code.as_deref(), Some("context_length_exceeded"));
         assert_eq!(refusal.param.as_deref(), Some("messages[0].content"));
         assert_eq!(
-            refusal.to_string(),
+            Fault::Refused(Box::new(refusal)).to_string(),
             "it answered 400 (context_length_exceeded)"
         );
     }
@@ -189,6 +235,28 @@ mod tests {
         assert!(read_body(r#"{"error":{"code":"insufficient_quota"}}"#).out_of_quota);
         assert!(read_body(r#"{"error":{"type":"insufficient_quota"}}"#).out_of_quota);
         assert!(!read_body(r#"{"error":{"code":"rate_limit_exceeded"}}"#).out_of_quota);
+    }
+
+    #[test]
+    fn an_error_within_a_stream_has_the_status_that_its_words_mean() {
+        let table = [
+            (r#"{"type":"server_error"}"#, 500),
+            (r#"{"type":"rate_limit_error"}"#, 429),
+            (r#"{"type":"overloaded_error"}"#, 529),
+            (r#"{"type":"invalid_request_error"}"#, 400),
+            (
+                r#"{"type":"invalid_request_error","code":"invalid_api_key"}"#,
+                401,
+            ),
+            (r#"{"code":502,"message":"upstream"}"#, 502),
+            (r#"{"code":200}"#, 500),
+            (r#""it went wrong""#, 500),
+            ("{}", 500),
+        ];
+        for (error, expected) in table {
+            let error: Value = serde_json::from_str(error).unwrap();
+            assert_eq!(in_stream(&error, None).status.as_u16(), expected, "{error}");
+        }
     }
 
     #[test]

@@ -53,6 +53,10 @@ pub struct ChatRequest {
     pub model: Option<String>,
     /// Every other parameter of the API (`temperature`, `max_tokens`, `tools`, ...), handed on as it is.
     pub options: Map<String, Value>,
+    /// Whether its caller wants the answer as a stream, which is [`Models::chat_stream`](crate::Models::chat_stream).
+    pub stream: bool,
+    /// The API's `stream_options`, for a stream.
+    pub stream_options: Option<Value>,
 }
 
 /// Texts to be turned into vectors.
@@ -96,22 +100,27 @@ impl ChatRequest {
             messages,
             model: None,
             options: Map::new(),
+            stream: false,
+            stream_options: None,
         }
     }
 
     /// Reads a request in the OpenAI API's form.
     ///
     /// # Errors
-    /// Names the field that is wrong. `stream: true` isn't supported.
+    /// Names the field that is wrong.
     pub fn parse(body: Value) -> Result<Self, Error> {
         let mut body = object(body)?;
-        match body.remove("stream") {
-            None | Some(Value::Null | Value::Bool(false)) => {
-                body.remove("stream_options");
-            }
-            Some(Value::Bool(true)) => return Err(no_streams()),
+        let stream = match body.remove("stream") {
+            None | Some(Value::Null) => false,
+            Some(Value::Bool(wanted)) => wanted,
             Some(_) => return Err(Error::invalid("stream", "must be true or false")),
-        }
+        };
+        let stream_options = match body.remove("stream_options") {
+            None | Some(Value::Null) => None,
+            Some(options) if options.is_object() => Some(options).filter(|_| stream),
+            Some(_) => return Err(Error::invalid("stream_options", "must be an object")),
+        };
         let messages = match body.remove("messages") {
             Some(Value::Array(messages)) => messages,
             _ => return Err(Error::invalid("messages", "must be a list of messages")),
@@ -120,6 +129,8 @@ impl ChatRequest {
             messages,
             model: model(&mut body)?,
             options: body,
+            stream,
+            stream_options,
         };
         request.validate()?;
         Ok(request)
@@ -143,10 +154,22 @@ impl ChatRequest {
                 ));
             }
         }
-        match self.options.get("stream") {
-            None | Some(Value::Bool(false)) => Ok(()),
-            Some(_) => Err(no_streams()),
+        match ["stream", "stream_options"]
+            .into_iter()
+            .find(|name| self.options.contains_key(*name))
+        {
+            None => Ok(()),
+            Some(name) => Err(Error::invalid(
+                name,
+                "must not be among the other parameters",
+            )),
         }
+    }
+
+    /// Whether what the provider counted is to be the last chunk of a stream.
+    pub(crate) fn wants_usage(&self) -> bool {
+        let options = self.stream_options.as_ref();
+        options.is_some_and(|options| options["include_usage"] == true)
     }
 
     pub(crate) fn body(&self) -> Map<String, Value> {
@@ -246,14 +269,6 @@ fn object(body: Value) -> Result<Map<String, Value>, Error> {
     }
 }
 
-fn no_streams() -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        "answers can't be streamed; leave `stream` out or set it to false",
-    )
-    .field("stream")
-}
-
 fn model(body: &mut Map<String, Value>) -> Result<Option<String>, Error> {
     match body.remove("model") {
         None | Some(Value::Null) => Ok(None),
@@ -323,13 +338,14 @@ mod tests {
             ),
             (json!({ "messages": [hello], "model": 3 }), "model"),
             (json!({ "messages": [hello], "stream": "yes" }), "stream"),
-            (json!({ "messages": [hello], "stream": true }), "stream"),
+            (
+                json!({ "messages": [hello], "stream": true, "stream_options": 3 }),
+                "stream_options",
+            ),
         ];
         for (body, expected) in table {
             assert_eq!(field(ChatRequest::parse(body.clone())), expected, "{body}");
         }
-        let streamed = ChatRequest::parse(json!({ "messages": [hello], "stream": true }));
-        assert_eq!(streamed.unwrap_err().kind, ErrorKind::Unsupported);
         let array = ChatRequest::parse(json!([])).unwrap_err();
         assert_eq!(array.kind, ErrorKind::MalformedInput);
     }
@@ -346,6 +362,22 @@ mod tests {
             sent,
             json!({ "messages": [message("user", "hello")], "temperature": 0.5 })
         );
+    }
+
+    #[test]
+    fn a_stream_is_another_form_of_the_same_chat() {
+        let parse = |stream: bool| {
+            let body = json!({ "messages": [message("user", "hello")], "stream": stream,
+                "stream_options": { "include_usage": true } });
+            ChatRequest::parse(body).unwrap()
+        };
+        let (streamed, whole) = (parse(true), parse(false));
+        assert_eq!((streamed.stream, whole.stream), (true, false));
+        assert_eq!((streamed.wants_usage(), whole.wants_usage()), (true, false));
+        assert_eq!(streamed.body(), whole.body());
+        let mut odd = whole;
+        odd.options.insert("stream".into(), json!(true));
+        assert_eq!(field(odd.validate()), "stream");
     }
 
     #[test]

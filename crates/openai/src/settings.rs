@@ -15,6 +15,12 @@ pub struct Settings {
     pub providers: Vec<ProviderSettings>,
     /// Longest time for one operation over all its attempts and providers.
     pub total_deadline: Duration,
+    /// Longest wait for a stream's first content from one provider; at most its `deadline`.
+    pub first_content: Duration,
+    /// Longest wait between two chunks of a stream after that.
+    pub idle: Duration,
+    /// Longest time for one streamed answer, until its caller has read it.
+    pub stream_deadline: Duration,
     /// Most bytes of earlier answers kept for when no provider can answer. 0 keeps none.
     pub cache_bytes: usize,
     /// For the breaker of each provider.
@@ -88,6 +94,9 @@ impl Default for Settings {
         Self {
             providers: Vec::new(),
             total_deadline: Duration::from_secs(60),
+            first_content: Duration::from_secs(30),
+            idle: Duration::from_secs(20),
+            stream_deadline: Duration::from_secs(300),
             cache_bytes: 32 << 20,
             breaker: BreakerSettings {
                 consecutive: NonZeroU32::new(5),
@@ -115,11 +124,14 @@ impl Settings {
     /// # Errors
     /// Names the first setting that makes no sense, and what is allowed.
     pub fn validate(&self) -> Result<(), Error> {
-        if self.total_deadline.is_zero() {
-            return Err(Error::invalid(
-                "openai.total_deadline",
-                "must be above zero",
-            ));
+        let times = [
+            ("openai.total_deadline", self.total_deadline),
+            ("openai.first_content", self.first_content),
+            ("openai.idle", self.idle),
+            ("openai.stream_deadline", self.stream_deadline),
+        ];
+        if let Some((name, _)) = times.iter().find(|(_, time)| time.is_zero()) {
+            return Err(Error::invalid(*name, "must be above zero"));
         }
         if self.limit == 0 {
             return Err(Error::invalid("openai.limit", "must be at least 1"));

@@ -8,14 +8,14 @@ use bytes::{Bytes, BytesMut};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderValue, Method};
 use mainstay_runtime::{Clock, Error, ErrorKind, Secret};
-use reqwest::{Client, Response};
+use reqwest::{Client, RequestBuilder, Response};
 
 use crate::fault::Fault;
 use crate::refusal;
 use crate::settings::ProviderSettings;
 
 /// Largest answer that is read, in bytes.
-const LARGEST_ANSWER: usize = 16 << 20;
+pub(crate) const LARGEST_ANSWER: usize = 16 << 20;
 /// How much of an error's body is read, in bytes.
 const LARGEST_REFUSAL: usize = 64 << 10;
 const CONNECT: Duration = Duration::from_secs(10);
@@ -96,31 +96,39 @@ impl Transport {
 
     /// Sends JSON and reads the whole answer.
     pub(crate) async fn post(&self, path: &str, body: Bytes) -> Result<Bytes, Fault> {
-        self.exchange(Method::POST, path, Some(body)).await
+        let request = self.request(Method::POST, path).timeout(self.deadline);
+        read_whole(self.send(with_json(request, body)).await?).await
     }
 
     /// Reads the whole answer to a GET.
     pub(crate) async fn get(&self, path: &str) -> Result<Bytes, Fault> {
-        self.exchange(Method::GET, path, None).await
+        let request = self.request(Method::GET, path).timeout(self.deadline);
+        read_whole(self.send(request).await?).await
     }
 
-    async fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<Bytes>,
-    ) -> Result<Bytes, Fault> {
-        let url = format!("{}/{path}", self.base);
-        let mut request = self.client.request(method, url).timeout(self.deadline);
-        if let Some(authorization) = &self.authorization {
-            request = request.header(AUTHORIZATION, authorization.clone());
+    /// Sends JSON and leaves the answer to be read, without a deadline of its own.
+    pub(crate) async fn open(&self, path: &str, body: Bytes) -> Result<Response, Fault> {
+        self.send(with_json(self.request(Method::POST, path), body))
+            .await
+    }
+
+    /// The key that is sent, so that nothing that repeats it is passed on.
+    pub(crate) fn key(&self) -> Option<&Secret> {
+        self.key.as_ref()
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, format!("{}/{path}", self.base));
+        match &self.authorization {
+            Some(authorization) => request.header(AUTHORIZATION, authorization.clone()),
+            None => request,
         }
-        if let Some(body) = body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body);
-        }
+    }
+
+    async fn send(&self, request: RequestBuilder) -> Result<Response, Fault> {
         let response = request.send().await.map_err(|error| fault(&error))?;
         match response.status().is_success() {
-            true => read_whole(response).await,
+            true => Ok(response),
             false => Err(self.refused(response).await),
         }
     }
@@ -153,7 +161,12 @@ fn bearer(key: &Secret) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-async fn read_whole(mut response: Response) -> Result<Bytes, Fault> {
+fn with_json(request: RequestBuilder, body: Bytes) -> RequestBuilder {
+    request.header(CONTENT_TYPE, "application/json").body(body)
+}
+
+/// Reads what is left of an answer.
+pub(crate) async fn read_whole(mut response: Response) -> Result<Bytes, Fault> {
     let too_large = || Fault::TooLarge {
         limit: LARGEST_ANSWER,
     };
@@ -174,7 +187,7 @@ async fn read_whole(mut response: Response) -> Result<Bytes, Fault> {
 }
 
 /// What the driver's error is about. Its own text is dropped: it holds the URL.
-fn fault(error: &reqwest::Error) -> Fault {
+pub(crate) fn fault(error: &reqwest::Error) -> Fault {
     if let Some(tls) = tls_error(error) {
         return Fault::Tls(tls_words(tls));
     }

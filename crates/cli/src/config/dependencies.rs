@@ -204,6 +204,13 @@ pub(super) fn openai(r: &mut Reader) -> OpenAi {
             base.total_deadline,
             SHORTEST..=HOUR,
         ),
+        first_content: r.within("openai.first_content", base.first_content, SHORTEST..=HOUR),
+        idle: r.within("openai.idle", base.idle, SHORTEST..=HOUR),
+        stream_deadline: r.within(
+            "openai.stream_deadline",
+            base.stream_deadline,
+            SHORTEST..=HOUR,
+        ),
         cache_bytes: bytes(r, "openai.cache_bytes", base.cache_bytes, 0),
     };
     if let Err(error) = crate::wiring::openai_settings(&openai, base.breaker).validate() {

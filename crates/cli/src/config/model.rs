@@ -104,6 +104,9 @@ pub(crate) struct OpenAi {
     pub(crate) providers: Vec<Provider>,
     pub(crate) limit: usize,
     pub(crate) total_deadline: Duration,
+    pub(crate) first_content: Duration,
+    pub(crate) idle: Duration,
+    pub(crate) stream_deadline: Duration,
     pub(crate) cache_bytes: usize,
 }
 

@@ -150,6 +150,9 @@ pub(crate) fn openai(section: &OpenAi, breaker: breaker::Settings) -> mainstay_o
     mainstay_openai::Settings {
         providers: section.providers.iter().map(provider).collect(),
         total_deadline: section.total_deadline,
+        first_content: section.first_content,
+        idle: section.idle,
+        stream_deadline: section.stream_deadline,
         cache_bytes: section.cache_bytes,
         breaker,
         limit: section.limit,

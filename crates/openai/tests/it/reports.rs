@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainstay_breaker::FailureKind;
 use mainstay_runtime::{Observer, Report, Status};
-use mainstay_testkit::{ModelApi, ModelApiMode};
+use mainstay_testkit::{ModelApi, ModelApiMode, StreamFault};
 use serde_json::json;
 
 use crate::world::{World, hello, provider, settings};
@@ -77,4 +77,34 @@ async fn each_way_to_end_is_reported_once() {
     }
     world.say("unheard").await.unwrap_err();
     assert_eq!(seen.one(), (Status::Rejected, None, None));
+}
+
+#[tokio::test]
+async fn a_stream_is_reported_once_at_its_end() {
+    let (a, b) = tokio::join!(ModelApi::start(), ModelApi::start());
+    let seen = Arc::new(Seen::default());
+    let settings = settings(vec![provider("a", &a), provider("b", &b)]);
+    let world = World::watched(settings, Arc::clone(&seen) as Arc<dyn Observer>).await;
+
+    world.hear("hello").await.unwrap().end.unwrap();
+    assert_eq!(seen.one(), (Status::Success, by("provider:a"), None));
+
+    let then = StreamFault::Cut;
+    a.set(ModelApiMode::Stream { tokens: 1, then }).await;
+    world.hear("good day").await.unwrap().end.unwrap_err();
+    assert_eq!(
+        seen.one(),
+        (Status::Failure, None, Some(FailureKind::Protocol))
+    );
+
+    a.kill().await;
+    world.hear("hello").await.unwrap().end.unwrap();
+    assert_eq!(seen.one(), (Status::Fallback, by("provider:b"), None));
+
+    b.kill().await;
+    world.hear("hello").await.unwrap().end.unwrap();
+    assert_eq!(
+        seen.one(),
+        (Status::Fallback, by("cache"), Some(FailureKind::Connect))
+    );
 }

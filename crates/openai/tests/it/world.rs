@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_breaker::State;
+use mainstay_breaker::{State, Totals};
 use mainstay_degradation::{EndpointSettings, ProbeSchedule, Rules, Settings as RuleSettings};
 use mainstay_openai::{ChatRequest, Models, ProviderSettings, Settings, message};
 use mainstay_runtime::{
@@ -98,6 +98,16 @@ impl World {
             .unwrap()
             .snapshot()
             .failures_in_row
+    }
+
+    pub(crate) fn totals(&self, endpoint: &str) -> Totals {
+        self.handle.guard(endpoint).unwrap().snapshot().totals
+    }
+
+    /// Lets this much time go by; answers nothing.
+    pub(crate) async fn pass<T>(&self, time: Duration) -> Option<T> {
+        self.handle.clock().sleep(time).await;
+        None
     }
 
     /// How long the work takes.

@@ -1,7 +1,8 @@
 //! `/ai/chat`, `/ai/embed`, `/ai/moderate`: the primitives, over an ordered list of providers.
 
+use axum::Extension;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use mainstay_openai::{ChatRequest, EmbedRequest, ModerateRequest};
 use mainstay_runtime::{Answer, Moment, Source};
@@ -19,6 +20,8 @@ use crate::gate;
 use crate::keys::Scope;
 use crate::problem::{Problem, ProblemBody};
 use crate::reply;
+use crate::request::RequestId;
+use crate::routes::ai_stream;
 
 /// A reply of a model.
 #[derive(Debug, Serialize, ToSchema)]
@@ -51,17 +54,27 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
     core.guarded(Scope::Ai, routes)
 }
 
-/// Chat completion; the body is the API's own (`messages`, `temperature`, …). `stream` is refused for now.
+/// Chat completion; the body is the API's own (`messages`, `temperature`, …). With `"stream": true` the answer is a
+/// stream of the API's own chunks, ended by `[DONE]`; where it came from is in the headers `Mainstay-Source` and `Age`.
+/// If it breaks off after its first content, the last event is `error`, with a problem as its data, and there is no `[DONE]`.
 #[utoipa::path(post, path = "/ai/chat", tag = "ai", request_body(content = Object, example = json!({"messages": [{"role": "user", "content": "hola"}]})),
     security(("key" = []), ("bearer" = [])),
-    responses((status = 200, body = AiReply<Object>), (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+    responses((status = 200, content((AiReply<Object> = "application/json"), (String = "text/event-stream"))),
+              (status = 400, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
 async fn chat(
     State(core): State<Core>,
     caller: Caller,
+    Extension(id): Extension<RequestId>,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, Problem> {
     let started = begin(&core)?;
     let request = ChatRequest::parse(body)?;
+    if request.stream {
+        let ctx = caller.context_within(&core, core.models.stream_deadline());
+        let answer = core.models.chat_stream(&ctx, request).await?;
+        return Ok(ai_stream::respond(&core, answer, &headers, id));
+    }
     let answer = core
         .models
         .chat(&caller.context_within(&core, deadline(&core)), request)

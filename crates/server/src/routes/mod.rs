@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod ai;
+mod ai_stream;
 pub mod cache;
 mod conditions;
 pub mod db;

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use mainstay_testkit::ModelApi;
+use mainstay_testkit::{ModelApi, ModelApiMode, StreamFault, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::server::Server;
+use super::server::{SOON, Server};
 
 fn provider(api: &ModelApi) -> [(&'static str, String); 3] {
     [
@@ -117,6 +118,98 @@ async fn a_dead_provider_leaves_exact_answers_from_before_and_the_rules() {
         server.post("/ai/chat", question()).await.body["source"],
         "provider:primary"
     );
+}
+
+#[tokio::test]
+async fn a_chat_is_streamed_as_the_api_does_and_one_that_breaks_off_says_so() {
+    let api = ModelApi::start().await;
+    let server = serving(&provider(&api)).await;
+    let mut asked = question();
+    asked["stream"] = json!(true);
+    let reply = server.post("/ai/chat", asked.clone()).await;
+    assert_eq!(
+        (
+            reply.header("content-type"),
+            reply.header("mainstay-source")
+        ),
+        (Some("text/event-stream"), Some("provider:primary")),
+        "{reply:?}"
+    );
+    let text = reply.body.as_str().unwrap_or_default();
+    assert!(
+        text.starts_with("data: {") && text.ends_with("data: [DONE]\n\n"),
+        "{text}"
+    );
+    assert!(text.contains("\"content\":\"hola\""), "{text}");
+
+    let then = StreamFault::Cut;
+    api.set(ModelApiMode::Stream { tokens: 1, then }).await;
+    let request = server.request(Method::POST, "/ai/chat").json(&asked);
+    let request = request
+        .header("accept-language", "es-AR")
+        .header("x-request-id", "stream-1");
+    let broken = server.send(request).await;
+    let text = broken.body.as_str().unwrap_or_default();
+    assert!(
+        text.contains("\"content\":\"echo: \"") && !text.contains("[DONE]"),
+        "{text}"
+    );
+    let (_, problem) = text
+        .split_once("event: error\ndata: ")
+        .expect("an error event");
+    let problem: Value = serde_json::from_str(problem).expect("a problem");
+    assert_eq!(
+        [
+            &problem["type"],
+            &problem["request_id"],
+            &problem["title"],
+            &problem["dependency"]
+        ],
+        [
+            "urn:mainstay:problem:unavailable",
+            "stream-1",
+            "No disponible",
+            "openai"
+        ],
+        "{problem}"
+    );
+    assert_eq!(
+        problem["error"]["message"], problem["detail"],
+        "for clients of the API"
+    );
+
+    api.kill().await;
+    let kept = server.post("/ai/chat", asked).await;
+    assert_eq!(kept.header("mainstay-source"), Some("cache"), "{kept:?}");
+    assert!(kept.header("age").is_some());
+    let text = kept.body.as_str().unwrap_or_default();
+    assert!(
+        text.contains("echo: hola") && text.ends_with("data: [DONE]\n\n"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_caller_of_a_stream_who_leaves_ends_the_providers_call() {
+    let api = ModelApi::start().await;
+    let server = serving(&provider(&api)).await;
+    let then = StreamFault::Endless { ms: 20 };
+    api.set(ModelApiMode::Stream { tokens: 1, then }).await;
+    let mut asked = question();
+    asked["stream"] = json!(true);
+    let request = server.request(Method::POST, "/ai/chat").json(&asked);
+    let mut response = request.send().await.expect("a stream");
+    response
+        .chunk()
+        .await
+        .expect("it goes on")
+        .expect("a chunk");
+    assert_eq!(api.streams().await.open, 1);
+    drop(response);
+    eventually(SOON, "the provider's connection is closed", async || {
+        api.streams().await.abandoned == 1
+    })
+    .await;
 }
 
 #[tokio::test]
