@@ -18,6 +18,7 @@ pub mod reply;
 pub mod request;
 pub mod routes;
 mod serve;
+mod trace;
 
 pub use app::{Core, Parts, Settings, app, description};
 pub use auth::Caller;

@@ -11,6 +11,7 @@ use tracing::Instrument;
 use crate::app::Core;
 use crate::language;
 use crate::problem::Problem;
+use crate::trace;
 
 /// The header that carries the request's id both ways.
 pub static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,7 +34,9 @@ pub async fn frame(State(core): State<Core>, mut request: Request, next: Next) -
         .map_or("unmatched", MatchedPath::as_str)
         .to_owned();
     request.extensions_mut().insert(RequestId(id.clone()));
-    let span = tracing::info_span!("request", request_id = %id, %method, %route);
+    // An absent trace leaves its field out.
+    let trace_id = trace::id(request.headers());
+    let span = tracing::info_span!("request", request_id = %id, trace_id, %method, %route);
     let response = next.run(request).instrument(span.clone()).await;
     let level = core.handle.level().as_str();
     let mut response = match response.extensions().get::<Problem>() {
