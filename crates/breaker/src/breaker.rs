@@ -213,7 +213,7 @@ impl Breaker {
             self.word.update(|word| word.with_mode(mode));
             return None;
         }
-        ledger.forget_probes();
+        ledger.forget_successes();
         if mode.decides() && before.exported() == State::Open && before.state() == State::Closed {
             self.ramp_from.set(Some(now));
         }

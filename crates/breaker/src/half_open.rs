@@ -9,8 +9,9 @@ use crate::settings::{HalfOpen, MAX_PROBES, SMALL_PROBES};
 
 const MORE: usize = (MAX_PROBES - SMALL_PROBES) as usize;
 
-/// A place that a probe holds until its lease ends. Within one generation the end tells it from later probes
-/// in the same place: theirs is later.
+/// A place that a probe holds until it gives it back or its lease ends, whatever becomes of the breaker meanwhile:
+/// a probe of an earlier half-open time is still in flight. The end tells it from later probes in the same place:
+/// theirs is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) index: u8,
@@ -31,11 +32,6 @@ impl Probes {
             few: array::from_fn(|_| Maybe::none()),
             more: many.then(|| Box::new(array::from_fn(|_| Maybe::none()))),
         }
-    }
-
-    /// Forgets every lease.
-    pub(crate) fn clear(&self) {
-        self.leases().for_each(|lease| lease.set(None));
     }
 
     /// A place for one more probe, unless as many as allowed are in flight.

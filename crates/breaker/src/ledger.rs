@@ -60,7 +60,7 @@ impl Ledger {
         if let Some(rule) = rule {
             self.opened_by.set(Some(rule.code()));
         }
-        self.forget_probes();
+        self.forget_successes();
         let hint = self
             .hint_until
             .moment()
@@ -70,7 +70,7 @@ impl Ledger {
 
     /// Writes down that probes closed it, or an operator did.
     pub(crate) fn close(&self, now: Moment) {
-        self.forget_probes();
+        self.forget_successes();
         self.opened_at.set(None);
         self.opened_by.set(None);
         self.hint_until.set(None);
@@ -128,9 +128,8 @@ impl Ledger {
         Rule::from_code(self.opened_by.get()?)
     }
 
-    /// Forgets every lease and every success.
-    pub(crate) fn forget_probes(&self) {
-        self.probes.clear();
+    /// Probes that succeeded count no more. Leases go on: whoever holds a place may still be in flight.
+    pub(crate) fn forget_successes(&self) {
         self.successes.store(0, Ordering::Release);
     }
 

@@ -116,9 +116,7 @@ impl Breaker {
         self.totals_here().neutral.count();
         if let Kind::Probe(place) = ticket.kind() {
             let ledger = self.aside.ledger.lock();
-            if self.word.load().generation() == ticket.generation() {
-                ledger.probes.give_back(place, Moment::default());
-            }
+            ledger.probes.give_back(place, Moment::default());
         }
     }
 
@@ -193,8 +191,8 @@ impl Breaker {
         let ledger = self.aside.ledger.lock();
         let word = self.word.load();
         self.tally(verdict, word);
-        // Leases end with their generation: a later one's place may look the same.
-        if !word.is(State::HalfOpen, generation) || !ledger.probes.give_back(place, now) {
+        let in_time = ledger.probes.give_back(place, now);
+        if !in_time || !word.is(State::HalfOpen, generation) {
             return None;
         }
         let settings = self.settings.load();
@@ -294,7 +292,7 @@ impl Breaker {
 
     pub(crate) fn enter_half_open(&self, ledger: &Held<'_, Ledger>, now: Moment) -> Transition {
         let before = self.word.load();
-        ledger.forget_probes();
+        ledger.forget_successes();
         let after = self
             .word
             .update(|word| word.with_state(State::HalfOpen).next_generation());

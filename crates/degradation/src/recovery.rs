@@ -152,6 +152,11 @@ impl Prober {
             self.recovered_at = Some(now);
         }
         self.plan(now, view, schedule, random);
+        // The open time ended while it ran: nothing it found could close the breaker.
+        let over = |retry_at: Moment| started < retry_at && retry_at <= now;
+        if view.state == State::Open && view.retry_at.is_some_and(over) {
+            self.next_at = Some(now);
+        }
         verdict
     }
 
@@ -235,6 +240,23 @@ impl Prober {
         }
         if self.asked.is_none() && self.next_at.is_some() {
             self.replan(now, transition.to, view, schedule, random);
+        }
+    }
+
+    /// An operator has put on another mode, or taken one off: what is planned for the one may be late for the other.
+    pub(crate) fn mode_changed(
+        &mut self,
+        now: Moment,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+        random: &mut SplitMix64,
+    ) {
+        if self.asked.is_none() && self.next_at.is_some() {
+            self.replan(now, view.state, view, schedule, random);
+            let over = view.retry_at.is_some_and(|retry_at| retry_at <= now);
+            if over && view.state == State::Open {
+                self.next_at = Some(now);
+            }
         }
     }
 

@@ -95,7 +95,7 @@ impl Prober {
         }
         // Looked at before asking: a refusal would count as a rejected call.
         let places = self.endpoint.breaker.settings().half_open.probes;
-        if snapshot.state == State::HalfOpen && snapshot.probes_in_flight >= places {
+        if snapshot.probes_in_flight >= places {
             return Slot::Taken;
         }
         match self.endpoint.admit_probe(now) {

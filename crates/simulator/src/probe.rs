@@ -81,7 +81,7 @@ impl World {
     }
 
     fn report_probe(&mut self, index: usize, started: Moment, result: ProbeResult) {
-        self.inspector.probe_ended(self.now, index);
+        self.inspector.probe_ended(index);
         self.pending.push_back(Input::Probe {
             endpoint: id(index),
             started,

@@ -174,7 +174,7 @@ impl Model {
 
     fn in_flight(&self) -> u32 {
         let held = |given: &&Given| match given.role {
-            Role::Probe { until } => given.era == self.era && self.now < until,
+            Role::Probe { until } => self.now < until,
             _ => false,
         };
         self.given.iter().filter(held).count() as u32

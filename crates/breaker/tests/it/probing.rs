@@ -1,6 +1,6 @@
 //! Half-open: few probes, leased, and deaf to the past.
 
-use mainstay_breaker::{HalfOpen, Outcome, RejectedWhy, Settings, State};
+use mainstay_breaker::{FailureKind, HalfOpen, Mode, Outcome, RejectedWhy, Rule, Settings, State};
 
 use crate::support::*;
 
@@ -108,6 +108,39 @@ fn a_hung_probes_place_comes_back_and_its_late_verdict_changes_nothing() {
         assert_eq!(after.failures_in_row, before.failures_in_row);
         rejected(&breaker, at(12_001));
         assert!(next.settle(OK, false, at(12_001)).is_some());
+    }
+}
+
+#[test]
+fn a_probe_in_flight_keeps_its_place_across_half_open_times() {
+    let again: [fn(&mainstay_breaker::Breaker); 3] = [
+        |breaker| {
+            breaker.half_open_early(at(10_002));
+        },
+        |breaker| {
+            breaker.reset(at(10_002));
+            breaker.trip(Rule::Probes, FailureKind::Connect, at(10_002));
+            breaker.half_open_early(at(10_002));
+        },
+        |breaker| {
+            breaker.set_mode(Mode::ForcedOpen, at(10_002));
+            breaker.set_mode(Mode::Auto, at(10_002));
+            breaker.half_open_early(at(10_002));
+        },
+    ];
+    for half_open_again in again {
+        let breaker = half_open(probing(2, 2));
+        let hung = admitted(&breaker, at(10_001));
+        call(&breaker, FAIL, at(10_001)).expect("it opens again");
+        half_open_again(&breaker);
+        let second = admitted(&breaker, at(10_002));
+        rejected(&breaker, at(10_002));
+        // Its verdict is late, and its place is free again.
+        assert_eq!(hung.settle(OK, false, at(10_003)), None);
+        let third = admitted(&breaker, at(10_003));
+        rejected(&breaker, at(10_003));
+        assert_eq!(second.settle(OK, false, at(10_004)), None);
+        assert!(third.settle(OK, false, at(10_004)).is_some());
     }
 }
 

@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use loom::sync::Arc;
+use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 use mainstay_breaker::{
     Breaker, FailureKind, HalfOpen, Lane, Mode, Moment, Outcome, RateRule, Rule, Settings, State,
@@ -205,6 +206,33 @@ fn of_two_probes_that_fail_and_pass_one_decides_and_the_other_is_late_or_reopens
         assert_eq!(seen.len(), 1);
         assert_eq!(seen[0].from, State::HalfOpen);
         assert_eq!(seen[0].to, breaker.state());
+    });
+}
+
+#[test]
+fn a_probe_of_an_earlier_half_open_time_counts_among_those_in_flight() {
+    loom::model(|| {
+        let breaker = small(plain());
+        half_open(&breaker);
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let begin = |in_flight: &AtomicUsize| {
+            assert_eq!(in_flight.fetch_add(1, Ordering::SeqCst), 0);
+        };
+        let early = breaker.admit(at(2)).result.expect("a place").into_ticket();
+        begin(&in_flight);
+        let (shared, counted) = (Arc::clone(&breaker), Arc::clone(&in_flight));
+        let ending = thread::spawn(move || {
+            counted.fetch_sub(1, Ordering::SeqCst);
+            early.settle(&shared, OK, false, at(3))
+        });
+        breaker.trip(Rule::Probes, FailureKind::Connect, at(2));
+        breaker.half_open_early(at(2));
+        if let Ok(permit) = breaker.admit(at(2)).result
+            && permit.is_probe()
+        {
+            begin(&in_flight);
+        }
+        ending.join().expect("no panic");
     });
 }
 

@@ -27,6 +27,10 @@ impl Controller {
                 why = Why::Opened(id);
             }
             if before != after {
+                let rule = self.rules.endpoint(id);
+                let schedule = &self.rules.dependency(rule.dependency).probes;
+                let (prober, view) = (&mut endpoint.prober, &endpoint.view);
+                prober.mode_changed(now, view, schedule, &mut self.random);
                 effects.push(Effect::Record(Event::ModeChanged {
                     endpoint: id,
                     from: before,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::{FailureKind, Outcome, Rule, State};
+use mainstay_breaker::{FailureKind, Mode, Outcome, Rule, State, Transition};
 use mainstay_degradation::{Effect, Event, Input, Level, Moment, ProbeResult, Settings};
 
 use crate::world::{Behaviour, SECOND, World};
@@ -257,6 +257,62 @@ fn the_result_of_a_probe_that_was_given_up_begins_no_second_row_of_probes() {
     assert_eq!(beside, [], "the second one is still running");
     let after = asked(&mut world, given_up + SECOND, passed(second));
     assert_eq!(after.len(), 1, "what was wanted meanwhile comes after it");
+}
+
+#[test]
+fn the_end_of_an_open_time_that_a_running_probe_hides_is_worth_a_probe_at_once() {
+    let mut world = World::healthy();
+    let due = world.now + 40 * SECOND;
+    let endpoint = world.endpoint("openai");
+    let mut effects = Vec::new();
+    world.controller.handle(due, tick(), &mut effects);
+    let transition = Transition {
+        from: State::Closed,
+        to: State::Open,
+        at: due,
+        generation: 1,
+        rule: Some(Rule::Rate),
+        kind: Some(FailureKind::Timeout),
+        retry_at: Some(due + 3 * SECOND),
+    };
+    let opened = Input::Transition {
+        endpoint,
+        transition,
+    };
+    world.controller.handle(due, opened, &mut effects);
+    let ended = due + 5 * SECOND;
+    let failed = Input::Probe {
+        endpoint,
+        started: due,
+        result: ProbeResult::Failed {
+            kind: FailureKind::Timeout,
+            latency: 5 * SECOND,
+        },
+    };
+    effects.clear();
+    world.controller.handle(ended, failed, &mut effects);
+    let at = ended;
+    assert!(
+        effects.contains(&Effect::Probe { endpoint, at }),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn what_was_forced_open_is_probed_as_soon_as_the_force_ends() {
+    let mut world = World::healthy();
+    world.behave("openai", Behaviour::Refuses);
+    world.calls("openai", 5);
+    world
+        .breaker("openai")
+        .set_mode(Mode::ForcedOpen, world.now);
+    world.run(200 * SECOND);
+    world.behave("openai", Behaviour::Works);
+    world.run(SECOND);
+    let ended = world.now;
+    world.breaker("openai").set_mode(Mode::Auto, ended);
+    world.run(3 * SECOND);
+    assert_eq!(world.breaker("openai").state(), State::Closed);
 }
 
 #[test]

@@ -29,8 +29,6 @@ pub(super) struct Watched {
     pub(super) opened_at: Option<Moment>,
     closed_at: Moment,
     retry_at: Option<Moment>,
-    /// When a probe ended that was under way as the open time ended.
-    late_probe: Option<Moment>,
     /// Half-open calls on their way, and when their leases end.
     places: Vec<(u64, Moment)>,
     pub(super) probe_asked: Option<Moment>,
@@ -50,7 +48,6 @@ impl Watched {
             opened_at: None,
             closed_at: now,
             retry_at: None,
-            late_probe: None,
             places: Vec::new(),
             probe_asked: None,
             probes_begun: VecDeque::new(),
@@ -75,12 +72,10 @@ impl Watched {
             State::Open => {
                 self.opened_at = Some(now);
                 self.retry_at = transition.retry_at;
-                self.late_probe = None;
                 self.last_bad = now;
                 self.unnoticed_since = None;
             }
-            // Leases end with their half-open time: what is left of an earlier one counts no more.
-            State::HalfOpen => self.places.clear(),
+            State::HalfOpen => {}
             State::Closed => {
                 self.closed_at = now;
                 self.unnoticed_since = self.ill.then_some(now);
@@ -92,7 +87,6 @@ impl Watched {
         self.last_bad = now;
         self.touched_at = Some(now);
         self.unnoticed_since = self.ill.then_some(now);
-        self.places.clear();
     }
 
     /// How long everything takes to be noticed without traffic: a heartbeat, then as many failed probes as it takes.
@@ -121,34 +115,17 @@ impl Watched {
         let from = self
             .retry_at
             .map_or(self.last_bad, |at| at.max(self.last_bad));
-        // Probes of what is forced open are heartbeats, and the mode's end is no transition that would hurry them.
-        let touched = self
-            .touched_at
-            .is_some_and(|at| at + schedule.heartbeat > from);
-        let heartbeat = if touched {
-            schedule.heartbeat
-        } else {
-            Duration::ZERO
-        };
         // What holds a place may do so until its lease ends.
         let held = self.places.iter().map(|(_, until)| *until).max();
         let from = held.map_or(from, |until| from.max(until));
-        // The end of an open time that a running probe hides is seen at the next step of the schedule.
-        let failing = schedule.failing.iter().max().copied().unwrap_or_default();
-        let late = self
-            .late_probe
-            .map(|at| at + longest(failing, schedule.jitter));
-        let from = late.map_or(from, |at| from.max(at));
-        from + heartbeat + schedule.deadline + SLACK
+        // A probe may be under way as it ends, and only the next one finds out.
+        from + 2 * schedule.deadline + SLACK
     }
 }
 
 impl Watched {
-    pub(super) fn probe_ended(&mut self, now: Moment) {
+    pub(super) fn probe_ended(&mut self) {
         self.probe_asked = None;
-        let begun = self.probes_begun.back().copied().unwrap_or(now);
-        let hidden = self.retry_at.is_some_and(|at| begun < at && at <= now);
-        self.late_probe = if hidden { Some(now) } else { self.late_probe };
     }
 }
 

@@ -53,8 +53,8 @@ impl Inspector {
     }
 
     /// A probe has ended.
-    pub fn probe_ended(&mut self, now: Moment, endpoint: usize) {
-        self.watched[endpoint].probe_ended(now);
+    pub fn probe_ended(&mut self, endpoint: usize) {
+        self.watched[endpoint].probe_ended();
     }
 
     pub(super) fn look_at_pace(&mut self, now: Moment, index: usize) {

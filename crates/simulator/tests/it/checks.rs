@@ -303,12 +303,12 @@ fn two_probes_at_once_too_far_ahead_or_in_the_past() {
     let mut bench = Bench::new();
     let now = bench.now;
     bench.inspector.probe_asked(now, EndpointId(0), now);
-    bench.inspector.probe_ended(now, 0);
+    bench.inspector.probe_ended(0);
     bench
         .inspector
         .probe_asked(now + SECOND, EndpointId(0), now + SECOND);
     bench.found_nothing();
-    bench.inspector.probe_ended(now, 0);
+    bench.inspector.probe_ended(0);
     bench
         .inspector
         .probe_asked(now + SECOND, EndpointId(0), now);
