@@ -11,9 +11,10 @@ stage_tests() { cargo nextest run --workspace --no-fail-fast --status-level fail
 stage_doctests() { cargo test --workspace --doc --quiet; }
 stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; }
 stage_quick-tests() { cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-runtime -p mainstay-retail --status-level fail; }
-stage_seeds() { PROPTEST_CASES=20000 cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-retail --release --status-level fail; }
+stage_seeds() { MAINSTAY_SEEDS=1000000 PROPTEST_CASES=20000 cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-retail --release --status-level fail; }
+stage_loom() { RUSTFLAGS="--cfg loom" cargo test -p mainstay-breaker --release --test loom --target-dir target/loom; }
 stage_bench() { cargo bench --package mainstay-bench; }
-stage_miri() { PROPTEST_CASES=8 cargo +nightly miri test --package mainstay-breaker; }
+stage_miri() { PROPTEST_CASES=2 cargo +nightly miri test --package mainstay-breaker; }
 
 table=()
 began=$SECONDS

@@ -189,23 +189,27 @@ impl Window {
     }
 
     pub(crate) fn successes(&self) -> u64 {
-        self.sum(|shard| &shard.timed)
-            + self.sum(|shard| &shard.untimed)
-            + self.sum(|shard| &shard.others)
+        self.sum(|shard| &shard.timed) + self.all_untimed() + self.sum(|shard| &shard.others)
     }
 
     pub(crate) fn total(&self, field: impl Fn(&Tally) -> &Number) -> u64 {
         self.sum(|shard| field(&shard.tally))
     }
 
+    /// Of what only the shared shards count.
     fn sum(&self, field: impl Fn(&Shard) -> &Number) -> u64 {
-        self.shards.iter().map(|shard| field(shard).get()).sum()
+        let shared = self.shards[LANES..].iter();
+        shared.map(|shard| field(shard).get()).sum()
+    }
+
+    fn all_untimed(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.untimed.get()).sum()
     }
 
     /// Counted in the shards, not yet in the ring.
     fn pending(&self) -> (u64, u64) {
         let timed = self.sum(|shard| &shard.timed) - self.timed.get();
-        let untimed = self.sum(|shard| &shard.untimed) - self.untimed.get();
+        let untimed = self.all_untimed() - self.untimed.get();
         (timed, untimed)
     }
 

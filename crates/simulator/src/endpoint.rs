@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use mainstay_breaker::{Breaker, Mode, Moment, Outcome, SettingsError, State};
+use mainstay_breaker::{
+    Breaker, Mode, Moment, Outcome, SettingsError, Snapshot as BreakerSnapshot, State,
+};
 use mainstay_degradation::{EndpointView, Observed};
 use std::time::Duration;
 
@@ -107,9 +109,9 @@ impl Endpoint {
     }
 
     /// Takes what was counted, with the breaker as it stands.
-    pub(crate) fn drain(&mut self, now: Moment) -> Observed {
+    pub(crate) fn drain(&mut self, breaker: &BreakerSnapshot) -> Observed {
         Observed {
-            breaker: EndpointView::from(&self.breaker.snapshot(now)),
+            breaker: EndpointView::from(breaker),
             ..std::mem::take(&mut self.observed)
         }
     }

@@ -41,7 +41,7 @@ mod report;
 mod scenario;
 mod world;
 
-pub use checks::{Check, Inspector, Violation};
+pub use checks::{Check, INVARIANTS, Inspector, Violation};
 pub use condition::{Condition, Health};
 pub use figures::Figures;
 pub use report::{BreakerChange, CallCounts, LevelChange, Outage, Report, Trace};

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use mainstay_breaker::Rule;
+use mainstay_breaker::{Rule, Snapshot as BreakerSnapshot};
 use mainstay_degradation::{Effect, Event, Input, Retuning, Snapshot};
 
 use crate::report::LevelChange;
@@ -16,19 +16,26 @@ impl World {
         let now = self.now;
         self.at(now + TICK, Happening::Tick);
         self.expire_modes();
-        let endpoints = self.endpoints.iter_mut().enumerate();
-        let observed = endpoints
-            .map(|(index, endpoint)| (id(index), endpoint.drain(now)))
+        let mut breakers = self.breakers();
+        let endpoints = self.endpoints.iter_mut().zip(&breakers);
+        let observed = (0..)
+            .zip(endpoints)
+            .map(|(index, (endpoint, breaker))| (id(index), endpoint.drain(breaker)))
             .collect();
+        let changes = self.record.breaker_changes.len();
         self.apply_limits();
         self.pending.push_back(Input::Tick { observed });
         self.decide();
-        let breakers: Vec<_> = self
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.breaker.snapshot(now))
-            .collect();
+        if self.record.breaker_changes.len() != changes {
+            breakers = self.breakers();
+        }
         self.inspector.tick(now, &breakers);
+    }
+
+    fn breakers(&self) -> Vec<BreakerSnapshot> {
+        let all = self.endpoints.iter();
+        all.map(|endpoint| endpoint.breaker.snapshot(self.now))
+            .collect()
     }
 
     /// Feeds the controller until nothing more follows.

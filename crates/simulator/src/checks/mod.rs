@@ -58,6 +58,81 @@ pub enum Check {
     Causes,
 }
 
+impl Check {
+    /// Every check.
+    pub const ALL: [Self; 18] = [
+        Self::TargetIsBand,
+        Self::HeldBy,
+        Self::Rise,
+        Self::Fall,
+        Self::Forward,
+        Self::SameEffects,
+        Self::HalfOpenPlaces,
+        Self::OpenTime,
+        Self::StuckOpen,
+        Self::OpenedForNothing,
+        Self::LateDetection,
+        Self::NotBack,
+        Self::Neutral,
+        Self::ProbeSchedule,
+        Self::ProbePace,
+        Self::Monotone,
+        Self::GatesWithoutCause,
+        Self::Causes,
+    ];
+}
+
+/// What always holds, in words, and the checks that look for its breach in every world.
+pub const INVARIANTS: [(&str, &[Check]); 14] = [
+    ("target and score agree", &[Check::TargetIsBand]),
+    (
+        "every difference between target and level has its held_by",
+        &[Check::HeldBy],
+    ),
+    (
+        "no level change up before the dwell and never by two; at most one per dwell",
+        &[Check::Rise],
+    ),
+    (
+        "a level falls at once with a breaker or when confirmed, and for nothing else",
+        &[Check::Fall],
+    ),
+    (
+        "never more half-open calls than allowed",
+        &[Check::HalfOpenPlaces],
+    ),
+    (
+        "no breaker stays open longer than its bound after its dependency is healthy",
+        &[Check::StuckOpen, Check::OpenTime],
+    ),
+    (
+        "no breaker opens without reason, and none stays closed over an outage",
+        &[Check::OpenedForNothing, Check::LateDetection],
+    ),
+    ("snapshots only move forward", &[Check::Forward]),
+    (
+        "effects obey the probe budget",
+        &[Check::ProbeSchedule, Check::ProbePace],
+    ),
+    (
+        "the same inputs give the same effects",
+        &[Check::SameEffects],
+    ),
+    ("a neutral outcome changes nothing", &[Check::Neutral]),
+    (
+        "for a fixed set of causes the matrix is monotone",
+        &[Check::Monotone],
+    ),
+    (
+        "after a repair everything is back within its bound with and without traffic",
+        &[Check::NotBack, Check::StuckOpen],
+    ),
+    (
+        "a level held without a live cause gates nothing",
+        &[Check::GatesWithoutCause, Check::Causes],
+    ),
+];
+
 /// Something that must never happen, and did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Violation {

@@ -6,7 +6,50 @@ use mainstay_breaker::{Breaker, FailureKind, Moment, Rule, State, Transition};
 use mainstay_degradation::{
     Effect, EndpointId, FeatureMode, HeldBy, Level, LevelCause, Rules, Snapshot,
 };
-use mainstay_simulator::{Check, Figures, Health, Inspector, Scenario, World};
+use mainstay_simulator::{Check, Figures, Health, INVARIANTS, Inspector, Scenario, World};
+
+/// Which test makes which check fail.
+const SHOWN_BY: [(Check, fn()); 18] = [
+    (
+        Check::TargetIsBand,
+        a_target_that_is_not_the_band_of_the_score,
+    ),
+    (
+        Check::HeldBy,
+        a_level_that_nothing_holds_or_that_is_held_wrongly,
+    ),
+    (
+        Check::Rise,
+        a_rise_before_the_dwell_by_two_or_without_its_margin,
+    ),
+    (Check::Fall, a_fall_without_a_reason),
+    (Check::Forward, snapshots_that_go_back_or_skip_one),
+    (Check::SameEffects, a_twin_that_decides_otherwise),
+    (Check::HalfOpenPlaces, more_half_open_calls_than_places),
+    (Check::OpenTime, an_open_time_out_of_its_bounds),
+    (
+        Check::StuckOpen,
+        a_breaker_that_stays_open_and_a_level_that_stays_down,
+    ),
+    (Check::OpenedForNothing, a_breaker_that_opens_for_nothing),
+    (Check::LateDetection, an_outage_that_nobody_notices),
+    (
+        Check::NotBack,
+        a_breaker_that_stays_open_and_a_level_that_stays_down,
+    ),
+    (Check::Neutral, a_neutral_verdict_that_counts),
+    (
+        Check::ProbeSchedule,
+        two_probes_at_once_too_far_ahead_or_in_the_past,
+    ),
+    (Check::ProbePace, too_many_probes_or_none),
+    (Check::Monotone, a_worse_level_that_gives_more),
+    (
+        Check::GatesWithoutCause,
+        a_feature_that_is_gated_without_a_cause,
+    ),
+    (Check::Causes, a_target_without_a_cause),
+];
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -105,6 +148,18 @@ fn rises_to(level: Level, at: Moment) -> impl FnOnce(&mut Snapshot) {
         let until = at + 10 * SECOND;
         snapshot.held_by = Some(HeldBy::Dwell { until });
     }
+}
+
+#[test]
+fn every_invariant_has_checks_and_every_check_belongs_to_one_and_can_fail() {
+    for check in Check::ALL {
+        let named = INVARIANTS.iter().any(|(_, checks)| checks.contains(&check));
+        assert!(named, "{check:?} belongs to no invariant");
+        let shown = SHOWN_BY.iter().find(|(shown, _)| *shown == check);
+        let (_, fails) = shown.unwrap();
+        fails();
+    }
+    assert!(INVARIANTS.iter().all(|(_, checks)| !checks.is_empty()));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use mainstay_simulator::{Report, Scenario, World};
 
 const LENGTH: Duration = Duration::from_secs(300);
-/// What a loaded machine plays within a minute, with this crate and what it drives optimised.
-const SEEDS: u64 = 3_000;
+/// Twenty seconds of two cores, with this crate and what it drives optimised.
+const SEEDS: u64 = 10_000;
 
 fn play(seed: u64) -> Report {
     let mut world = World::new(Scenario::drawn(seed, LENGTH), seed).unwrap();
