@@ -14,6 +14,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::budget::RetryBudget;
 use crate::call::Rejection;
 use crate::clock::Clock;
+use crate::events::EventLog;
 use crate::flight::Flight;
 use crate::limit::Limit;
 use crate::monitor::Wake;
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) tuning: ArcSwap<Tuning>,
     pub(crate) wake: mpsc::UnboundedSender<Wake>,
     pub(crate) random: AtomicU64,
+    pub(crate) events: Arc<EventLog>,
 }
 
 impl std::fmt::Debug for Endpoint {

@@ -17,7 +17,6 @@ use crate::changes;
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, Shared};
 use crate::error::{Error, ErrorKind};
-use crate::events::EventLog;
 use crate::guard::Guard;
 use crate::handle::{Handle, Inner};
 use crate::limit::Limit;
@@ -117,6 +116,7 @@ impl EngineBuilder {
                 tuning: ArcSwap::from_pointee(rules.tuning(Level::Optimal).clone()),
                 wake,
                 random: AtomicU64::new(seed),
+                events: Arc::default(),
             }),
             rules,
             endpoints: vec![None; count],
@@ -226,7 +226,7 @@ impl EngineBuilder {
             snapshot: ArcSwap::from_pointee(controller.snapshot(now)),
             published: watch::Sender::new(0),
             drain_share: watch::Sender::new(1.0),
-            events: EventLog::default(),
+            events: Arc::clone(&self.shared.events),
             operator: ArcSwap::default(),
             commands,
             handlers: Mutex::default(),

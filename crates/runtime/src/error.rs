@@ -42,7 +42,7 @@ pub enum ErrorKind {
     /// The journal is at a bound or faulted.
     JournalFull,
     /// The store behind a guarded answer has no room left and would have to drop what it promised to keep.
-    InsufficientStorage,
+    MemoryFull,
     /// The dependency gave an answer that can't be used.
     BadAnswer,
     /// A defect of our own.
@@ -70,7 +70,7 @@ impl ErrorKind {
             Self::Busy => "busy",
             Self::FeatureOff => "feature-off",
             Self::JournalFull => "journal-full",
-            Self::InsufficientStorage => "insufficient-storage",
+            Self::MemoryFull => "memory-full",
             Self::BadAnswer => "bad-answer",
             Self::Internal => "internal",
         }

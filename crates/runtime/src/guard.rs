@@ -173,6 +173,14 @@ impl Guard {
             .bytes(&self.endpoint.dependency, direction, count);
     }
 
+    /// Records something that an adapter has decided and that people should know: `kind` from a closed set, one English
+    /// sentence, and the same as data, without keys, values or statements.
+    pub fn announce(&self, kind: &'static str, message: String, data: serde_json::Value) {
+        let shared = &self.endpoint.shared;
+        tracing::warn!(event = kind, dependency = self.dependency(), "{message}");
+        shared.events.push(shared.clock.wall(), kind, message, data);
+    }
+
     /// Asks for a probe of this endpoint at once.
     pub fn probe_now(&self) {
         self.endpoint.ask_for_probe();

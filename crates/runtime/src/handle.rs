@@ -47,7 +47,7 @@ pub(crate) struct Inner {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) published: watch::Sender<u64>,
     pub(crate) drain_share: watch::Sender<f64>,
-    pub(crate) events: EventLog,
+    pub(crate) events: Arc<EventLog>,
     pub(crate) operator: ArcSwap<OperatorState>,
     pub(crate) commands: mpsc::Sender<Asked>,
     pub(crate) handlers: Mutex<Vec<Handler>>,

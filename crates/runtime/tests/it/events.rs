@@ -106,3 +106,19 @@ async fn shutting_down_leaves_behind_what_does_not_end() {
     let took = world.handle.clock().now().saturating_since(begun);
     assert_eq!(took.as_secs(), 5);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_an_adapter_announces_is_an_event_among_the_others() {
+    let world = World::new().await;
+    let data = serde_json::json!({"count": 2});
+    let message = "two things happened";
+    world
+        .guard("redis")
+        .announce("told", message.into(), data.clone());
+    let events = world.handle.events().recent(usize::MAX);
+    let told = events.last().expect("it was told");
+    assert_eq!(
+        (told.kind, told.message.as_str(), &told.data),
+        ("told", message, &data)
+    );
+}
