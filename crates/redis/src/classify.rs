@@ -7,6 +7,7 @@ use mainstay_breaker::FailureKind;
 use mainstay_runtime::{Error, ErrorKind, Verdict};
 use redis::{ErrorKind as DriverKind, RedisError};
 
+use crate::class::Class;
 use crate::memory::Refusal;
 
 /// The name of the dependency in errors and metrics.
@@ -150,11 +151,34 @@ pub(crate) fn refusal(refusal: Refusal) -> Error {
         }
         Refusal::Full => {
             let detail = "the store in memory has no room for this: delete keys, or raise redis.memory_bytes";
-            error(ErrorKind::InsufficientStorage, detail)
+            error(ErrorKind::MemoryFull, detail)
+        }
+        Refusal::Class(class) => {
+            let detail = match class {
+                Class::Cache => "memory can't do this in the place of Redis",
+                Class::Counter => {
+                    "while Redis is down a counter can be read and counted (get, ttl, incr), nothing else: only a difference can be brought back"
+                }
+                Class::Session => {
+                    "while Redis is down a session is a string (get, set, delete, incr, expire, ttl), nothing else"
+                }
+                Class::Lock => {
+                    "keys of class lock are refused while Redis is down: a lock that only this process knows protects nothing"
+                }
+                Class::Queue => {
+                    "keys of class queue are refused while Redis is down: its entries would be lost or handled twice"
+                }
+            };
+            error(ErrorKind::Unavailable, detail)
+        }
+        Refusal::TooManyKeys => {
+            let detail =
+                "Redis is down and as many keys as redis.touched_keys allows were written since";
+            error(ErrorKind::Unavailable, detail)
         }
         Refusal::CannotKnow => {
-            let detail = "Redis is down and memory does not know this key, which the operation depends on; \
-                          set or delete are possible";
+            let detail = "Redis is down and memory does not know what the operation depends on, the key's value or its \
+                          time to live; a plain set is possible";
             error(ErrorKind::Unavailable, detail)
         }
     }

@@ -18,7 +18,7 @@ use crate::pool::{Connector, Pool};
 use crate::probe::{MemoryProbe, ServerProbe};
 use crate::reply::Reply;
 use crate::server::{Ended, Server};
-use crate::settings::{Class, Settings, Target};
+use crate::settings::{Settings, Target};
 
 /// Redis, or the store in memory, behind a guard. Cheap to clone.
 #[derive(Clone)]
@@ -112,9 +112,9 @@ impl Redis {
         self.server().map_or(0, |server| server.pool().size())
     }
 
-    /// How many keys were written in memory and are still to be deleted in Redis.
+    /// How many keys were written in memory and are still to be brought back to Redis.
     pub fn keys_to_reconcile(&self) -> usize {
-        self.server().map_or(0, |server| server.touched())
+        self.server().map_or(0, |server| server.standin().touched())
     }
 
     /// Whether it's the embedded store.
@@ -285,11 +285,10 @@ fn in_memory(
             age: None,
         });
     };
-    let evictable = settings.class_of(key.as_str()) == Class::Cache;
     let terms = Terms {
         now: guard.now(),
         ttl: guard.tuning().ttl,
-        evictable,
+        class: settings.class_of(key.as_str()),
     };
     memory
         .lock()

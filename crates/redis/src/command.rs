@@ -239,6 +239,13 @@ impl Action {
         }
     }
 
+    /// Whether it changes a string and leaves its time to live.
+    pub(crate) fn keeps_ttl(&self) -> bool {
+        let keeps = SetExpiry::Keep;
+        matches!(self, Self::Set { expiry, .. } if *expiry == keeps)
+            || matches!(self, Self::Incr { .. })
+    }
+
     fn is_plain_set(&self) -> bool {
         matches!(self, Self::Set { .. }) && self.is_idempotent()
     }

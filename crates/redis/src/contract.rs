@@ -7,6 +7,7 @@ use std::time::Duration;
 use mainstay_runtime::{CallerId, Context, Error, ErrorKind};
 use serde_json::{Value, json};
 
+pub use crate::rules::document::{markdown, word};
 use crate::{Command, Redis};
 
 /// Runs the whole suite.

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use mainstay_breaker::FailureKind;
 use mainstay_runtime::{Clock, Probe, Verdict};
 
+use crate::class::Class;
 use crate::classify::{self, DriverError};
 use crate::command::{Action, SetCondition, SetExpiry};
 use crate::memory::{Memory, Terms};
@@ -51,7 +52,7 @@ impl Probe for MemoryProbe {
         let terms = Terms {
             now: self.clock.now(),
             ttl: Duration::from_secs(60),
-            evictable: true,
+            class: Class::Cache,
         };
         let value = terms.now.as_nanos().to_string();
         let set = Action::Set {

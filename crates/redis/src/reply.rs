@@ -32,6 +32,13 @@ pub enum Reply {
         /// The value.
         value: i64,
     },
+    /// Counted in memory while Redis is down, on a counter whose value memory doesn't know. Volatile.
+    Delta {
+        /// What was counted here and Redis hasn't taken yet.
+        delta: i64,
+        /// Always `null`: the counter's value can't be known.
+        value: (),
+    },
     /// How many elements the key has (now).
     Length {
         /// At least 1: a key without elements doesn't exist.

@@ -1,7 +1,7 @@
-//! A real Redis: one attempt at it, what answers in its place, and making it forget what memory changed meanwhile.
+//! A real Redis: one attempt at it, what answers in its place, and settling what it's owed.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use mainstay_runtime::{
@@ -10,27 +10,27 @@ use mainstay_runtime::{
 
 use crate::classify::{self, DEPENDENCY, DriverError, Meaning};
 use crate::command::Command;
-use crate::memory::Terms;
+use crate::memory::{Refusal, Terms};
 use crate::pool::{Lease, Pool};
 use crate::reply::Reply;
-use crate::settings::{Class, Settings};
-use crate::standin::StandIn;
+use crate::settings::Settings;
+use crate::standin::{Sent, Settled, StandIn};
+use crate::sweep::{self, Troubles};
 use crate::value::Key;
-use crate::wire;
+use crate::{settle, wire};
 
-/// Keys that one `DEL` removes when Redis is back.
-const BATCH: usize = 128;
-/// Pause between looks at whether Redis is back.
-const PAUSE: Duration = Duration::from_millis(100);
+/// Markers kept to be removed; those beyond end by themselves.
+const MOST_SPENT: usize = 10_000;
 
 pub(crate) struct Server {
     guard: Guard,
     settings: Settings,
     pool: Arc<Pool>,
     standin: StandIn,
-    /// Held while keys are being deleted, so that no command on them slips in between.
-    reconciling: tokio::sync::Mutex<()>,
-    sweeping: AtomicBool,
+    /// Held while debts are being settled, so that none is sent twice at once. Holds the markers that nothing can ask
+    /// for any more.
+    settling: tokio::sync::Mutex<Vec<Key>>,
+    pub(crate) sweeping: AtomicBool,
 }
 
 /// How an operation ended, with what the dependency showed.
@@ -43,13 +43,13 @@ pub(crate) struct Ended {
 impl Server {
     pub(crate) fn new(guard: Guard, settings: Settings, pool: Arc<Pool>) -> Self {
         let standin = StandIn::new(settings.memory_bytes, settings.touched_keys);
-        let (reconciling, sweeping) = Default::default();
+        let (settling, sweeping) = Default::default();
         Self {
             guard,
             settings,
             pool,
             standin,
-            reconciling,
+            settling,
             sweeping,
         }
     }
@@ -58,8 +58,12 @@ impl Server {
         &self.pool
     }
 
-    pub(crate) fn touched(&self) -> usize {
-        self.standin.touched()
+    pub(crate) fn guard(&self) -> &Guard {
+        &self.guard
+    }
+
+    pub(crate) fn standin(&self) -> &StandIn {
+        &self.standin
     }
 
     /// Carries a command out in Redis, or answers in its place.
@@ -107,8 +111,7 @@ impl Server {
         if let Some(key) = command.key()
             && self.standin.is_touched(key)
         {
-            let done = Box::pin(self.reconcile(&mut lease, std::slice::from_ref(key))).await;
-            done.map_err(|error| self.lost(DriverError::unsent(error)))?;
+            Box::pin(self.settle(&mut lease, std::slice::from_ref(key))).await?;
         }
         attempt.mark_sent();
         let done = lease
@@ -117,46 +120,87 @@ impl Server {
         done.map_err(|error| self.lost(DriverError::sent(error)))
     }
 
-    /// A broken connection rarely breaks alone.
-    fn lost(&self, error: DriverError) -> DriverError {
-        if error.error.is_connection_dropped() {
-            self.pool.distrust();
+    /// Does in Redis what is owed for these keys, then believes it about them again.
+    pub(crate) async fn settle(&self, lease: &mut Lease, keys: &[Key]) -> Result<(), DriverError> {
+        let mut spent = self.settling.lock().await;
+        let now = self.guard.now();
+        // Another command may have settled some while this one waited.
+        let (stale, batch): (Vec<_>, Vec<_>) = self
+            .standin
+            .begin(keys, now)
+            .into_iter()
+            .partition(|(_, sent)| sent.is_stale(now));
+        let mut troubles = Troubles::default();
+        for (key, sent) in &stale {
+            self.finish(key, sent, Settled::GivenUp, &mut troubles);
         }
-        error
+        let done = if batch.is_empty() && spent.is_empty() {
+            Ok(())
+        } else {
+            self.exchange(lease, &batch, &mut spent, &mut troubles)
+                .await
+        };
+        troubles.announce(&self.guard);
+        done
     }
 
-    /// Deletes touched keys in Redis, then believes it about them again.
-    async fn reconcile(&self, lease: &mut Lease, keys: &[Key]) -> redis::RedisResult<()> {
-        let _turn = self.reconciling.lock().await;
-        // Another command may have done it while this one waited; deleting again would drop what was written since.
-        let keys: Vec<Key> = keys
-            .iter()
-            .filter(|key| self.standin.is_touched(key))
-            .cloned()
-            .collect();
-        if keys.is_empty() {
-            return Ok(());
+    /// Whether markers in Redis wait to be removed.
+    pub(crate) fn has_spent_markers(&self) -> bool {
+        // Held, somebody is at it and will look again.
+        self.settling
+            .try_lock()
+            .is_ok_and(|spent| !spent.is_empty())
+    }
+
+    async fn exchange(
+        &self,
+        lease: &mut Lease,
+        batch: &[(Key, Sent)],
+        spent: &mut Vec<Key>,
+        troubles: &mut Troubles,
+    ) -> Result<(), DriverError> {
+        let now = self.guard.now();
+        let sending = lease.exchange(async |con| settle::send(con, batch, spent, now).await);
+        // What the caller wanted to do was not sent.
+        let answers = sending
+            .await
+            .map_err(|error| self.lost(DriverError::unsent(error)))?;
+        spent.clear();
+        let mut failed = None;
+        for ((key, sent), answer) in batch.iter().zip(answers) {
+            match answer {
+                Ok(settled) => {
+                    self.finish(key, sent, settled, troubles);
+                    // Sent once and answered: no other can arrive. The others' markers stay for their time.
+                    if sent.has_marker() && !sent.repeated && spent.len() < MOST_SPENT {
+                        spent.push(sent.marker.clone());
+                    }
+                }
+                Err(error) => {
+                    self.standin.put_last(key);
+                    failed = Some(error);
+                }
+            }
         }
-        lease
-            .exchange(async |con| wire::delete(con, &keys).await)
-            .await?;
-        self.standin.reconciled(&keys);
-        Ok(())
+        failed.map_or(Ok(()), |error| Err(DriverError::unsent(error)))
+    }
+
+    fn finish(&self, key: &Key, sent: &Sent, settled: Settled, troubles: &mut Troubles) {
+        self.standin.finish(key, sent, &settled, &self.terms(key));
+        troubles.note(&settled, self.settings.rule_of(key.as_str()));
     }
 
     fn learn(&self, command: &Command, reply: &Reply) {
-        if let Command::At { key, action } = command
-            && self.settings.class_of(key.as_str()) == Class::Cache
-        {
-            self.standin.learn(key, action, reply, &self.terms());
+        if let Command::At { key, action } = command {
+            self.standin.learn(key, action, reply, &self.terms(key));
         }
     }
 
-    fn terms(&self) -> Terms {
+    fn terms(&self, key: &Key) -> Terms {
         Terms {
             now: self.guard.now(),
             ttl: self.guard.tuning().ttl,
-            evictable: true,
+            class: self.settings.class_of(key.as_str()),
         }
     }
 
@@ -174,26 +218,25 @@ impl Server {
             CallError::Failed(error) => error.leaves_outcome_unknown(),
             CallError::Rejected(_) | CallError::Busy { .. } => false,
         };
-        let class = self.settings.class_of(key.as_str());
-        if unanswered && action.is_write() && (class != Class::Cache || !action.is_idempotent()) {
-            self.standin.forget(key);
-            return Err(outcome_unknown());
+        let may_have_landed = unanswered && action.is_write();
+        let terms = self.terms(key);
+        let unknown = || {
+            self.standin.forget(key, terms.class);
+            outcome_unknown()
+        };
+        if may_have_landed && !action.is_idempotent() {
+            return Err(unknown());
         }
         if matches!(failure, CallError::Busy { .. }) {
             // Redis may be well: memory must not take its place.
             return Err(plain(failure));
         }
-        if class != Class::Cache {
-            return Err(refused_class(class, failure));
-        }
-        let held = self.standin.answer(key, action, &self.terms());
-        let held = held.map_err(|error| {
-            if error.retryable {
-                error.retry_after(self.retry_after())
-            } else {
-                error
-            }
-        })?;
+        let held = match self.standin.answer(key, action, &terms, may_have_landed) {
+            // Memory has changed nothing, and Redis may have.
+            Err(_) if may_have_landed => return Err(unknown()),
+            Err(refused) => return Err(self.refused(refused)),
+            Ok(held) => held,
+        };
         if action.is_write() {
             self.start_sweeping();
         }
@@ -204,53 +247,29 @@ impl Server {
         })
     }
 
-    fn retry_after(&self) -> Option<Duration> {
-        self.guard.retry_after().or(Some(Duration::from_secs(1)))
+    fn refused(&self, refused: Refusal) -> Error {
+        let error = classify::refusal(refused);
+        if error.retryable {
+            let after = self.guard.retry_after();
+            error.retry_after(after.or(Some(Duration::from_secs(1))))
+        } else {
+            error
+        }
     }
 
-    /// Starts the task that makes Redis forget touched keys nobody asks for, unless it runs.
+    /// Starts the task that settles what nobody asks for, unless it runs.
     fn start_sweeping(self: &Arc<Self>) {
         if !self.sweeping.swap(true, Ordering::AcqRel) {
-            tokio::spawn(sweep(Arc::downgrade(self), self.guard.clone()));
+            tokio::spawn(sweep::run(Arc::downgrade(self), self.guard.clone()));
         }
     }
 
-    /// One batch. Returns whether there is nothing left.
-    async fn sweep_once(&self) -> bool {
-        let keys = self.standin.some_touched(BATCH);
-        if !keys.is_empty() && !self.guard.is_open() {
-            let now = self.guard.now();
-            let call = Call {
-                operation: "reconcile",
-                idempotent: true,
-                deadline: now + self.guard.call_deadline(),
-                caller: None,
-            };
-            let work = async |_: Attempt| {
-                let mut lease = self.pool.lend().await?;
-                let done = self.reconcile(&mut lease, &keys).await;
-                done.map_err(|error| self.lost(DriverError::unsent(error)))
-            };
-            // Failing, it's tried again: deleting is idempotent.
-            let _ = self.guard.call(call, classify::verdict, work).await;
+    /// A broken connection rarely breaks alone.
+    fn lost(&self, error: DriverError) -> DriverError {
+        if error.error.is_connection_dropped() {
+            self.pool.distrust();
         }
-        if self.standin.touched() > 0 {
-            return false;
-        }
-        self.sweeping.store(false, Ordering::Release);
-        // A key touched between the look and the store would find the task still running, and gone.
-        self.standin.touched() == 0 || self.sweeping.swap(true, Ordering::AcqRel)
-    }
-}
-
-/// Makes Redis forget touched keys, batch by batch behind the guard, as soon as the breaker lets it.
-async fn sweep(server: Weak<Server>, guard: Guard) {
-    loop {
-        guard.clock().sleep(PAUSE).await;
-        match server.upgrade() {
-            Some(server) if !server.sweep_once().await => {}
-            _ => return,
-        }
+        error
     }
 }
 
@@ -258,21 +277,6 @@ fn plain(failure: &CallError<DriverError>) -> Error {
     failure
         .clone()
         .into_error(DEPENDENCY, |error| classify::unavailable(&error.error))
-}
-
-fn refused_class(class: Class, failure: &CallError<DriverError>) -> Error {
-    let error = plain(failure);
-    let detail = format!(
-        "{}; keys of class {} can't be served without it yet",
-        error.detail,
-        class.as_str()
-    );
-    Error {
-        detail,
-        kind: ErrorKind::Unavailable,
-        retryable: true,
-        ..error
-    }
 }
 
 fn outcome_unknown() -> Error {

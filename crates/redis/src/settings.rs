@@ -7,6 +7,8 @@ use mainstay_runtime::{EndpointSpec, Error, ErrorKind, Secret};
 
 use crate::classify::DEPENDENCY;
 
+use crate::class::{Class, ClassRule};
+
 /// Where the data is.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -14,62 +16,6 @@ pub enum Target {
     Memory,
     /// A Redis server: `redis://[user[:password]@]host[:port][/db]`, or `rediss://…` for TLS.
     Server(Secret),
-}
-
-/// What kind of data a key holds, which decides what may be done with it while Redis is down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// Can be lost or made again.
-    Cache,
-    /// A count that must add up.
-    Counter,
-    /// A session.
-    Session,
-    /// A lock.
-    Lock,
-    /// A queue.
-    Queue,
-}
-
-impl Class {
-    /// The name, as in configuration.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Cache => "cache",
-            Self::Counter => "counter",
-            Self::Session => "session",
-            Self::Lock => "lock",
-            Self::Queue => "queue",
-        }
-    }
-}
-
-impl std::str::FromStr for Class {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let all = [
-            Self::Cache,
-            Self::Counter,
-            Self::Session,
-            Self::Lock,
-            Self::Queue,
-        ];
-        all.into_iter()
-            .find(|class| class.as_str() == text)
-            .ok_or_else(|| {
-                Error::invalid("class", "is one of: cache, counter, session, lock, queue")
-            })
-    }
-}
-
-/// Keys that begin with `prefix` are of `class`; the longest matching prefix decides, and `cache` where none matches.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClassRule {
-    /// The beginning of the keys.
-    pub prefix: String,
-    /// Their class.
-    pub class: Class,
 }
 
 /// Everything the adapter is told. [`Settings::new`] has the defaults.
@@ -132,25 +78,24 @@ impl Settings {
         if self.touched_keys == 0 {
             return wrong("redis.touched_keys", "is at least 1");
         }
-        let empty = self.classes.iter().position(|rule| rule.prefix.is_empty());
-        match empty {
-            Some(at) => wrong(
-                &format!("redis.classes[{at}].prefix"),
-                "is not empty: without a rule every key is a cache",
-            ),
+        match ClassRule::mistakes(&self.classes).next() {
+            Some(mistake) => Err(mistake),
             None => Ok(()),
         }
     }
 
     /// The class of a key.
     pub fn class_of(&self, key: &str) -> Class {
+        self.rule_of(key).map_or(Class::Cache, |rule| rule.class)
+    }
+
+    /// The rule that gives a key its class: the one with the longest matching prefix.
+    pub fn rule_of(&self, key: &str) -> Option<&ClassRule> {
         let matching = self
             .classes
             .iter()
             .filter(|rule| key.starts_with(&rule.prefix));
-        matching
-            .max_by_key(|rule| rule.prefix.len())
-            .map_or(Class::Cache, |rule| rule.class)
+        matching.max_by_key(|rule| rule.prefix.len())
     }
 }
 

@@ -7,7 +7,7 @@ use redis::{Cmd, FromRedisValue, RedisError, RedisResult, Value, cmd};
 
 use crate::command::{Action, Command, End, Range, SetCondition, SetExpiry};
 use crate::reply::{Field, Member, Reply};
-use crate::value::{Blob, Key};
+use crate::value::Blob;
 
 type Bytes = Vec<u8>;
 
@@ -23,15 +23,6 @@ pub(crate) async fn execute(
             .map(|_| Reply::Pong),
         Command::At { key, action } => at(con, key.as_str(), action).await,
     }
-}
-
-/// Removes keys; it doesn't matter which of them exist.
-pub(crate) async fn delete(con: &mut MultiplexedConnection, keys: &[Key]) -> RedisResult<()> {
-    let mut command = cmd("DEL");
-    for key in keys {
-        command.arg(key.as_str());
-    }
-    command.query_async::<i64>(con).await.map(|_| ())
 }
 
 async fn at(con: &mut MultiplexedConnection, key: &str, action: &Action) -> RedisResult<Reply> {
@@ -190,7 +181,7 @@ fn ranged(name: &str, key: &str, range: Range) -> Cmd {
     command
 }
 
-fn millis(ttl: Duration) -> u64 {
+pub(crate) fn millis(ttl: Duration) -> u64 {
     u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX)
 }
 

@@ -61,7 +61,7 @@ pub fn title(language: Language, kind: &str) -> &'static str {
         "busy" => ("Busy", "Ocupado"),
         "feature-off" => ("Switched off for now", "Desactivado por ahora"),
         "journal-full" => ("The journal takes no more", "El diario no admite más"),
-        "insufficient-storage" => ("No room left", "No queda espacio"),
+        "memory-full" => ("Memory is full", "La memoria está llena"),
         "bad-answer" => ("An unusable answer", "Una respuesta inservible"),
         _ => ("Internal error", "Error interno"),
     };

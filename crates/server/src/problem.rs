@@ -167,7 +167,7 @@ pub fn status_of(kind: ErrorKind) -> StatusCode {
         | ErrorKind::FeatureOff
         | ErrorKind::JournalFull => StatusCode::SERVICE_UNAVAILABLE,
         ErrorKind::OutcomeUnknown | ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
-        ErrorKind::InsufficientStorage => StatusCode::INSUFFICIENT_STORAGE,
+        ErrorKind::MemoryFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorKind::BadAnswer => StatusCode::BAD_GATEWAY,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }

@@ -13,7 +13,9 @@ use super::load::{HOUR, MOST_CALLS, SHORTEST, bytes, size};
 use super::model::{
     Bucket, Database, DatabaseUrl, ObjectStore, OpenAi, Provider, Redis, RedisUrl, S3,
 };
+use super::raw::Value;
 use super::read::Reader;
+use super::setting::{Setting, quoted};
 
 pub(super) fn database(r: &mut Reader) -> Database {
     use mainstay_database::{Settings, Target};
@@ -107,21 +109,33 @@ fn redis_url(r: &mut Reader) -> RedisUrl {
     }
 }
 
+/// Any text: whether it can be a prefix is the adapter's to say.
+struct Prefix(String);
+
+impl Setting for Prefix {
+    const WHAT: &'static str = "text";
+
+    fn parse(value: &Value) -> Option<Self> {
+        match value {
+            Value::Text(text) | Value::Bare(text) => Some(Self(text.clone())),
+            _ => None,
+        }
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.0)
+    }
+}
+
 fn classes(r: &mut Reader) -> Vec<ClassRule> {
-    let words = [
-        Class::Cache,
-        Class::Counter,
-        Class::Session,
-        Class::Lock,
-        Class::Queue,
-    ];
-    let words = words.map(|class| (class.as_str(), class));
     let mut rules = Vec::new();
-    for name in r.names("redis.classes") {
-        let class = r.choice(&format!("redis.classes.{name}"), Class::Cache, &words);
-        // Odd names stand quoted in a key's path, as in the file.
-        let prefix = serde_json::from_str(&name).unwrap_or(name);
-        rules.push(ClassRule { prefix, class });
+    for class in Class::ALL {
+        let listed: Option<Vec<Prefix>> = r.maybe(&format!("redis.classes.{}", class.as_str()));
+        let prefixes = listed.unwrap_or_default().into_iter();
+        rules.extend(prefixes.map(|Prefix(prefix)| ClassRule { prefix, class }));
+    }
+    for mistake in ClassRule::mistakes(&rules) {
+        r.reject(&mistake.field.unwrap_or_default(), mistake.detail);
     }
     rules
 }

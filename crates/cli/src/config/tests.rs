@@ -477,9 +477,10 @@ fn rules_and_tables_can_be_switched_off() {
 
 #[test]
 fn classes_of_keys_are_by_prefix() {
+    let text = "[redis.classes]\nsession = [\"session:\"]\nqueue = [\"jobs\"]";
     let (config, _) = loaded(
-        "[redis.classes]\n\"session:\" = \"session\"\njobs = \"queue\"",
-        &[],
+        text,
+        &[("MAINSTAY_REDIS_CLASSES_COUNTER", "visits:,quota:")],
     );
     let rules: Vec<_> = config
         .redis
@@ -487,7 +488,31 @@ fn classes_of_keys_are_by_prefix() {
         .iter()
         .map(|rule| (rule.prefix.as_str(), rule.class.as_str()))
         .collect();
-    assert_eq!(rules, [("session:", "session"), ("jobs", "queue")]);
+    assert_eq!(
+        rules,
+        [
+            ("visits:", "counter"),
+            ("quota:", "counter"),
+            ("session:", "session"),
+            ("jobs", "queue")
+        ]
+    );
+}
+
+#[test]
+fn a_class_that_makes_no_sense_names_its_key_and_the_remedy() {
+    let text = "[redis.classes]\nsession = [\"a:\"]\ncounter = [\"a:\"]\nlock = [\"\"]\nqueues = [\"q:\"]\nqueue = \"mainstay:\"";
+    let found = mistakes(text, &[]).join("\n");
+    for expected in [
+        "mainstay.toml:2: redis.classes.session = [\"a:\"]: holds \"a:\", which stands in redis.classes.counter too",
+        "mainstay.toml:4: redis.classes.lock = [\"\"]: holds an empty prefix",
+        "mainstay.toml:5: redis.classes.queues: ",
+        "mainstay.toml:6: redis.classes.queue = \"mainstay:\": must be a list",
+    ] {
+        assert!(found.contains(expected), "{expected}\n{found}");
+    }
+    let found = mistakes("[redis.classes]\nqueue = [\"mainstay:q\"]", &[]).join("\n");
+    assert!(found.contains("choose another prefix"), "{found}");
 }
 
 fn pretty_eq(left: &BTreeMap<&str, Option<&str>>, right: &BTreeMap<&str, Option<&str>>) {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
+use crate::class::Class;
 use crate::command::{Action, End, Range, SetCondition};
 use crate::memory::score::Score;
 use crate::reply::{Field, Member, Reply};
@@ -20,6 +21,10 @@ pub(crate) enum Refusal {
     Full,
     /// The result depends on what Redis holds, and Redis is down.
     CannotKnow,
+    /// Nothing is done with keys of this class while Redis is down, or not this.
+    Class(Class),
+    /// As many keys as may be were written while Redis is down.
+    TooManyKeys,
 }
 
 /// What an element costs beside its bytes: what its container keeps for it, generously rounded.
@@ -70,6 +75,26 @@ impl Data {
         match &self.kind {
             Kind::Text(value) => Some(value),
             _ => None,
+        }
+    }
+
+    /// The cost, made anew from the elements.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) -> usize {
+        match &self.kind {
+            Kind::Text(value) => value.len(),
+            Kind::List(list) => list.iter().map(|value| value.len() + LIST_ELEMENT).sum(),
+            Kind::Set(set) => set.iter().map(|value| value.len() + SET_ELEMENT).sum(),
+            Kind::Hash(hash) => {
+                let cost =
+                    |(field, value): (&Blob, &Blob)| field.len() + value.len() + HASH_ELEMENT;
+                hash.iter().map(cost).sum()
+            }
+            Kind::Sorted(sorted) => {
+                assert_eq!(sorted.scores.len(), sorted.order.len());
+                let cost = |(_, member): &(Score, Blob)| member.len() + SORTED_ELEMENT;
+                sorted.order.iter().map(cost).sum()
+            }
         }
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mainstay_breaker::Moment;
 
+use crate::class::Class;
 use crate::command::{Action, SetExpiry};
 use crate::memory::Terms;
 use crate::memory::data::Data;
@@ -82,10 +83,10 @@ impl Entry {
         }
     }
 
-    pub(crate) fn text(key: &Key, value: Blob, lifetime: Lifetime) -> Self {
+    pub(crate) fn text(key: &Key, value: Blob, lifetime: Lifetime, evictable: bool) -> Self {
         Self {
             lifetime,
-            ..Self::new(key, Data::text(value), true)
+            ..Self::new(key, Data::text(value), evictable)
         }
     }
 
@@ -105,6 +106,17 @@ impl Entry {
 
     pub(crate) fn cost(&self) -> usize {
         self.base + self.data.as_ref().map_or(0, Data::bytes)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn recount(&self) -> usize {
+        self.base + self.data.as_ref().map_or(0, Data::recount)
+    }
+
+    /// Whether the action would keep a time to live that nobody knows, on a key that must come back to Redis with one.
+    pub(crate) fn outlives(&self, action: &Action, terms: &Terms) -> bool {
+        let unsure = matches!(self.lifetime, Lifetime::Unsure(_));
+        terms.class == Class::Session && unsure && action.keeps_ttl()
     }
 
     pub(crate) fn holds(&self, value: &Blob) -> bool {

@@ -1,7 +1,8 @@
 //! The store in memory: the embedded default, and what answers for Redis while it's down.
 //!
-//! Bounded by bytes: each key is charged its name, its value and what the containers keep for it. When there is no
-//! room, the keys of class `cache` that were used longest ago are dropped; keys of other classes never are.
+//! Bounded by bytes: each key is charged its name, its value and what the containers keep for it, and with them what the
+//! owner keeps beside the store ([`Memory::set_beside`]). When there is no room, the keys of class `cache` that were used
+//! longest ago are dropped; keys of other classes never are.
 
 mod data;
 mod entry;
@@ -15,8 +16,10 @@ use mainstay_breaker::Moment;
 pub(crate) use data::Refusal;
 use entry::{Entry, Lifetime};
 
+use crate::class::Class;
 use crate::command::{Action, SetCondition, SetExpiry};
 use crate::reply::Reply;
+use crate::rules::{self, Rule};
 use crate::value::{Blob, Key};
 
 /// What it means that the store doesn't have a key.
@@ -34,8 +37,14 @@ pub(crate) struct Terms {
     pub(crate) now: Moment,
     /// How long to keep what has no known end of its own.
     pub(crate) ttl: Duration,
-    /// Whether the key may be dropped to make room.
-    pub(crate) evictable: bool,
+    /// The key's class: only a cache may be dropped to make room.
+    pub(crate) class: Class,
+}
+
+impl Terms {
+    fn evictable(&self) -> bool {
+        self.class == Class::Cache
+    }
 }
 
 /// An answer and how long ago Redis confirmed what it's made from; `None` when nothing of it is from Redis.
@@ -46,7 +55,7 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn fresh(reply: Reply) -> Self {
+    pub(crate) fn fresh(reply: Reply) -> Self {
         Self { reply, age: None }
     }
 }
@@ -59,6 +68,8 @@ pub(crate) struct Memory {
     ends: BTreeSet<(Moment, Key)>,
     tick: u64,
     bytes: usize,
+    /// Bytes that the owner keeps beside the store, under the same bound.
+    beside: usize,
     limit: usize,
     missing: Missing,
 }
@@ -75,15 +86,67 @@ impl Memory {
             ends,
             tick: 0,
             bytes: 0,
+            beside: 0,
             limit,
             missing,
         }
     }
 
-    /// What is held, in bytes; never more than the limit.
+    /// What is held, in bytes, what is beside the store included; never more than the limit.
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.beside
+    }
+
+    /// The account of what is held, made anew from the values.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) -> usize {
+        self.entries.values().map(Entry::recount).sum()
+    }
+
+    /// Whether there is room for `more` bytes beside the store, after dropping what may be dropped.
+    pub(crate) fn has_room_beside(&mut self, more: usize) -> bool {
+        self.evict_until(more)
+    }
+
+    /// How many bytes are beside the store now: no more than there is room for.
+    pub(crate) fn set_beside(&mut self, bytes: usize) {
+        self.beside = bytes;
+    }
+
+    /// Whether all is known of a key.
+    pub(crate) fn knows(&self, key: &Key, now: Moment) -> bool {
+        self.alive(key, now).is_some_and(|entry| entry.complete)
+    }
+
+    /// The string it holds.
+    pub(crate) fn text(&self, key: &Key, now: Moment) -> Option<&Blob> {
+        self.alive(key, now)?.data.as_ref()?.as_text()
+    }
+
+    /// The string that Redis has confirmed, if it's still that.
+    pub(crate) fn confirmed(&self, key: &Key, now: Moment) -> Option<&Blob> {
+        let entry = self
+            .alive(key, now)
+            .filter(|entry| entry.known_at.is_some())?;
+        entry.data.as_ref()?.as_text()
+    }
+
+    /// When the key ends, where that is known.
+    pub(crate) fn end_of(&self, key: &Key, now: Moment) -> Option<Moment> {
+        match self.alive(key, now)?.lifetime {
+            Lifetime::Until(end) => Some(end),
+            Lifetime::Forever | Lifetime::Unsure(_) => None,
+        }
+    }
+
+    fn alive(&self, key: &Key, now: Moment) -> Option<&Entry> {
+        let entry = self.entries.get(key)?;
+        entry
+            .lifetime
+            .end()
+            .is_none_or(|end| end > now)
+            .then_some(entry)
     }
 
     /// Carries out an operation.
@@ -134,7 +197,26 @@ impl Memory {
                 }
             }
         };
-        let mut entry = Entry::text(key, value, lifetime);
+        self.keep(key, value, lifetime, terms);
+    }
+
+    /// Keeps a counter's value after Redis has added `by` to it. Its time to live stays as it was, if nobody else has
+    /// changed the counter meanwhile.
+    pub(crate) fn mirror_sum(&mut self, key: &Key, sum: i64, by: i64, terms: &Terms) {
+        let before = sum
+            .checked_sub(by)
+            .map(|before| Blob::from(before.to_string()));
+        let same = before.is_some_and(|before| self.text(key, terms.now) == Some(&before));
+        let lifetime = match self.end_of(key, terms.now).filter(|_| same) {
+            Some(end) => Lifetime::Until(end),
+            None => Lifetime::Unsure(terms.now + terms.ttl),
+        };
+        self.forget(key);
+        self.keep(key, sum.to_string().into(), lifetime, terms);
+    }
+
+    fn keep(&mut self, key: &Key, value: Blob, lifetime: Lifetime, terms: &Terms) {
+        let mut entry = Entry::text(key, value, lifetime, terms.evictable());
         entry.known_at = Some(terms.now);
         if self.evict_until(entry.cost()) {
             self.put(key, entry);
@@ -145,6 +227,17 @@ impl Memory {
     pub(crate) fn mirror_expiry(&mut self, key: &Key, ttl: Duration, now: Moment) {
         if let Some(mut entry) = self.take(key, now) {
             entry.lifetime = Lifetime::Until(now + ttl);
+            self.put(key, entry);
+        }
+    }
+
+    /// Redis holds what was written here.
+    pub(crate) fn confirm(&mut self, key: &Key, terms: &Terms) {
+        if let Some(mut entry) = self.take(key, terms.now) {
+            entry.known_at = Some(terms.now);
+            if entry.lifetime == Lifetime::Forever {
+                entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
+            }
             self.put(key, entry);
         }
     }
@@ -166,6 +259,9 @@ impl Memory {
         match slot {
             None if self.missing == Missing::Absent => carry_out(slot, key, action, terms),
             None => on_unknown(slot, key, action, terms),
+            Some(entry) if self.missing == Missing::Unknown && entry.outlives(action, terms) => {
+                Err(Refusal::CannotKnow)
+            }
             Some(entry) if !entry.complete => on_incomplete(entry, action, terms)
                 .transpose()
                 .unwrap_or_else(|| {
@@ -176,7 +272,7 @@ impl Memory {
                 let held = carry_out(slot, key, action, terms);
                 // While Redis is down, knowing that a key is gone is worth keeping.
                 if slot.is_none() && self.missing == Missing::Unknown {
-                    *slot = Some(Entry::gone(key, terms.evictable));
+                    *slot = Some(Entry::gone(key, terms.evictable()));
                 }
                 held
             }
@@ -245,7 +341,7 @@ impl Memory {
         if needed > self.limit {
             return false;
         }
-        while self.bytes + needed > self.limit {
+        while self.bytes + self.beside + needed > self.limit {
             let Some((_, key)) = self.used.pop_first() else {
                 return false;
             };
@@ -266,7 +362,7 @@ fn carry_out(
         let mut data = None;
         let reply = data::apply(&mut data, action)?;
         *slot = data.map(|data| {
-            let mut entry = Entry::new(key, data, terms.evictable);
+            let mut entry = Entry::new(key, data, terms.evictable());
             entry.set_lifetime(action, terms);
             entry
         });
@@ -301,38 +397,43 @@ fn on_unknown(
     action: &Action,
     terms: &Terms,
 ) -> Result<Held, Refusal> {
-    match action {
-        Action::Set {
-            condition: SetCondition::Always,
-            expiry,
-            ..
-        } => {
-            let held = carry_out(slot, key, action, terms);
-            if let (SetExpiry::Keep, Some(entry)) = (expiry, slot) {
-                entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
-            }
-            held
-        }
-        Action::Set { .. } | Action::Pop { .. } | Action::Expire(_) => Err(Refusal::CannotKnow),
-        Action::Delete => {
-            *slot = Some(Entry::gone(key, terms.evictable));
-            Ok(Held::fresh(Reply::Applied))
-        }
-        Action::Incr { .. }
-        | Action::Push { .. }
-        | Action::Sadd(_)
-        | Action::Hset(_)
-        | Action::Zadd(_) => {
+    let reply = match rules::rule(terms.class, action.operation()) {
+        Rule::Read | Rule::Sum => Reply::Unknown,
+        Rule::Write => return set_unknown(slot, key, action, terms),
+        Rule::Add => {
             carry_out(slot, key, action, terms)?;
             if let Some(entry) = slot {
                 entry.complete = false;
                 entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
             }
-            Ok(Held::fresh(Reply::Applied))
+            Reply::Applied
         }
-        Action::Srem(_) | Action::Hdel(_) => Ok(Held::fresh(Reply::Applied)),
-        _ => Ok(Held::fresh(Reply::Unknown)),
+        Rule::Remove => {
+            if *action == Action::Delete {
+                *slot = Some(Entry::gone(key, terms.evictable()));
+            }
+            Reply::Applied
+        }
+        Rule::Known | Rule::Count | Rule::Refuse => return Err(Refusal::CannotKnow),
+    };
+    Ok(Held::fresh(reply))
+}
+
+fn set_unknown(
+    slot: &mut Option<Entry>,
+    key: &Key,
+    action: &Action,
+    terms: &Terms,
+) -> Result<Held, Refusal> {
+    let keeps_ttl = action.keeps_ttl();
+    if !action.is_idempotent() || (keeps_ttl && !terms.evictable()) {
+        return Err(Refusal::CannotKnow);
     }
+    let held = carry_out(slot, key, action, terms);
+    if let (true, Some(entry)) = (keeps_ttl, slot) {
+        entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
+    }
+    held
 }
 
 /// On a key of which only this outage's additions are known. `Ok(None)`: nothing is known any more.

@@ -24,7 +24,7 @@ impl Store {
         Terms {
             now: self.now,
             ttl: Duration::from_secs(60),
-            evictable: true,
+            class: Class::Cache,
         }
     }
 

@@ -55,7 +55,7 @@ async fn keys_of_other_classes_are_never_dropped() {
         .run("set", json!({"key": "s:6", "value": value}))
         .await
         .expect_err("no room");
-    assert_eq!(full.kind, ErrorKind::InsufficientStorage);
+    assert_eq!(full.kind, ErrorKind::MemoryFull);
     assert!(has(&world, "s:0").await);
     // The store still takes what fits, and the failed write has changed nothing.
     world
@@ -84,7 +84,7 @@ async fn a_value_over_the_bound_is_refused() {
     let world = small();
     let body = json!({"key": "big", "value": "x".repeat(65 * KIB)});
     let error = world.run("set", body).await.expect_err("too large");
-    assert_eq!(error.kind, ErrorKind::InsufficientStorage);
+    assert_eq!(error.kind, ErrorKind::MemoryFull);
     assert!(error.detail.contains("memory_bytes"));
 }
 

@@ -1,8 +1,10 @@
 //! The adapter against real servers, and the embedded store against the same contract.
 
 mod bounds;
+mod classes;
 mod contract;
 mod differential;
 mod outage;
 mod parsing;
+mod rules;
 mod world;

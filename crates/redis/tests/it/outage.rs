@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use mainstay_redis::{Class, ClassRule};
 use mainstay_runtime::breaker::{FailureKind, State};
 use mainstay_runtime::{ErrorKind, Source, Status};
 use mainstay_testkit::{Fault, FaultProxy, Redis, eventually};
@@ -207,40 +206,6 @@ async fn a_command_that_may_have_been_carried_out_is_outcome_unknown_and_not_app
     );
     server.cont();
     world.until_primary().await;
-}
-
-#[tokio::test]
-async fn other_classes_than_cache_are_refused_while_redis_is_down() {
-    let server = Redis::start().await;
-    let mut settings = settings(&server.url());
-    settings.classes = vec![
-        ClassRule {
-            prefix: "lock:".into(),
-            class: Class::Lock,
-        },
-        ClassRule {
-            prefix: "count:".into(),
-            class: Class::Counter,
-        },
-    ];
-    let world = World::new(settings);
-    assert_eq!(
-        world.ok("set", pair("lock:a", "1")).await.1,
-        Source::Primary
-    );
-    server.kill().await;
-    for (operation, body, class) in [
-        ("get", key("lock:a"), "lock"),
-        ("incr", key("count:a"), "counter"),
-        ("delete", key("lock:a"), "lock"),
-    ] {
-        let error = world.run(operation, body).await.expect_err("refused");
-        assert_eq!(error.kind, ErrorKind::Unavailable);
-        assert!(error.detail.contains(class) && error.retryable, "{error}");
-    }
-    world.until_open().await;
-    let error = world.run("get", key("lock:a")).await.expect_err("refused");
-    assert!(error.retry_after.is_some(), "{error:?}");
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use mainstay_redis::{Command, DEPENDENCY, Redis, Reply, Settings, Target};
+use mainstay_redis::{Class, ClassRule, Command, DEPENDENCY, Redis, Reply, Settings, Target};
 use mainstay_runtime::breaker::State;
 use mainstay_runtime::{
     Answer, CallerId, Context, EngineBuilder, Error, Handle, Observer, Report, Secret, Source,
@@ -18,7 +18,7 @@ pub(crate) struct World {
     pub(crate) redis: Redis,
     reports: Arc<Reports>,
     callers: AtomicU64,
-    _handle: Handle,
+    handle: Handle,
     _data: tempfile::TempDir,
 }
 
@@ -63,7 +63,7 @@ impl World {
             redis,
             reports,
             callers: AtomicU64::new(1),
-            _handle: handle,
+            handle,
             _data: data,
         }
     }
@@ -151,6 +151,23 @@ impl World {
         .await;
     }
 
+    /// The data of all events of this kind so far.
+    pub(crate) fn events(&self, kind: &str) -> Vec<Value> {
+        let all = self.handle.events().recent(usize::MAX).into_iter();
+        all.filter(|event| event.kind == kind)
+            .map(|event| event.data)
+            .collect()
+    }
+
+    /// Waits until Redis has been told everything.
+    pub(crate) async fn until_settled(&self) {
+        let what = "everything that was written to be settled";
+        eventually(Duration::from_secs(20), what, async || {
+            self.redis.keys_to_reconcile() == 0
+        })
+        .await;
+    }
+
     /// What was reported since the last look.
     pub(crate) fn reports(&self) -> Vec<Report> {
         std::mem::take(&mut self.reports.0.lock().expect("no test panics here"))
@@ -166,6 +183,18 @@ pub(crate) fn settings(url: &str) -> Settings {
     let mut settings = Settings::new(Target::Server(Secret::new(url)));
     settings.breaker.reset_timeout = Duration::from_millis(300);
     settings
+}
+
+/// The same with every class under a prefix of its name: `counter:…`, `session:…`.
+pub(crate) fn classed(url: &str) -> Settings {
+    let rule = |class: Class| ClassRule {
+        prefix: format!("{}:", class.as_str()),
+        class,
+    };
+    Settings {
+        classes: Class::ALL.map(rule).to_vec(),
+        ..settings(url)
+    }
 }
 
 /// A system of nothing but Redis.

@@ -23,12 +23,13 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
 /// Runs one operation: get set delete incr lpush rpush lpop rpop llen lrange sadd srem smembers scard hset hget hgetall
 /// hdel zadd zrange zcard expire ttl ping.
 ///
-/// `data.status` says what is known: `hit`, `absent` and `unknown` (Redis is down and memory doesn't know the key) never look alike.
+/// `data.status` says what is known: `hit`, `absent` and `unknown` (Redis is down and memory doesn't know the key) never look
+/// alike. While Redis is down the key's class decides: a counter whose value isn't known answers `delta` with `value: null`.
 #[utoipa::path(post, path = "/cache/{operation}", tag = "cache", request_body(content = Object, example = json!({"key": "greeting"})),
     params(("operation" = String, Path, description = "The operation, e.g. `get`")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = DataReply<Value>), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody),
-              (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+              (status = 503, body = ProblemBody), (status = 504, body = ProblemBody), (status = 507, body = ProblemBody)))]
 async fn run(
     State(core): State<Core>,
     caller: Caller,
