@@ -65,7 +65,8 @@ MAINSTAY_ADMIN_KEY presets one instead. The server starts whatever is down, and 
 
 Standard output has one line that says where it listens; logs go to standard error, one JSON object a line (text on a \
 terminal; see log.format). SIGTERM or SIGINT: accepts nothing more, lets running requests finish for up to \
-server.shutdown_grace, flushes the journal and exits 0. A second signal exits at once.
+server.shutdown_grace, flushes the journal and exits 0. A second signal exits at once. SIGHUP: reads the configuration \
+again; a file with a mistake changes nothing, and what needs a restart (addresses, data_dir, keys) is named in the log.
 
 Examples:
   mainstay serve

@@ -2,22 +2,19 @@
 
 use std::io::{self, IsTerminal};
 
+use tracing::Level;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{Log, LogFormat};
 
+/// Sets the level of a log that runs.
+pub(super) type SetLevel = Box<dyn Fn(Level) + Send + Sync>;
+
 /// Starts logging to standard error: ours at the configured level, libraries from warnings on.
-pub(super) fn start(log: &Log) {
-    let level = log.level.as_str().to_lowercase();
-    let others = if log.level > tracing::Level::WARN {
-        "warn"
-    } else {
-        &level
-    };
-    let filter = EnvFilter::new(format!("{others},mainstay={level}"));
+pub(super) fn start(log: &Log) -> SetLevel {
     let terminal = io::stderr().is_terminal();
     let base = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(log.level))
         .with_writer(io::stderr);
     let text = match log.format {
         LogFormat::Text => true,
@@ -25,12 +22,23 @@ pub(super) fn start(log: &Log) {
         LogFormat::Auto => terminal,
     };
     // A second start in one process would be refused; there is one.
-    let _ = if text {
-        base.with_ansi(terminal).with_target(false).try_init()
+    if text {
+        let log = base.with_ansi(terminal).with_target(false);
+        let log = log.with_filter_reloading();
+        let handle = log.reload_handle();
+        let _ = log.try_init();
+        Box::new(move |level| drop(handle.reload(filter(level))))
     } else {
-        base.json()
-            .flatten_event(true)
-            .with_span_list(false)
-            .try_init()
-    };
+        let log = base.json().flatten_event(true).with_span_list(false);
+        let log = log.with_filter_reloading();
+        let handle = log.reload_handle();
+        let _ = log.try_init();
+        Box::new(move |level| drop(handle.reload(filter(level))))
+    }
+}
+
+fn filter(level: Level) -> EnvFilter {
+    let ours = level.as_str().to_lowercase();
+    let others = if level > Level::WARN { "warn" } else { &ours };
+    EnvFilter::new(format!("{others},mainstay={ours}"))
 }

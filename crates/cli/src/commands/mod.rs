@@ -6,6 +6,7 @@ mod config;
 mod journal;
 mod key;
 mod logging;
+mod reload;
 mod serve;
 mod status;
 
@@ -67,7 +68,7 @@ impl From<std::io::Error> for Failure {
 }
 
 /// What every command gets.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Surroundings {
     config: Option<std::path::PathBuf>,
     environment: Vec<(String, String)>,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_journal::Journal;
@@ -10,6 +11,7 @@ use mainstay_server::{Core, KeyRing, Scope};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::reload::Reloader;
 use super::{Failure, Surroundings, logging};
 use crate::config::Config;
 use crate::output::print;
@@ -19,14 +21,18 @@ use crate::wiring::{self, data_dir};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
-    let config = around.load()?.config;
-    logging::start(&config.log);
+    let loaded = around.load()?;
+    let config = loaded.config.clone();
+    let set_level = logging::start(&config.log);
     let signals = Signals::listen()?;
+    let hangup = signal(SignalKind::hangup())?;
     data_dir::prepare(&config.data_dir)?;
     let listener = bind(config.server.listen).await?;
     let journal = wiring::journal(&config).await?;
     let (keys, new_key) = keys(&config)?;
     let core = wiring::start(&config, journal.clone(), keys)?;
+    let reloader = Reloader::new(around, loaded, core.handle.clone(), set_level);
+    core.handle.spawn(Arc::new(reloader).at_each(hangup));
     if let Some(key) = new_key {
         show_once(&key);
     }

@@ -61,6 +61,28 @@ impl fmt::Display for ConfigErrors {
 impl std::error::Error for ConfigErrors {}
 
 impl ConfigErrors {
+    /// Logs every mistake with its place and its key.
+    pub(crate) fn log(&self) {
+        for mistake in &self.mistakes {
+            let Mistake {
+                origin,
+                key,
+                message,
+                ..
+            } = mistake;
+            let file = self.file.as_deref().unwrap_or("configuration".as_ref());
+            let (line, variable) = match origin {
+                Origin::Line(line) => (Some(*line), None),
+                Origin::Variable(name) => (None, Some(name.as_str())),
+                Origin::Default => (None, None),
+            };
+            tracing::error!(
+                file = %file.display(), line, variable, key, problem = message,
+                "a mistake in the configuration"
+            );
+        }
+    }
+
     fn sentence(&self, mistake: &Mistake) -> String {
         let Mistake {
             origin,

@@ -13,6 +13,7 @@ mod load;
 mod model;
 mod raw;
 mod read;
+mod reload;
 mod secrets;
 mod setting;
 mod show;
@@ -24,6 +25,7 @@ pub(crate) use load::{Loaded, load};
 pub(crate) use model::{
     Config, DatabaseUrl, Log, LogFormat, ObjectStore, OpenAi, Provider, RedisUrl,
 };
+pub(crate) use reload::{Changed, InForce};
 pub(crate) use show::show;
 
 /// Every setting with its default and what it means.

@@ -2,6 +2,7 @@
 //! the default stands in for them, so that one run finds all.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::RangeInclusive;
 
 use super::env::{Environment, nearest};
@@ -16,6 +17,8 @@ pub(crate) struct Entry {
     /// As it would be typed; secrets masked; `None` when it isn't set and has no default.
     pub(crate) shown: Option<String>,
     pub(crate) origin: Origin,
+    /// Tells one secret from another without showing either; 0 for what is shown as it is.
+    pub(crate) mark: u64,
 }
 
 /// What was typed, what was asked for, what was wrong.
@@ -254,6 +257,19 @@ impl Reader {
             key: key.to_owned(),
             shown,
             origin,
+            mark: 0,
+        });
+    }
+
+    /// As [`Reader::note`], for a text that is shown masked.
+    pub(super) fn note_secret(&mut self, key: &str, text: &str, masked: String, origin: Origin) {
+        let mut hasher = DefaultHasher::new();
+        text.hash(&mut hasher);
+        self.entries.push(Entry {
+            key: key.to_owned(),
+            shown: Some(quoted(masked)),
+            origin,
+            mark: hasher.finish(),
         });
     }
 

@@ -60,7 +60,7 @@ impl Reader {
             }
             return None;
         };
-        self.note(from, Some(quoted(mask(&text))), origin.clone());
+        self.note_secret(from, &text, mask(&text), origin.clone());
         Some((text, origin))
     }
 

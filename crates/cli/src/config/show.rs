@@ -14,7 +14,8 @@ pub(crate) fn show(entries: &[Entry], file: Option<&Path>) -> Vec<[String; 3]> {
     entries.iter().filter_map(line).collect()
 }
 
-fn origin(origin: &Origin, file: Option<&Path>) -> String {
+/// Where a value came from, in a word.
+pub(crate) fn origin(origin: &Origin, file: Option<&Path>) -> String {
     match origin {
         Origin::Default => "default".to_owned(),
         Origin::Line(line) => format!("{}:{line}", file.unwrap_or("file".as_ref()).display()),

@@ -9,4 +9,5 @@ mod objects;
 mod openai;
 mod operators;
 mod redis;
+mod reload;
 mod server;
