@@ -42,8 +42,14 @@ impl World {
     pub(crate) fn decide(&mut self) {
         let (mut effects, mut twins) = (Vec::new(), Vec::new());
         while let Some(input) = self.pending.pop_front() {
+            if let Some(recorder) = &mut self.recorder {
+                recorder.input(self.now, &input);
+            }
             self.twin.handle(self.now, input.clone(), &mut twins);
             self.controller.handle(self.now, input, &mut effects);
+            if let Some(recorder) = &mut self.recorder {
+                recorder.effects(&effects);
+            }
             self.inspector.effects(self.now, &effects, &twins);
             twins.clear();
             for effect in effects.drain(..) {

@@ -15,6 +15,7 @@ use crate::condition::{Answer, Condition, Health};
 use crate::endpoint::Endpoint;
 use crate::operator::Ends;
 use crate::random::Random;
+use crate::recorder::Recorder;
 use crate::report::{BreakerChange, Record, Report, time_at};
 use crate::scenario::{Order, Scenario, Traffic};
 
@@ -88,6 +89,7 @@ pub struct World {
     pub(crate) record: Record,
     pub(crate) inspector: Inspector,
     pub(crate) shown: String,
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl World {
@@ -126,6 +128,7 @@ impl World {
             number: 0,
             record: Record::default(),
             shown: String::new(),
+            recorder: None,
         };
         world.schedule_all(scenario)?;
         Ok(world)

@@ -2,5 +2,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
 mod checks;
+mod replays;
 mod scenarios;
 mod seeds;

@@ -1,0 +1,68 @@
+//! Plays a recording again: what happened, as a story, and what another policy would have done.
+//!
+//! The controller is the real one. Under the recorded settings it must decide what was recorded, and a story says so
+//! ([`Fidelity::Exact`]) or where it doesn't. Under other rules the same calls, probes and transitions are judged anew:
+//! exact for the controller, which is all that rules speak to. Other breaker settings would have let other calls pass,
+//! which nobody recorded; their effect is estimated from what was counted each second, and labelled so.
+//!
+//! ```
+//! use mainstay_degradation::{Language, Level};
+//! use mainstay_simulator::{Condition, Fidelity, Scenario, WhatIf, World, replay};
+//! use std::time::Duration;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let seconds = Duration::from_secs;
+//! let outage = Scenario::quiet().outage("redis", seconds(60), seconds(90), Condition::Refuses);
+//! let mut world = World::new(outage, 7)?;
+//! world.record();
+//! world.run(seconds(180));
+//! let story = replay(&world.recording(), &WhatIf::default(), Language::English)?;
+//! assert_eq!(story.fidelity, Fidelity::Exact);
+//! assert_eq!(story.summary.away[0].worst, Level::Degraded);
+//! # Ok(())
+//! # }
+//! ```
+
+mod estimate;
+mod names;
+mod player;
+mod story;
+
+use std::collections::BTreeMap;
+
+use mainstay_degradation::recording::{RecordingError, read};
+use mainstay_degradation::{Language, Rules};
+
+pub use story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
+
+use player::Player;
+
+/// What is to be otherwise than it was. Nothing, by default.
+#[derive(Debug, Clone, Default)]
+pub struct WhatIf {
+    /// The controller's rules; `None`: as they were, changes during the recording included.
+    pub rules: Option<Rules>,
+    /// Settings of breakers, by endpoint; what isn't named stays as it was.
+    pub breakers: BTreeMap<String, mainstay_breaker::Settings>,
+}
+
+/// The story of a recording. One that is cut off or damaged is told as far as it goes, see [`Story::broken`].
+///
+/// # Errors
+/// When it is no recording, has another format, or not even its head can be read.
+pub fn replay(
+    recording: &[u8],
+    what_if: &WhatIf,
+    language: Language,
+) -> Result<Story, RecordingError> {
+    let (head, entries) = read(recording)?;
+    let mut player = Player::new(head, what_if, language);
+    let mut broken = None;
+    for entry in entries {
+        match entry {
+            Ok(entry) => player.play(entry),
+            Err(error) => broken = Some(error),
+        }
+    }
+    Ok(player.finish(broken))
+}

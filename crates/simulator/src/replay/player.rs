@@ -1,0 +1,349 @@
+//! Feeds what was recorded to a controller and gathers what it decides.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use mainstay_breaker::{Moment, State};
+use mainstay_degradation::recording::{Decided, Entry, Head, RecordingError};
+use mainstay_degradation::{
+    Controller, Effect, Event, FeatureMode, Input, Language, Level, ProbeResult, Rules, Snapshot,
+};
+
+use super::WhatIf;
+use super::estimate::Estimates;
+use super::names::Names;
+use super::story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
+
+/// Failures less than this apart are of one trouble.
+const CALM: Duration = Duration::from_secs(10);
+
+/// First and last failure of the present or last trouble.
+#[derive(Debug, Clone, Copy)]
+struct Trouble {
+    first: Moment,
+    last: Moment,
+}
+
+pub(super) struct Player {
+    head: Head,
+    language: Language,
+    controller: Controller,
+    /// The rules that the recorded indices belong to.
+    recorded: Rules,
+    /// With other rules: where recorded indices lie in them.
+    names: Option<Names>,
+    estimates: Estimates,
+    now: Moment,
+    snapshot: Snapshot,
+    expected: Option<Decided>,
+    decided: Option<Decided>,
+    differs: Option<Moment>,
+    trouble: Option<Trouble>,
+    happened: Vec<Happened>,
+    levels: Vec<LevelSpan>,
+    lanes: BTreeMap<String, Vec<(Duration, State)>>,
+    off: BTreeMap<String, Duration>,
+    away: Vec<Away>,
+    openings: usize,
+}
+
+impl Player {
+    pub(super) fn new(head: Head, what_if: &WhatIf, language: Language) -> Self {
+        let mut controller = head.controller.clone();
+        let recorded = controller.rules().clone();
+        let others = what_if
+            .rules
+            .clone()
+            .filter(|rules| !same(rules, &recorded));
+        let names = others
+            .as_ref()
+            .map(|rules| Names::between(&recorded, rules));
+        if let Some(rules) = others {
+            controller.handle(head.at, Input::Settings(Box::new(rules)), &mut Vec::new());
+        }
+        let snapshot = controller.snapshot(head.at);
+        let mut player = Self {
+            estimates: Estimates::new(&what_if.breakers, &head.breakers, &recorded),
+            now: head.at,
+            head,
+            language,
+            controller,
+            recorded,
+            names,
+            snapshot,
+            expected: None,
+            decided: None,
+            differs: None,
+            trouble: None,
+            happened: Vec::new(),
+            levels: Vec::new(),
+            lanes: BTreeMap::new(),
+            off: BTreeMap::new(),
+            away: Vec::new(),
+            openings: 0,
+        };
+        player.begin();
+        player
+    }
+
+    fn begin(&mut self) {
+        let (from, level) = (Duration::ZERO, self.snapshot.level);
+        self.levels.push(LevelSpan { from, level });
+        for (id, rule) in self.controller.rules().endpoints() {
+            let state = self.snapshot.endpoint(id).view.state;
+            self.lanes.insert(rule.name.clone(), vec![(from, state)]);
+        }
+        // Before the first round is over nothing is known: that is no trouble yet.
+        if level != Level::Optimal && self.snapshot.first_round_over {
+            self.leave(level);
+        }
+    }
+
+    pub(super) fn play(&mut self, entry: Entry) {
+        match entry {
+            Entry::Input { at, input } => {
+                self.compare();
+                self.pass_time(at);
+                self.note_trouble(at, &input);
+                self.hear(at, input);
+            }
+            Entry::Decided(decided) => self.expected = Some(decided),
+            Entry::Breakers(_) => {}
+        }
+    }
+
+    /// Whether the last input led to what was recorded.
+    fn compare(&mut self) {
+        if self.differs.is_none() && self.decided != self.expected {
+            self.differs = Some(self.now);
+        }
+    }
+
+    fn pass_time(&mut self, at: Moment) {
+        let passed = at.saturating_since(self.now);
+        for state in &self.snapshot.features {
+            if state.mode == FeatureMode::Off {
+                let name = &self.controller.rules().feature(state.id).name;
+                match self.off.get_mut(name) {
+                    Some(off) => *off += passed,
+                    None => drop(self.off.insert(name.clone(), passed)),
+                }
+            }
+        }
+        self.now = at;
+    }
+
+    fn note_trouble(&mut self, at: Moment, input: &Input) {
+        let failed = match input {
+            Input::Tick { observed } => observed
+                .iter()
+                .any(|(_, one)| one.failures.iter().any(|count| *count > 0)),
+            Input::Probe { result, .. } => matches!(result, ProbeResult::Failed { .. }),
+            Input::Transition { transition, .. } => transition.to == State::Open,
+            _ => false,
+        };
+        if !failed {
+            return;
+        }
+        let fresh = Trouble {
+            first: at,
+            last: at,
+        };
+        let running = self
+            .trouble
+            .filter(|one| at.saturating_since(one.last) <= CALM);
+        let first = running.unwrap_or(fresh).first;
+        self.trouble = Some(Trouble { first, last: at });
+    }
+
+    fn hear(&mut self, at: Moment, input: Input) {
+        if let Input::Settings(rules) = &input {
+            self.recorded = (**rules).clone();
+            let ours = self.controller.rules();
+            self.names = self.names.take().map(|_| Names::between(rules, ours));
+        }
+        let inputs = self.estimates.instead(&self.recorded, at, input);
+        let mut effects = Vec::new();
+        for input in inputs {
+            let input = match &self.names {
+                Some(names) => names.input(input),
+                None => Some(input),
+            };
+            let mut following: VecDeque<Input> = input.into_iter().collect();
+            while let Some(input) = following.pop_front() {
+                self.controller.handle(at, input, &mut effects);
+                following.extend(self.carry_out(at, &effects));
+                self.gather(at, &effects);
+                effects.clear();
+            }
+        }
+    }
+
+    /// What estimated breakers answer to the controller.
+    fn carry_out(&self, at: Moment, effects: &[Effect]) -> Vec<Input> {
+        let rules = self.controller.rules();
+        let answer = |effect| {
+            let (name, transition) = self.estimates.carry_out(rules, at, effect)?;
+            let endpoint = rules.endpoint_id(&name)?;
+            Some(Input::Transition {
+                endpoint,
+                transition,
+            })
+        };
+        effects.iter().filter_map(answer).collect()
+    }
+
+    fn gather(&mut self, at: Moment, effects: &[Effect]) {
+        let published = effects.iter().rev().find_map(|effect| match effect {
+            Effect::Publish(snapshot) => Some(snapshot),
+            _ => None,
+        });
+        if let Some(snapshot) = published {
+            self.snapshot.clone_from(snapshot);
+            self.decided = Decided::by(effects);
+            self.follow_level(snapshot.level);
+        }
+        for effect in effects {
+            if let Effect::Record(event) = effect {
+                self.note(at, event);
+            }
+        }
+    }
+
+    fn note(&mut self, at: Moment, event: &Event) {
+        let rules = self.controller.rules();
+        let at = at.saturating_since(self.head.at);
+        if let Event::Breaker {
+            endpoint,
+            transition,
+        } = event
+        {
+            self.openings += usize::from(transition.to == State::Open);
+            let name = &rules.endpoint(*endpoint).name;
+            let lane = self.lanes.entry(name.clone()).or_default();
+            lane.push((at, transition.to));
+        }
+        self.happened.push(Happened {
+            at,
+            kind: event.kind(),
+            what: event.words(self.language, rules, self.now),
+            score: self.snapshot.score,
+            level: self.snapshot.level,
+            why: self.why(),
+        });
+    }
+
+    fn why(&self) -> String {
+        if let Some(held_by) = self.snapshot.held_by {
+            return held_by.words(self.language, self.now);
+        }
+        let rules = self.controller.rules();
+        let causes = self.snapshot.causes.iter();
+        let causes: Vec<String> = causes
+            .map(|cause| cause.words(self.language, rules, self.now))
+            .collect();
+        causes.join("; ")
+    }
+
+    fn follow_level(&mut self, level: Level) {
+        let before = self.levels.last().map_or(level, |span| span.level);
+        if level == before {
+            return;
+        }
+        let from = self.now.saturating_since(self.head.at);
+        self.levels.push(LevelSpan { from, level });
+        let away = self.away.last().is_some_and(|one| one.lasted.is_none());
+        if level != Level::Optimal && !away {
+            self.leave(level);
+        }
+        let now = self.now;
+        let last = self.trouble.map(|one| now.saturating_since(one.last));
+        if let Some(away) = self.away.last_mut().filter(|one| one.lasted.is_none()) {
+            away.worst = away.worst.max(level);
+            if level == Level::Optimal {
+                away.lasted = Some(from.saturating_sub(away.from));
+                away.recovered = last;
+            }
+        }
+    }
+
+    fn leave(&mut self, level: Level) {
+        let now = self.now;
+        let fresh = |one: &Trouble| now.saturating_since(one.last) <= CALM;
+        let trouble = self.trouble.filter(fresh);
+        self.away.push(Away {
+            from: now.saturating_since(self.head.at),
+            detected: trouble.map(|one| now.saturating_since(one.first)),
+            lasted: None,
+            recovered: None,
+            worst: level,
+        });
+    }
+
+    pub(super) fn finish(mut self, broken: Option<RecordingError>) -> Story {
+        // What the last input led to may be what is missing.
+        if broken.is_none() {
+            self.compare();
+        }
+        let lasted = self.now.saturating_since(self.head.at);
+        let fidelity = self.fidelity();
+        let rules = self.controller.rules();
+        let off = rules.features().filter_map(|(_, feature)| {
+            let off = self.off.get(&feature.name)?;
+            Some((feature.name.clone(), *off))
+        });
+        let summary = Summary {
+            time_at: time_at(&self.levels, lasted),
+            transitions: self.levels.len() - 1,
+            openings: self.openings,
+            features_off: off.filter(|(_, off)| !off.is_zero()).collect(),
+            away: self.away,
+        };
+        let lanes = self.lanes.into_iter();
+        Story {
+            program: self.head.program,
+            wall_ms: self.head.wall_ms,
+            began: self.head.at,
+            lasted,
+            happened: self.happened,
+            levels: self.levels,
+            lanes: lanes
+                .map(|(endpoint, states)| Lane { endpoint, states })
+                .collect(),
+            summary,
+            fidelity,
+            broken,
+        }
+    }
+
+    fn fidelity(&self) -> Fidelity {
+        let endpoints = self.estimates.endpoints();
+        if !endpoints.is_empty() {
+            return Fidelity::Estimated { endpoints };
+        }
+        match (&self.names, self.differs) {
+            (Some(_), _) => Fidelity::Recomputed,
+            (None, None) => Fidelity::Exact,
+            (None, Some(at)) => {
+                let at = at.saturating_since(self.head.at);
+                Fidelity::Differs { at }
+            }
+        }
+    }
+}
+
+/// The same but for the seed, which only spreads probes.
+fn same(one: &Rules, other: &Rules) -> bool {
+    let mut settings = one.settings().clone();
+    settings.seed = other.settings().seed;
+    settings == *other.settings()
+}
+
+fn time_at(levels: &[LevelSpan], until: Duration) -> [Duration; 5] {
+    let mut times = [Duration::ZERO; 5];
+    let ends = levels.iter().skip(1).map(|span| span.from).chain([until]);
+    for (span, end) in levels.iter().zip(ends) {
+        times[span.level.index()] += end.saturating_sub(span.from);
+    }
+    times
+}

@@ -1,0 +1,213 @@
+//! Recordings of worlds, replayed as they were and otherwise.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use mainstay_degradation::recording::{Encoder, Entry, RecordingError, read};
+use mainstay_degradation::{Gating, Language, Level, Rules, Settings};
+use mainstay_simulator::{
+    Condition, Fidelity, Figures, Report, Scenario, Story, WhatIf, World, replay,
+};
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn recorded(scenario: Scenario, seed: u64, length: Duration) -> (Vec<u8>, Report) {
+    let mut world = World::new(scenario, seed).unwrap();
+    world.record();
+    let report = world.run(length);
+    (world.recording(), report)
+}
+
+/// Redis refuses for half a minute under calls.
+fn outage() -> Scenario {
+    let calls = Duration::from_millis(100);
+    Scenario::quiet().calls("redis", 1, calls).outage(
+        "redis",
+        seconds(60),
+        seconds(90),
+        Condition::Refuses,
+    )
+}
+
+fn as_it_was(recording: &[u8]) -> Story {
+    replay(recording, &WhatIf::default(), Language::English).unwrap()
+}
+
+fn under(recording: &[u8], rules: Rules) -> Story {
+    let what_if = WhatIf {
+        rules: Some(rules),
+        ..WhatIf::default()
+    };
+    replay(recording, &what_if, Language::English).unwrap()
+}
+
+fn changes(story: &Story) -> Vec<(Duration, Level)> {
+    let spans = story.levels[1..].iter();
+    spans.map(|span| (span.from, span.level)).collect()
+}
+
+#[test]
+fn replayed_under_its_own_settings_every_recorded_decision_comes_out_again() {
+    let length = seconds(200);
+    for seed in 0..60 {
+        let (recording, report) = recorded(Scenario::drawn(seed, length), seed, length);
+        let story = as_it_was(&recording);
+        assert_eq!(story.fidelity, Fidelity::Exact, "seed {seed}");
+        let expected: Vec<_> = report
+            .level_changes
+            .iter()
+            .map(|one| (one.at, one.to))
+            .collect();
+        assert_eq!(changes(&story), expected, "seed {seed}");
+        let opened = report.breaker_changes.iter();
+        let opened = opened.filter(|one| one.to == mainstay_breaker::State::Open);
+        assert_eq!(story.summary.openings, opened.count(), "seed {seed}");
+    }
+}
+
+#[test]
+fn the_story_of_an_outage_says_when_what_and_why() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let story = as_it_was(&recording);
+    let fell = story
+        .happened
+        .iter()
+        .find(|one| one.kind == "level_changed")
+        .unwrap();
+    assert_eq!(fell.level, Level::Degraded);
+    assert!(fell.at > seconds(60) && fell.at < seconds(61), "{fell:?}");
+    assert!(fell.why.contains("redis"), "{fell:?}");
+    assert!(story.happened.is_sorted_by_key(|one| one.at));
+    assert_eq!(story.summary.time_at.iter().sum::<Duration>(), story.lasted);
+    let [away] = story.summary.away[..] else {
+        panic!("{:?}", story.summary.away);
+    };
+    assert_eq!(away.worst, Level::Degraded);
+    assert!(away.detected.unwrap() < seconds(1));
+    assert!(away.recovered.unwrap() < seconds(30), "{away:?}");
+    let lane = story
+        .lanes
+        .iter()
+        .find(|lane| lane.endpoint == "redis")
+        .unwrap();
+    assert!(lane.states.len() >= 4, "{lane:?}");
+    let off = |feature: &str| {
+        let found = story
+            .summary
+            .features_off
+            .iter()
+            .find(|one| one.0 == feature);
+        found.map(|one| one.1)
+    };
+    assert!(off("realtime_updates").unwrap() > seconds(20));
+    assert_eq!(off("openai_api"), None);
+}
+
+#[test]
+fn a_shorter_dwell_would_have_been_back_sooner_and_a_longer_one_later() {
+    let scenario = Scenario::quiet()
+        .calls("database", 1, Duration::from_millis(50))
+        .outage("database", seconds(60), seconds(90), Condition::Refuses);
+    let (recording, _) = recorded(scenario, 1, seconds(400));
+    let with_dwell = |dwell| {
+        let mut settings = Settings::standard();
+        settings.level.dwell = dwell;
+        under(&recording, settings.validate().unwrap())
+    };
+    let was = as_it_was(&recording);
+    let (sooner, later) = (with_dwell(seconds(3)), with_dwell(seconds(30)));
+    assert_eq!(sooner.fidelity, Fidelity::Recomputed);
+    let recovery = |story: &Story| story.summary.away[0].recovered.unwrap();
+    assert!(recovery(&sooner) + seconds(20) < recovery(&was));
+    assert!(recovery(&was) + seconds(50) < recovery(&later));
+    assert_eq!(sooner.summary.openings, was.summary.openings);
+}
+
+#[test]
+fn strict_gating_would_have_switched_off_more() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let strict = Settings {
+        gating: Gating::Strict,
+        ..Settings::standard()
+    };
+    let (was, strict) = (
+        as_it_was(&recording),
+        under(&recording, strict.validate().unwrap()),
+    );
+    assert!(strict.summary.features_off.len() > was.summary.features_off.len());
+    assert_eq!(changes(&was), changes(&strict));
+}
+
+#[test]
+fn rules_that_name_the_same_in_another_order_decide_the_same() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let mut turned = Settings::standard();
+    turned.dependencies.reverse();
+    turned.features.reverse();
+    let turned = under(&recording, turned.validate().unwrap());
+    assert_eq!(turned.fidelity, Fidelity::Recomputed);
+    assert_eq!(changes(&turned), changes(&as_it_was(&recording)));
+}
+
+#[test]
+fn other_breaker_settings_are_estimated_and_say_so() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let with = |fail_max, reset: u64| {
+        let mut settings = Figures::of("redis").breaker;
+        settings.consecutive = NonZeroU32::new(fail_max);
+        settings.reset_timeout = seconds(reset);
+        let breakers = [("redis".to_owned(), settings)].into();
+        let what_if = WhatIf {
+            breakers,
+            ..WhatIf::default()
+        };
+        replay(&recording, &what_if, Language::English).unwrap()
+    };
+    let was = as_it_was(&recording);
+    assert_eq!(with(5, 20).fidelity, Fidelity::Exact, "the settings it had");
+    let other = with(4, 20);
+    let endpoints = vec!["redis".to_owned()];
+    assert_eq!(other.fidelity, Fidelity::Estimated { endpoints });
+    assert_eq!(other.summary.away.len(), was.summary.away.len());
+    let (ours, theirs) = (other.summary.away[0], was.summary.away[0]);
+    let apart = ours.from.abs_diff(theirs.from);
+    assert!(apart <= seconds(1), "{ours:?} {theirs:?}");
+    assert!(ours.lasted.unwrap().abs_diff(theirs.lasted.unwrap()) < seconds(10));
+    // It would never have opened on calls, and the probes take their time.
+    let deaf = with(60_000, 20);
+    assert!(
+        deaf.summary.away[0].from >= theirs.from,
+        "{:?}",
+        deaf.summary.away
+    );
+}
+
+#[test]
+fn decisions_that_come_out_otherwise_are_noticed() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let (head, entries) = read(&recording).unwrap();
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&head, &mut bytes);
+    // Without the decisions that were recorded.
+    for entry in entries {
+        if let Entry::Input { at, input } = entry.unwrap() {
+            encoder.input(at, &input, &mut bytes);
+        }
+    }
+    encoder.flush(&mut bytes);
+    assert!(matches!(
+        as_it_was(&bytes).fidelity,
+        Fidelity::Differs { .. }
+    ));
+}
+
+#[test]
+fn a_recording_that_is_cut_off_is_told_as_far_as_it_goes() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let story = as_it_was(&recording[..recording.len() - 3]);
+    assert_eq!(story.broken, Some(RecordingError::CutOff));
+    assert_eq!(story.fidelity, Fidelity::Exact);
+    assert!(story.lasted > seconds(200), "{:?}", story.lasted);
+}
