@@ -1,12 +1,14 @@
 //! The guarded database: its endpoints and what can be asked about them. Reads and writes have files of their own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use mainstay_runtime::{EngineBuilder, Error, Guard, Handle, Probe};
 
 use crate::cache::{Cache, Keys};
 use crate::driver::Driver;
 use crate::flights::Flights;
+use crate::keyed::Running;
 use crate::postgres::{Postgres, PostgresUrl};
 use crate::probe::PrimaryProbe;
 use crate::settings::{PRIMARY, REPLICA, Settings, Target};
@@ -23,6 +25,9 @@ pub struct Database {
     pub(crate) cache: Arc<Cache>,
     pub(crate) keys: Arc<Keys>,
     pub(crate) flights: Arc<Flights>,
+    pub(crate) running: Arc<Running>,
+    /// How long records of keys count.
+    pub(crate) keep: Duration,
     pub(crate) dialect: Dialect,
 }
 
@@ -60,6 +65,8 @@ impl Database {
             cache: Arc::new(Cache::new(settings.cache, settings.cache_file, clock)),
             keys: Arc::new(Keys::new(&settings.target)),
             flights: Arc::default(),
+            running: Arc::default(),
+            keep: settings.idempotency_keep,
             dialect,
         })
     }
@@ -67,6 +74,7 @@ impl Database {
     /// Starts the work in the background, which ends with the engine.
     pub fn start(&self, handle: &Handle) {
         handle.spawn(Arc::clone(&self.cache).keep(handle.stopping()));
+        handle.spawn(crate::purge::run(self.clone(), handle.stopping()));
     }
 
     /// Whether writes are taken at present. Read-only ends by itself.

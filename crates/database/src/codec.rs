@@ -1,10 +1,10 @@
-//! Results as bytes, for the file of old results.
+//! Results as bytes, for the file of old results and for the records of keyed writes.
 //!
 //! Not JSON: its reader may give back another float than was written, and an old result must be what was read.
 
 use serde_json::{Map, Number, Value};
 
-use crate::statement::{Column, Rows};
+use crate::statement::{Column, Rows, Written};
 
 /// Stands before everything, so that a later form can be told apart.
 const FORM: u8 = 1;
@@ -29,6 +29,30 @@ pub(crate) fn encode_rows(rows: &Rows) -> Vec<u8> {
 /// The result, unless the bytes are something else.
 pub(crate) fn decode_rows(bytes: &[u8]) -> Option<Rows> {
     decode(bytes, read_rows)
+}
+
+/// What a transaction did, as bytes.
+pub(crate) fn encode_written(all: &[Written]) -> Vec<u8> {
+    let mut bytes = vec![FORM];
+    write_length(&mut bytes, all.len());
+    for written in all {
+        bytes.extend(written.rows_affected.to_le_bytes());
+        write_rows(&mut bytes, &written.returned);
+    }
+    bytes
+}
+
+/// What a transaction did, unless the bytes are something else.
+pub(crate) fn decode_written(bytes: &[u8]) -> Option<Vec<Written>> {
+    let read = |rest: &mut &[u8]| {
+        let rows_affected = u64::from_le_bytes(array(rest)?);
+        let returned = read_rows(rest)?;
+        Some(Written {
+            rows_affected,
+            returned,
+        })
+    };
+    decode(bytes, |rest| many(rest, read))
 }
 
 fn decode<T>(bytes: &[u8], read: impl FnOnce(&mut &[u8]) -> Option<T>) -> Option<T> {
@@ -184,12 +208,15 @@ mod tests {
         fn what_is_written_is_read_back(cells in prop::collection::vec(values(), 0..6)) {
             let column = Column { name: "ñ".into(), r#type: "numeric".into() };
             let rows = Rows { columns: vec![column], rows: vec![cells.clone(), Vec::new(), cells] };
+            let written = vec![Written { rows_affected: u64::MAX, returned: rows.clone() }, Written::default()];
             prop_assert_eq!(decode_rows(&encode_rows(&rows)), Some(rows));
+            prop_assert_eq!(decode_written(&encode_written(&written)), Some(written));
         }
 
         #[test]
         fn any_bytes_are_read_without_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
             let _ = decode_rows(&bytes);
+            let _ = decode_written(&bytes);
         }
     }
 

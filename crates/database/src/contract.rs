@@ -13,7 +13,7 @@ use mainstay_breaker::State;
 use mainstay_runtime::{Answer, CallerId, Context, Error, ErrorKind, Source};
 use serde_json::{Value, json};
 
-use crate::{Database, Isolation, Statement, WriteMode, Written};
+use crate::{Database, IdempotencyKey, Isolation, Statement, WriteMode, Written};
 
 /// A context that leaves five seconds.
 pub fn context(database: &Database) -> Context {
@@ -396,4 +396,165 @@ pub async fn an_endless_statement_is_ended_in_time(database: &Database) {
     );
     assert!(database.guard().now().saturating_since(started) >= Duration::from_millis(500));
     assert_unharmed(database);
+}
+
+/// A key of callers.
+pub fn key(text: &str) -> IdempotencyKey {
+    IdempotencyKey::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// Writes under a key.
+pub async fn write_once(
+    database: &Database,
+    query: &str,
+    name: &str,
+) -> Result<Answer<Written>, Error> {
+    let statement = Statement::new(query, []);
+    database
+        .write_once(&context(database), statement, Some(&key(name)))
+        .await
+}
+
+/// A key stands for one write: asked for again, it gives the first outcome and does nothing.
+pub async fn a_key_gives_the_first_outcome(database: &Database) {
+    const INSERT: &str =
+        "INSERT INTO once (weight) VALUES (0.1), (5e-324) RETURNING weight, weight AS again";
+    write(database, "CREATE TABLE once (weight DOUBLE PRECISION)", &[]).await;
+    let first = write_once(database, INSERT, "a").await.expect("it fits");
+    assert_eq!((first.value.rows_affected, first.age), (2, None));
+    for _ in 0..3 {
+        let again = write_once(database, INSERT, "a")
+            .await
+            .expect("it is known");
+        assert_eq!(again.value, first.value);
+        assert!(again.age.is_some() && again.source == Source::Primary);
+    }
+    let insert = || vec![Statement::new("INSERT INTO once VALUES ($1)", [json!(3)]); 2];
+    let (ctx, name) = (context(database), key("b"));
+    for replayed in [false, true] {
+        let done = database
+            .transaction_once(&ctx, insert(), Isolation::Serializable, Some(&name))
+            .await
+            .expect("it fits");
+        assert_eq!((done.value.len(), done.age.is_some()), (2, replayed));
+    }
+    assert_eq!(
+        rows(database, "SELECT count(*) FROM once", &[]).await,
+        [[json!(4)]]
+    );
+    assert_unharmed(database);
+}
+
+/// The same key for anything else is a mistake, and does nothing.
+pub async fn a_key_used_for_another_request_is_refused(database: &Database) {
+    write(database, "CREATE TABLE other (id BIGINT)", &[]).await;
+    let one = "INSERT INTO other VALUES (1)";
+    write_once(database, one, "a").await.expect("it fits");
+    let error = write_once(database, "INSERT INTO other VALUES (2)", "a")
+        .await
+        .expect_err("another body");
+    assert_eq!(error.kind, ErrorKind::KeyReused, "{error}");
+    let (ctx, name) = (context(database), key("a"));
+    let error = database
+        .transaction_once(
+            &ctx,
+            vec![Statement::new(one, [])],
+            Isolation::default(),
+            Some(&name),
+        )
+        .await
+        .expect_err("another route");
+    assert_eq!(error.kind, ErrorKind::KeyReused, "{error}");
+    let stranger = Context {
+        caller: CallerId(8),
+        ..ctx
+    };
+    let done = database
+        .write_once(&stranger, Statement::new(one, []), Some(&name))
+        .await;
+    assert_eq!(done.expect("another caller's key is another key").age, None);
+    assert_eq!(
+        rows(database, "SELECT count(*) FROM other", &[]).await,
+        [[json!(2)]]
+    );
+    assert_unharmed(database);
+}
+
+/// What failed changed nothing: the key is free for the same or for another request.
+pub async fn a_write_that_failed_leaves_its_key_free(database: &Database) {
+    write(database, "CREATE TABLE freed (id BIGINT PRIMARY KEY)", &[]).await;
+    write(database, "INSERT INTO freed VALUES (1)", &[]).await;
+    let insert = "INSERT INTO freed VALUES (1)";
+    for _ in 0..2 {
+        let error = write_once(database, insert, "a")
+            .await
+            .expect_err("the key is taken");
+        assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
+    }
+    write(database, "DELETE FROM freed", &[]).await;
+    assert_eq!(
+        write_once(database, insert, "a")
+            .await
+            .expect("it fits now")
+            .age,
+        None
+    );
+    assert_unharmed(database);
+}
+
+/// The same request at the same time is told to wait; it happens once.
+pub async fn a_key_that_is_still_running_is_a_conflict(database: &Database) {
+    write(database, "CREATE TABLE busy (id BIGINT)", &[]).await;
+    let insert = "INSERT INTO busy VALUES (1)";
+    let (first, second, other) = tokio::join!(
+        write_once(database, insert, "a"),
+        write_once(database, insert, "a"),
+        write_once(database, "INSERT INTO busy VALUES (2)", "a"),
+    );
+    assert_eq!(first.expect("it runs").age, None);
+    let error = second.expect_err("the first still runs");
+    assert_eq!(
+        (error.kind, error.retryable),
+        (ErrorKind::Conflict, true),
+        "{error}"
+    );
+    assert!(error.retry_after.is_some());
+    assert_eq!(other.expect_err("another body").kind, ErrorKind::KeyReused);
+    assert!(
+        write_once(database, insert, "a")
+            .await
+            .expect("it is known")
+            .age
+            .is_some()
+    );
+    assert_eq!(
+        rows(database, "SELECT id FROM busy", &[]).await,
+        [[json!(1)]]
+    );
+}
+
+/// The records are nobody's to read or to change.
+pub async fn records_of_keys_are_out_of_reach(database: &Database) {
+    write(database, "CREATE TABLE near (id BIGINT)", &[]).await;
+    let insert = "INSERT INTO near VALUES (1)";
+    write_once(database, insert, "a").await.expect("it fits");
+    for query in [
+        "SELECT * FROM mainstay_idempotency",
+        "DELETE FROM Mainstay_Idempotency",
+        "DROP TABLE \"mainstay_idempotency\"",
+        "UPDATE mainstay_idempotency SET outcome = NULL",
+        "CREATE TABLE linked (id TEXT REFERENCES mainstay_idempotency (id))",
+        "ALTER TABLE mainstay_idempotency RENAME TO mine",
+    ] {
+        for error in refused(database, query, &[]).await {
+            assert_eq!(error.kind, ErrorKind::Forbidden, "{query}: {error}");
+        }
+    }
+    assert!(
+        write_once(database, insert, "a")
+            .await
+            .expect("it is known")
+            .age
+            .is_some()
+    );
 }

@@ -1,8 +1,11 @@
 //! The two drivers behind one face.
 
+use std::time::Duration;
+
 use mainstay_runtime::Attempt;
 
 use crate::fault::Fault;
+use crate::keyed::{Keyed, Outcome};
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::statement::{Isolation, Rows, Statement, Written};
@@ -34,6 +37,37 @@ impl Driver {
         match self {
             Self::Postgres(postgres) => postgres.write(attempt, statements, isolation).await,
             Self::Sqlite(sqlite) => sqlite.write(attempt, statements).await,
+        }
+    }
+
+    /// As [`Driver::write`], unless the statements have been run under this key.
+    pub(crate) async fn write_keyed(
+        &self,
+        attempt: &Attempt,
+        statements: &[Statement],
+        isolation: Isolation,
+        keyed: &Keyed,
+    ) -> Result<Outcome, Fault> {
+        match self {
+            Self::Postgres(postgres) => {
+                postgres
+                    .write_keyed(attempt, statements, isolation, keyed)
+                    .await
+            }
+            Self::Sqlite(sqlite) => sqlite.write_keyed(attempt, statements, keyed).await,
+        }
+    }
+
+    /// Removes up to `most` records of keys that count no longer, and says how many.
+    pub(crate) async fn purge_records(
+        &self,
+        attempt: &Attempt,
+        keep: Duration,
+        most: i64,
+    ) -> Result<u64, Fault> {
+        match self {
+            Self::Postgres(postgres) => postgres.purge_records(keep, most).await,
+            Self::Sqlite(sqlite) => sqlite.purge_records(attempt, keep, most).await,
         }
     }
 

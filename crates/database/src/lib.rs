@@ -12,8 +12,10 @@ mod driver;
 mod ended;
 mod fault;
 mod flights;
+mod keyed;
 mod postgres;
 mod probe;
+mod purge;
 mod reads;
 mod settings;
 mod sql;
@@ -24,6 +26,7 @@ mod writes;
 
 pub use cache::CacheSettings;
 pub use client::Database;
+pub use keyed::IdempotencyKey;
 pub use postgres::PostgresUrl;
 pub use probe::Checked;
 pub use settings::{Settings, Target};

@@ -41,6 +41,8 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// The file that keeps them over a restart; its folder must be ours alone.
     pub cache_file: Option<PathBuf>,
+    /// How long a key that came with a write stands for its outcome.
+    pub idempotency_keep: Duration,
     /// Whether a PostgreSQL role may be a superuser, which no safety rule can hold.
     pub allow_superuser: bool,
 }
@@ -74,6 +76,7 @@ impl Settings {
             limits: Limits::default(),
             cache: CacheSettings::default(),
             cache_file: None,
+            idempotency_keep: Duration::from_secs(24 * 3600),
             allow_superuser: false,
         }
     }

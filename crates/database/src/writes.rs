@@ -1,15 +1,24 @@
 //! Writes and transactions: carried out, refused with nothing done, or of unknown outcome. Never queued.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use mainstay_runtime::{Answer, Attempt, Call, CallError, Context, Error, ErrorKind, Source};
 
 use crate::client::Database;
-use crate::ended::{Trouble, into_error};
+use crate::ended::{Ended, Trouble, into_error};
 use crate::fault::{DATABASE, Fault, outcome_unknown};
+use crate::keyed::{IdempotencyKey, KeyId, Keyed, Kind, Outcome, fingerprint};
 use crate::sql;
 use crate::statement::{Isolation, Statement, WriteMode, Written};
 use crate::write_mode::Primary;
+
+/// What is to be written.
+struct Work<'a> {
+    operation: &'static str,
+    statements: &'a [Statement],
+    isolation: Isolation,
+    keyed: Option<Keyed>,
+}
 
 impl Database {
     /// Runs one statement that may write, in a transaction of its own.
@@ -24,10 +33,33 @@ impl Database {
         ctx: &Context,
         statement: Statement,
     ) -> Result<Answer<Written>, Error> {
-        let written = self
-            .write_all("write", ctx, &[statement], Isolation::ReadCommitted)
-            .await;
-        match written {
+        self.write_once(ctx, statement, None).await
+    }
+
+    /// The same, at most once for all requests of this caller with this key: later ones get the first outcome with its age.
+    ///
+    /// # Errors
+    /// Those of [`Database::write`] and: `Conflict` worth a retry, while a request with the key runs; `KeyReused`, it was
+    /// another request. A write that failed changed nothing and leaves its key free. After `OutcomeUnknown` the same
+    /// request tells the truth.
+    ///
+    /// # Cancel safety
+    /// As [`Database::write`]; the same request tells the truth.
+    pub async fn write_once(
+        &self,
+        ctx: &Context,
+        statement: Statement,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answer<Written>, Error> {
+        let statements = [statement];
+        let isolation = Isolation::ReadCommitted;
+        let work = Work {
+            operation: "write",
+            statements: &statements,
+            isolation,
+            keyed: key.map(|key| self.keyed(ctx, key, Kind::Write, &statements, isolation)),
+        };
+        match self.write_all(ctx, work).await {
             Ok(answer) => Ok(answer.map(|written| written.into_iter().next().unwrap_or_default())),
             Err(mut error) => {
                 error.field = error
@@ -52,66 +84,98 @@ impl Database {
         operations: Vec<Statement>,
         isolation: Isolation,
     ) -> Result<Answer<Vec<Written>>, Error> {
-        self.write_all("transaction", ctx, &operations, isolation)
+        self.transaction_once(ctx, operations, isolation, None)
             .await
+    }
+
+    /// The same, at most once for all requests of this caller with this key.
+    ///
+    /// # Errors
+    /// Those of [`Database::transaction`] and [`Database::write_once`].
+    ///
+    /// # Cancel safety
+    /// As [`Database::write_once`].
+    pub async fn transaction_once(
+        &self,
+        ctx: &Context,
+        operations: Vec<Statement>,
+        isolation: Isolation,
+        key: Option<&IdempotencyKey>,
+    ) -> Result<Answer<Vec<Written>>, Error> {
+        let kind = Kind::Transaction;
+        let work = Work {
+            operation: "transaction",
+            statements: &operations,
+            isolation,
+            keyed: key.map(|key| self.keyed(ctx, key, kind, &operations, isolation)),
+        };
+        self.write_all(ctx, work).await
+    }
+
+    fn keyed(
+        &self,
+        ctx: &Context,
+        key: &IdempotencyKey,
+        kind: Kind,
+        statements: &[Statement],
+        isolation: Isolation,
+    ) -> Keyed {
+        let id = KeyId::new(ctx.caller, key);
+        Keyed::new(
+            id,
+            kind,
+            fingerprint(kind, statements, isolation),
+            self.keep,
+        )
     }
 
     async fn write_all(
         &self,
-        operation: &'static str,
         ctx: &Context,
-        statements: &[Statement],
-        isolation: Isolation,
+        work: Work<'_>,
     ) -> Result<Answer<Vec<Written>>, Error> {
         let started = self.guard().now();
         let mut trouble = None;
-        let answer = match self.check_all(statements) {
-            Err(error) => Err(error.dependency(DATABASE)),
-            Ok(()) if self.write_mode() == WriteMode::ReadOnly => {
-                trouble = Some(Trouble::Refused);
-                Err(self.read_only())
-            }
-            Ok(()) => {
-                self.write_primary(operation, ctx, statements, isolation, &mut trouble)
-                    .await
-            }
-        };
+        let answer = self.write_checked(ctx, &work, &mut trouble).await;
         self.primary.writes.fetch_add(1, Ordering::AcqRel);
-        self.report(
-            operation,
-            started,
-            answer.as_ref().map(|_| &Source::Primary),
-            trouble,
-        );
-        answer.map(|written| Answer::fresh(written, Source::Primary))
+        let source = answer.as_ref().map(|_| &Source::Primary);
+        self.report(work.operation, started, source, trouble);
+        answer.map(|outcome| Answer {
+            value: outcome.written,
+            source: Source::Primary,
+            age: outcome.age,
+        })
     }
 
-    async fn write_primary(
+    async fn write_checked(
         &self,
-        operation: &'static str,
         ctx: &Context,
-        statements: &[Statement],
-        isolation: Isolation,
+        work: &Work<'_>,
         trouble: &mut Option<Trouble>,
-    ) -> Result<Vec<Written>, Error> {
-        let Primary { guard, driver, .. } = &*self.primary;
-        let write = async |attempt: Attempt| driver.write(&attempt, statements, isolation).await;
-        let ended = match guard
-            .call(
-                Call::new(operation, ctx),
-                |fault: &Fault| fault.verdict,
-                write,
-            )
-            .await
-        {
-            Ok(written) => return Ok(written),
+    ) -> Result<Outcome, Error> {
+        self.check_all(work.statements)
+            .map_err(|error| error.dependency(DATABASE))?;
+        // Held until the write has ended: the same request at the same time is told to wait.
+        let _turn = work
+            .keyed
+            .as_ref()
+            .map(|keyed| self.running.enter(keyed))
+            .transpose()?;
+        if self.write_mode() == WriteMode::ReadOnly {
+            *trouble = Some(Trouble::Refused);
+            return Err(self.read_only());
+        }
+        let unanswered = AtomicBool::new(false);
+        let ended = match self.write_primary(ctx, work, &unanswered).await {
+            Ok(outcome) => return Ok(outcome),
             Err(ended) => ended,
         };
         *trouble = Trouble::of(&ended);
+        let is_unknown =
+            unanswered.into_inner() || matches!(ended, CallError::Deadline { sent: true });
         Err(match ended {
+            _ if is_unknown && trouble.is_some() => outcome_unknown(),
             CallError::Rejected(_) => self.read_only(),
-            CallError::Deadline { sent: true } => outcome_unknown(),
-            CallError::Failed(fault) if fault.unanswered => outcome_unknown(),
             CallError::Failed(fault) if fault.read_only => {
                 self.primary.set_read_only();
                 *trouble = Some(Trouble::Refused);
@@ -119,6 +183,39 @@ impl Database {
             }
             ended => into_error(ended),
         })
+    }
+
+    /// Notes in `unanswered` whether any attempt went out and got no answer: a later one that failed proves nothing.
+    async fn write_primary(
+        &self,
+        ctx: &Context,
+        work: &Work<'_>,
+        unanswered: &AtomicBool,
+    ) -> Result<Outcome, Ended> {
+        let Primary { guard, driver, .. } = &*self.primary;
+        let (statements, isolation) = (work.statements, work.isolation);
+        let write = async |attempt: Attempt| {
+            let done = match &work.keyed {
+                None => driver
+                    .write(&attempt, statements, isolation)
+                    .await
+                    .map(Outcome::fresh),
+                Some(keyed) => {
+                    driver
+                        .write_keyed(&attempt, statements, isolation, keyed)
+                        .await
+                }
+            };
+            if done.as_ref().is_err_and(|fault| fault.unanswered) {
+                unanswered.store(true, Ordering::Relaxed);
+            }
+            done
+        };
+        let mut call = Call::new(work.operation, ctx);
+        if work.keyed.is_some() {
+            call = call.idempotent();
+        }
+        guard.call(call, |fault: &Fault| fault.verdict, write).await
     }
 
     fn check_all(&self, statements: &[Statement]) -> Result<(), Error> {

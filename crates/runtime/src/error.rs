@@ -17,6 +17,8 @@ pub enum ErrorKind {
     NotFound,
     /// The dependency refused because of the present data (constraint, serialization, wrong type).
     Conflict,
+    /// The caller's key for a request that happens once was used for another request.
+    KeyReused,
     /// A condition of the request (If-Match, If-None-Match) does not hold.
     PreconditionFailed,
     /// A body, key or result over its bound.
@@ -58,6 +60,7 @@ impl ErrorKind {
             Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::Conflict => "conflict",
+            Self::KeyReused => "key-reused",
             Self::PreconditionFailed => "precondition-failed",
             Self::TooLarge => "too-large",
             Self::RangeNotSatisfiable => "range-not-satisfiable",

@@ -49,6 +49,10 @@ pub fn title(language: Language, kind: &str) -> &'static str {
             "Refused because of the present data",
             "Rechazado por los datos actuales",
         ),
+        "key-reused" => (
+            "The key was used for another request",
+            "La clave ya se usó para otro pedido",
+        ),
         "precondition-failed" => ("A condition does not hold", "Una condición no se cumple"),
         "too-large" => ("Too large", "Demasiado grande"),
         "range-not-satisfiable" => ("Range outside the object", "Rango fuera del objeto"),

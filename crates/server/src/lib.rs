@@ -8,6 +8,7 @@ pub mod app;
 pub mod auth;
 pub mod extract;
 pub mod gate;
+pub mod idempotency;
 pub mod keys;
 pub mod language;
 pub mod limits;

@@ -29,6 +29,11 @@ pub(super) fn database(r: &mut Reader) -> Database {
             base.call_deadline,
             SHORTEST..=HOUR,
         ),
+        idempotency_keep: r.within(
+            "database.idempotency_keep",
+            base.idempotency_keep,
+            Duration::from_secs(1)..=31 * 24 * HOUR,
+        ),
         allow_superuser: r.get("database.allow_superuser", base.allow_superuser),
         limits: mainstay_database::Limits {
             rows: r.within("database.max_rows", base.limits.rows, 1..=10_000_000),

@@ -50,6 +50,7 @@ pub(crate) struct Database {
     pub(crate) limit: usize,
     pub(crate) call_deadline: Duration,
     pub(crate) allow_superuser: bool,
+    pub(crate) idempotency_keep: Duration,
     pub(crate) limits: Limits,
     pub(crate) cache: CacheSettings,
 }

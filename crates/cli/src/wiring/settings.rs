@@ -98,6 +98,7 @@ pub(super) fn database(config: &Config) -> mainstay_database::Settings {
         cache: section.cache,
         cache_file: Some(config.data_dir.join("database-results.sqlite")),
         allow_superuser: section.allow_superuser,
+        idempotency_keep: section.idempotency_keep,
     }
 }
 

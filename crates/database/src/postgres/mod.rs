@@ -2,6 +2,7 @@
 
 mod array;
 mod error;
+mod keyed;
 mod lease;
 mod numeric;
 mod params;

@@ -24,7 +24,7 @@ const HEADROOM: Duration = Duration::from_millis(500);
 const SHORTEST: Duration = Duration::from_millis(50);
 
 /// A prepared statement with its parameters.
-struct Ready {
+pub(super) struct Ready {
     prepared: Prepared,
     columns: Vec<Column>,
     params: Vec<Param>,
@@ -62,11 +62,7 @@ impl Postgres {
         isolation: Isolation,
     ) -> Result<Vec<Written>, Fault> {
         let lease = self.lease().await?;
-        let begin = format!(
-            "BEGIN ISOLATION LEVEL {}; {}",
-            isolation.sql(),
-            self.time_limit(attempt.deadline)
-        );
+        let begin = self.begin(isolation, attempt.deadline);
         let answer = self
             .write_on(lease.client(), &begin, attempt, statements)
             .await;
@@ -132,7 +128,7 @@ impl Postgres {
     }
 
     /// Runs a prepared statement, with `after` sent right behind it.
-    async fn run(
+    pub(super) async fn run(
         &self,
         client: &Client,
         ready: &Ready,
@@ -153,6 +149,12 @@ impl Postgres {
         Ok(written)
     }
 
+    /// Opens a transaction that writes.
+    pub(super) fn begin(&self, isolation: Isolation, deadline: Moment) -> String {
+        let limit = self.time_limit(deadline);
+        format!("BEGIN ISOLATION LEVEL {}; {limit}", isolation.sql())
+    }
+
     fn time_limit(&self, deadline: Moment) -> String {
         let left = deadline.saturating_since(self.clock.now());
         let limit = left.saturating_sub(HEADROOM).max(left / 2).max(SHORTEST);
@@ -160,12 +162,12 @@ impl Postgres {
     }
 }
 
-fn ready_ok() -> impl Future<Output = Result<(), PgError>> {
+pub(super) fn ready_ok() -> impl Future<Output = Result<(), PgError>> {
     ready(Ok(()))
 }
 
 /// Prepares the statement while `begun` is on its way. PostgreSQL itself refuses to prepare two statements.
-async fn prepare(
+pub(super) async fn prepare(
     client: &Client,
     begun: impl Future<Output = Result<(), PgError>>,
     statement: &Statement,
@@ -236,7 +238,7 @@ fn cell(
 }
 
 /// The same fault, of a connection on which nothing was committed.
-fn unsent(fault: Fault) -> Fault {
+pub(super) fn unsent(fault: Fault) -> Fault {
     Fault {
         unanswered: false,
         ..fault
@@ -244,7 +246,7 @@ fn unsent(fault: Fault) -> Fault {
 }
 
 /// Gives the connection back when its state is known: after an answer, and after the server's own "no".
-fn settle<T>(
+pub(super) fn settle<T>(
     lease: Lease,
     answer: Result<T, Fault>,
     good: &'static str,

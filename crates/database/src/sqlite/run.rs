@@ -51,20 +51,32 @@ impl Session {
         limits: Limits,
     ) -> Result<Vec<Written>, Fault> {
         self.control("BEGIN IMMEDIATE")?;
+        let written = self.execute_all(statements, limits)?;
+        self.commit()?;
+        Ok(written)
+    }
+
+    pub(super) fn execute_all(
+        &self,
+        statements: &[Statement],
+        limits: Limits,
+    ) -> Result<Vec<Written>, Fault> {
         let run = |(index, statement)| {
             let done = self.execute(statement, limits);
             done.map_err(|fault| fault.in_operation(index))
         };
-        let written: Result<Vec<_>, _> = statements.iter().enumerate().map(run).collect();
-        let written = written?;
+        statements.iter().enumerate().map(run).collect()
+    }
+
+    /// Unless nobody waits for it any more.
+    pub(super) fn commit(&self) -> Result<(), Fault> {
         if self.stop.load(Ordering::Relaxed) {
             return Err(fault_of(&interrupted()));
         }
-        self.control("COMMIT")?;
-        Ok(written)
+        self.control("COMMIT")
     }
 
-    fn control(&self, sql: &str) -> Result<(), Fault> {
+    pub(super) fn control(&self, sql: &str) -> Result<(), Fault> {
         self.ours.store(true, Ordering::Relaxed);
         let done = self.connection.execute_batch(sql);
         self.ours.store(false, Ordering::Relaxed);

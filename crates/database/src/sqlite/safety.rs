@@ -31,7 +31,7 @@ const LIMITS: [(Limit, i32); 8] = [
     (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// Restricts the connection. While `ours` is set, our own BEGIN and COMMIT pass.
+/// Restricts the connection. While `ours` is set, our own BEGIN and COMMIT pass, and our own table can be used.
 pub(super) fn restrict(connection: &mut Connection, ours: Arc<AtomicBool>) -> Result<()> {
     for (limit, value) in LIMITS {
         connection.set_limit(limit, value)?;
@@ -93,7 +93,7 @@ fn allowed(action: &AuthAction<'_>, ours: bool) -> bool {
         }
         | DropTrigger {
             table_name: name, ..
-        } => !is_mainstays(name),
+        } => ours || !is_mainstays(name),
         _ => true,
     }
 }

@@ -34,4 +34,9 @@ suite! {
     a_transaction_is_all_or_nothing
     a_result_over_the_limits_is_refused
     an_endless_statement_is_ended_in_time
+    a_key_gives_the_first_outcome
+    a_key_used_for_another_request_is_refused
+    a_write_that_failed_leaves_its_key_free
+    a_key_that_is_still_running_is_a_conflict
+    records_of_keys_are_out_of_reach
 }

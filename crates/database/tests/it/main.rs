@@ -6,6 +6,7 @@
 
 mod cached;
 mod contract;
+mod keyed;
 mod outage;
 mod postgres;
 mod sqlite;

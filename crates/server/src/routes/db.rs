@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use mainstay_database::{Isolation, Rows, Statement, WriteMode};
 use mainstay_runtime::{Answer, Moment};
@@ -17,6 +17,7 @@ use crate::app::Core;
 use crate::auth::Caller;
 use crate::extract::{JsonBody, QueryParams};
 use crate::gate;
+use crate::idempotency::{Idempotency, REPLAYED};
 use crate::keys::Scope;
 use crate::problem::{Problem, ProblemBody};
 use crate::reply;
@@ -60,6 +61,17 @@ pub struct TransactionBody {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     isolation: Isolation,
+}
+
+/// What a write that must happen once brings.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Header)]
+#[allow(dead_code, reason = "it describes what `Idempotency` reads")]
+struct KeyHeader {
+    /// 1 to 255 visible ASCII characters, one for each write. The same key with another request is 422 `key-reused`; while
+    /// the first request runs, 409.
+    #[param(rename = "Idempotency-Key")]
+    idempotency_key: Option<String>,
 }
 
 /// A reply of the database.
@@ -154,36 +166,41 @@ async fn answer_read(core: &Core, caller: &Caller, body: ReadBody) -> Result<Res
 }
 
 /// Writes: one statement, carried out at once or not at all.
-#[utoipa::path(post, path = "/db/write", tag = "database", request_body = StatementBody,
+///
+/// With the header `Idempotency-Key` it happens once: the same request with the same key gets the first answer with its
+/// age and `Idempotency-Replayed: true`, also after `outcome-unknown`. Keys are this API key's own and count for a day. A
+/// write that failed changed nothing and leaves its key free.
+#[utoipa::path(post, path = "/db/write", tag = "database", request_body = StatementBody, params(KeyHeader),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody),
-              (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+              (status = 422, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
 async fn write(
     State(core): State<Core>,
     caller: Caller,
+    Idempotency(key): Idempotency,
     JsonBody(body): JsonBody<StatementBody>,
 ) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
     gate::primitive(&core, "write_operations", true)?;
     let ctx = caller.context(&core);
-    let answer = core.database.write(&ctx, body.into()).await?;
+    let answer = core
+        .database
+        .write_once(&ctx, body.into(), key.as_ref())
+        .await?;
     let rows = answer.value.rows_affected;
-    Ok(db_reply(
-        &core,
-        answer.map(|w| objects(&w.returned)),
-        rows,
-        started,
-    ))
+    let answer = answer.map(|w| objects(&w.returned));
+    Ok(write_reply(&core, answer, rows, started))
 }
 
-/// A transaction: all operations or none, in the isolation asked for.
-#[utoipa::path(post, path = "/db/transaction", tag = "database", request_body = TransactionBody,
+/// A transaction: all operations or none, in the isolation asked for. `Idempotency-Key` as for a write.
+#[utoipa::path(post, path = "/db/transaction", tag = "database", request_body = TransactionBody, params(KeyHeader),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = DbReply), (status = 400, body = ProblemBody), (status = 409, body = ProblemBody),
-              (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
+              (status = 422, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
 async fn transaction(
     State(core): State<Core>,
     caller: Caller,
+    Idempotency(key): Idempotency,
     JsonBody(body): JsonBody<TransactionBody>,
 ) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
@@ -192,11 +209,22 @@ async fn transaction(
     let operations = body.operations.into_iter().map(Into::into).collect();
     let answer = core
         .database
-        .transaction(&ctx, operations, body.isolation)
+        .transaction_once(&ctx, operations, body.isolation, key.as_ref())
         .await?;
     let rows = answer.value.iter().map(|w| w.rows_affected).sum();
     let answer = answer.map(|all| Value::Array(all.iter().map(|w| objects(&w.returned)).collect()));
-    Ok(db_reply(&core, answer, rows, started))
+    Ok(write_reply(&core, answer, rows, started))
+}
+
+/// A write's answer has an age only when it is that of an earlier request.
+fn write_reply(core: &Core, answer: Answer<Value>, rows: u64, started: Moment) -> Response {
+    let replayed = answer.age.is_some();
+    let mut reply = db_reply(core, answer, rows, started);
+    if replayed {
+        let header = HeaderValue::from_static("true");
+        reply.headers_mut().insert(REPLAYED.clone(), header);
+    }
+    reply
 }
 
 fn db_reply(core: &Core, answer: Answer<Value>, rows_affected: u64, started: Moment) -> Response {

@@ -1,0 +1,113 @@
+//! Writes under a key: the record is made and filled in the transaction of the statements.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use mainstay_runtime::Attempt;
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::error::fault_of;
+use super::pool::{Access, Session, Sqlite};
+use crate::codec;
+use crate::fault::Fault;
+use crate::keyed::{Keyed, Outcome, Record};
+use crate::statement::{Limits, Statement};
+
+const MAKE: &str = "CREATE TABLE IF NOT EXISTS mainstay_idempotency (
+    id TEXT PRIMARY KEY, kind TEXT NOT NULL, fingerprint TEXT NOT NULL, outcome BLOB, created_at INTEGER NOT NULL);
+    CREATE INDEX IF NOT EXISTS mainstay_idempotency_age ON mainstay_idempotency (created_at)";
+
+impl Sqlite {
+    /// Runs the statements in one transaction, unless they have been run under this key.
+    pub(crate) async fn write_keyed(
+        &self,
+        attempt: &Attempt,
+        statements: &[Statement],
+        keyed: &Keyed,
+    ) -> Result<Outcome, Fault> {
+        let (statements, limits, keyed) = (statements.to_vec(), self.limits, *keyed);
+        attempt.mark_sent();
+        let write = move |session: &mut Session| session.keyed(&statements, limits, &keyed);
+        self.with(Access::Write, attempt.deadline, write).await
+    }
+
+    /// Removes up to `most` records that count no longer, and says how many.
+    pub(crate) async fn purge_records(
+        &self,
+        attempt: &Attempt,
+        keep: Duration,
+        most: i64,
+    ) -> Result<u64, Fault> {
+        let purge = move |session: &mut Session| {
+            session.ours(|connection| {
+                if !has_table(connection)? {
+                    return Ok(0);
+                }
+                let query = "DELETE FROM mainstay_idempotency WHERE id IN (SELECT id FROM mainstay_idempotency \
+                     WHERE created_at < unixepoch() - ?1 LIMIT ?2)";
+                let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+                connection.execute(query, [keep, most]).map(|removed| removed as u64)
+            })
+        };
+        self.with(Access::Write, attempt.deadline, purge).await
+    }
+}
+
+impl Session {
+    /// Whatever ends it without COMMIT leaves the transaction open: the pool rolls it back.
+    fn keyed(
+        &mut self,
+        statements: &[Statement],
+        limits: Limits,
+        keyed: &Keyed,
+    ) -> Result<Outcome, Fault> {
+        self.control("BEGIN IMMEDIATE")?;
+        let known = self.ours(|connection| {
+            connection.execute_batch(MAKE)?;
+            find(connection, keyed)
+        })?;
+        if let Some(known) = known.and_then(|record| keyed.judge(record)) {
+            return known;
+        }
+        let written = self.execute_all(statements, limits)?;
+        self.ours(|connection| {
+            let query =
+                "INSERT OR REPLACE INTO mainstay_idempotency VALUES (?1, ?2, ?3, ?4, unixepoch())";
+            let (id, outcome) = (keyed.id.hex(), codec::encode_written(&written));
+            connection.execute(
+                query,
+                params![id, keyed.kind.as_str(), keyed.fingerprint_hex(), outcome],
+            )
+        })?;
+        self.commit()?;
+        Ok(Outcome::fresh(written))
+    }
+
+    /// Does something that the authorizer lets nobody else do.
+    fn ours<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Fault> {
+        self.ours.store(true, Ordering::Relaxed);
+        let done = work(&self.connection);
+        self.ours.store(false, Ordering::Relaxed);
+        done.map_err(|error| fault_of(&error))
+    }
+}
+
+fn has_table(connection: &Connection) -> rusqlite::Result<bool> {
+    let query = "SELECT count(*) FROM sqlite_schema WHERE name = 'mainstay_idempotency'";
+    connection.query_row(query, [], |row| row.get(0))
+}
+
+fn find(connection: &Connection, keyed: &Keyed) -> rusqlite::Result<Option<Record>> {
+    let query = "SELECT fingerprint, outcome, unixepoch() - created_at FROM mainstay_idempotency WHERE id = ?1";
+    let record = |row: &rusqlite::Row<'_>| {
+        Ok(Record {
+            fingerprint: row.get(0)?,
+            outcome: row.get(1)?,
+            // A clock that was set back makes a record look new, never older than it is.
+            age: Duration::from_secs(row.get::<_, i64>(2)?.max(0).unsigned_abs()),
+        })
+    };
+    connection
+        .query_row(query, [keyed.id.hex()], record)
+        .optional()
+}
