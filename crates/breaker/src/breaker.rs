@@ -198,6 +198,21 @@ impl Breaker {
             .then(|| self.enter_half_open(&ledger, now))
     }
 
+    /// A server's wish to be left alone for so long, told outside of its own calls: while it is open by a rule, it
+    /// stays open until then, up to the maximum open time.
+    pub fn hint(&self, retry_after: Duration, now: Moment) {
+        let ledger = self.aside.ledger.lock();
+        let word = self.word.load();
+        if !word.mode().decides() || word.state() != State::Open {
+            return;
+        }
+        let until = now + retry_after.min(self.settings.load().max_open_time());
+        ledger
+            .hint_until
+            .set(ledger.hint_until.moment().max(Some(until)));
+        self.retry_at.set(self.retry_at.moment().max(Some(until)));
+    }
+
     /// Puts the operator's mask on, or takes it off. Gives a transition if the exported state changes.
     /// Calls in flight across forced open or disabled change nothing any more.
     pub fn set_mode(&self, mode: Mode, now: Moment) -> Option<Transition> {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Outcome};
-use mainstay_runtime::{CallError, Error, ErrorKind};
+use mainstay_runtime::{Call, CallError, Context, Error, ErrorKind};
 
 use crate::classify::classify;
 use crate::fault::Fault;
@@ -46,16 +46,35 @@ pub(crate) trait Ask: Sync {
     fn operation(&self) -> Operation;
     /// Only providers with this model may answer.
     fn model(&self) -> Option<&str>;
-    /// Asks one provider, until `until` at the latest. `last`: nobody else is left to be asked.
+    /// Asks one provider.
     fn ask(
         &self,
         provider: &Provider,
-        until: Moment,
-        last: bool,
+        turn: Turn,
     ) -> impl Future<Output = Result<Self::Answer, CallError<Fault>>> + Send;
 }
 
-/// Asks every provider that may answer, in order, within the deadline.
+/// How one provider is asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// Until then at the latest.
+    pub(crate) until: Moment,
+    /// Nobody else is left to be asked: a second try here is better than none.
+    pub(crate) last: bool,
+    /// Everybody's breaker is open, and this is the least bad of them.
+    pub(crate) trial: bool,
+}
+
+impl Turn {
+    /// The call to be made in it.
+    pub(crate) fn call(self, operation: Operation, ctx: &Context) -> Call {
+        let call = Call::new(operation.name(), ctx).no_later_than(self.until);
+        if self.trial { call.trial() } else { call }
+    }
+}
+
+/// Asks every provider that may answer, in order, within the deadline. When all of them are open, the least bad is
+/// tried if a trial is due: refusing everybody would make an outage of what may be over.
 pub(crate) async fn ask<'a, Q: Ask>(
     providers: &'a [Provider],
     question: &Q,
@@ -63,6 +82,7 @@ pub(crate) async fn ask<'a, Q: Ask>(
 ) -> Result<Given<'a, Q::Answer>, Ended> {
     let operation = question.operation();
     let candidates = candidates(providers, operation, question.model()).map_err(Ended::No)?;
+    let trial = least_bad(&candidates);
     let mut missed = Vec::new();
     for (at, provider) in candidates.iter().copied().enumerate() {
         let now = provider.guard.now();
@@ -77,7 +97,12 @@ pub(crate) async fn ask<'a, Q: Ask>(
         } else {
             deadline
         };
-        match question.ask(provider, until, !others).await {
+        let turn = Turn {
+            until,
+            last: !others,
+            trial: trial == Some(at),
+        };
+        match question.ask(provider, turn).await {
             Ok(value) => {
                 return Ok(Given {
                     value,
@@ -92,6 +117,23 @@ pub(crate) async fn ask<'a, Q: Ask>(
         }
     }
     Err(Ended::Missed(missed))
+}
+
+/// Where to try while every breaker is open: of those whose trial is due, the one whose open time ends soonest, then
+/// the one that has re-opened least often, then the first.
+fn least_bad(candidates: &[&Provider]) -> Option<usize> {
+    if !candidates.iter().all(|provider| provider.guard.is_open()) {
+        return None;
+    }
+    let due = |at: &usize| {
+        let guard = &candidates[*at].guard;
+        guard.trial_at().is_some_and(|trial| trial <= guard.now())
+    };
+    let badness = |at: &usize| {
+        let breaker = candidates[*at].guard.snapshot();
+        (breaker.retry_at, breaker.reopenings)
+    };
+    (0..candidates.len()).filter(due).min_by_key(badness)
 }
 
 /// Who may answer: those with a model for it, and with the one that was asked for.

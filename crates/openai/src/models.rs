@@ -38,7 +38,6 @@ pub(crate) struct Inner {
     pub(crate) first_content: Duration,
     pub(crate) idle: Duration,
     pub(crate) stream_deadline: Duration,
-    pub(crate) slow_after: Option<Duration>,
     cache: Cache,
     schemas: Schemas,
 }
@@ -77,7 +76,6 @@ impl Models {
                 first_content: settings.first_content,
                 idle: settings.idle,
                 stream_deadline: settings.stream_deadline,
-                slow_after: settings.breaker.slow.map(|slow| slow.after),
                 cache: Cache::new(settings.cache_bytes),
                 schemas: Schemas::default(),
             }),

@@ -3,12 +3,11 @@
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use bytes::Bytes;
-use mainstay_breaker::Moment;
-use mainstay_runtime::{Call, CallError, Context, Guard};
+use mainstay_runtime::{CallError, Context, Guard};
 use serde_json::{Map, Value, json};
 
 use crate::classify::classify;
-use crate::failover::Ask;
+use crate::failover::{Ask, Turn};
 use crate::fault::Fault;
 use crate::request::Operation;
 use crate::settings::ProviderSettings;
@@ -52,13 +51,8 @@ impl<T: Send> Ask for Question<'_, T> {
         self.model
     }
 
-    async fn ask(
-        &self,
-        provider: &Provider,
-        until: Moment,
-        last: bool,
-    ) -> Result<T, CallError<Fault>> {
-        provider.ask(self, until, last).await
+    async fn ask(&self, provider: &Provider, turn: Turn) -> Result<T, CallError<Fault>> {
+        provider.ask(self, turn).await
     }
 }
 
@@ -94,16 +88,11 @@ impl Provider {
         }
     }
 
-    /// Asks this provider, until `deadline` at the latest. A schema is asked for in the best way that it takes.
-    async fn ask<T>(
-        &self,
-        question: &Question<'_, T>,
-        deadline: Moment,
-        last: bool,
-    ) -> Result<T, CallError<Fault>> {
+    /// Asks this provider. A schema is asked for in the best way that it takes.
+    async fn ask<T>(&self, question: &Question<'_, T>, turn: Turn) -> Result<T, CallError<Fault>> {
         loop {
             let format = self.format();
-            let asked = self.ask_once(question, format, deadline, last).await;
+            let asked = self.ask_once(question, format, turn).await;
             let worse = match &asked {
                 Err(CallError::Failed(fault)) if question.operation == Operation::Structured => {
                     worse_format(format, fault)
@@ -121,14 +110,13 @@ impl Provider {
         &self,
         question: &Question<'_, T>,
         format: Format,
-        deadline: Moment,
-        last: bool,
+        turn: Turn,
     ) -> Result<T, CallError<Fault>> {
         let body = self.body(question, format);
         let path = question.operation.path();
-        let call = Call::new(question.operation.name(), question.ctx).no_later_than(deadline);
+        let call = turn.call(question.operation, question.ctx);
         // Another provider is a better second try than the same one again.
-        let call = if last { call.idempotent() } else { call };
+        let call = if turn.last { call.idempotent() } else { call };
         let attempt = |attempt: mainstay_runtime::Attempt| {
             let body = body.clone();
             async move {

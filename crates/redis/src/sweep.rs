@@ -55,6 +55,7 @@ impl Server {
             idempotent: false,
             deadline: guard.now() + guard.call_deadline(),
             caller: None,
+            trial: false,
         };
         let work = async |_: Attempt| {
             let mut lease = self.pool().lend().await?;

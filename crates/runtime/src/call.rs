@@ -20,6 +20,8 @@ pub struct Call {
     pub deadline: Moment,
     /// Who calls, where known.
     pub caller: Option<CallerId>,
+    /// Whether it may be an open breaker's trial, see [`Guard::trial_at`](crate::Guard::trial_at).
+    pub trial: bool,
 }
 
 impl Call {
@@ -30,6 +32,7 @@ impl Call {
             idempotent: false,
             deadline: ctx.deadline,
             caller: Some(ctx.caller),
+            trial: false,
         }
     }
 
@@ -38,6 +41,15 @@ impl Call {
     pub fn idempotent(self) -> Self {
         Self {
             idempotent: true,
+            ..self
+        }
+    }
+
+    /// The same call, for which nobody else can be asked: if the breaker is open and a trial is due, this is it.
+    #[must_use]
+    pub fn trial(self) -> Self {
+        Self {
+            trial: true,
             ..self
         }
     }

@@ -15,12 +15,13 @@ use crate::budget::RetryBudget;
 use crate::call::Rejection;
 use crate::clock::Clock;
 use crate::events::EventLog;
-use crate::flight::Flight;
+use crate::flight::{Flight, Pass};
 use crate::limit::Limit;
 use crate::monitor::Wake;
 use crate::observe::Observer;
 use crate::stats::Stats;
 use crate::suspects::{Abandoned, Suspects};
+use crate::trials::Trials;
 
 pub(crate) type Resized = Arc<dyn Fn(usize) + Send + Sync>;
 
@@ -35,6 +36,7 @@ pub(crate) struct Endpoint {
     pub(crate) stats: Stats,
     pub(crate) suspects: Suspects,
     pub(crate) abandoned: Abandoned,
+    pub(crate) trials: Trials,
     /// In nanoseconds.
     pub(crate) call_deadline: AtomicU64,
     /// Told when the configured limit changes: pools of connections follow it.
@@ -141,7 +143,12 @@ impl Endpoint {
         let admission = self.breaker.admit(now);
         self.tell(admission.transition);
         let ticket = admission.result.ok()?.into_ticket();
-        Some(Flight::new(Arc::clone(self), ticket, None, now))
+        Some(Flight::new(
+            Arc::clone(self),
+            Pass::Ticket(ticket),
+            None,
+            now,
+        ))
     }
 
     /// Passes a transition on to the monitor and to observers.

@@ -27,6 +27,7 @@ use crate::operators::{self, Operators};
 use crate::probe::{Probe, Prober};
 use crate::stats::Stats;
 use crate::suspects::{Abandoned, Suspects};
+use crate::trials::Trials;
 
 /// One endpoint to guard.
 #[derive(Clone, Debug)]
@@ -160,6 +161,7 @@ impl EngineBuilder {
             stats: Stats::default(),
             suspects: Suspects::default(),
             abandoned: Abandoned::default(),
+            trials: Trials::new(&dependency.probes.failing),
             call_deadline: AtomicU64::default(),
             resized: Mutex::default(),
             probed: AtomicBool::new(false),

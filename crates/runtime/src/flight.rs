@@ -18,12 +18,22 @@ thread_local! {
     static LANE: Lane = Lane::claim();
 }
 
-/// An attempt the breaker has admitted. Dropped without a verdict, its caller has gone away. Borrows its endpoint
+/// What lets an attempt through.
+#[derive(Debug)]
+pub(crate) enum Pass {
+    /// The breaker has admitted it.
+    Ticket(Ticket),
+    /// The breaker is open, and a trial was due.
+    Trial,
+}
+
+/// An attempt that may be made. Dropped without a verdict, its caller has gone away. Borrows its endpoint
 /// within one future, and holds it beyond.
 #[derive(Debug)]
 pub(crate) struct Flight<E: Deref<Target = Endpoint>> {
     endpoint: E,
-    ticket: Option<Ticket>,
+    /// `None` once it is settled.
+    pass: Option<Pass>,
     caller: Option<CallerId>,
     /// When it began, later by every pause since.
     started: Moment,
@@ -32,15 +42,10 @@ pub(crate) struct Flight<E: Deref<Target = Endpoint>> {
 }
 
 impl<E: Deref<Target = Endpoint>> Flight<E> {
-    pub(crate) fn new(
-        endpoint: E,
-        ticket: Ticket,
-        caller: Option<CallerId>,
-        started: Moment,
-    ) -> Self {
+    pub(crate) fn new(endpoint: E, pass: Pass, caller: Option<CallerId>, started: Moment) -> Self {
         Self {
             endpoint,
-            ticket: Some(ticket),
+            pass: Some(pass),
             caller,
             started,
             paused_at: None,
@@ -52,8 +57,13 @@ impl<E: Deref<Target = Endpoint>> Flight<E> {
         &self.endpoint
     }
 
+    /// Whether its verdict decides on a breaker that isn't closed.
     pub(crate) fn is_probe(&self) -> bool {
-        self.ticket.as_ref().is_some_and(Ticket::is_probe)
+        match &self.pass {
+            Some(Pass::Ticket(ticket)) => ticket.is_probe(),
+            Some(Pass::Trial) => true,
+            None => false,
+        }
     }
 
     /// From here on the time is the caller's, not the dependency's.
@@ -98,7 +108,7 @@ impl<E: Deref<Target = Endpoint>> Flight<E> {
     }
 
     fn settle_at(&mut self, now: Moment, verdict: Verdict, elapsed: Duration) {
-        let Some(ticket) = self.ticket.take() else {
+        let Some(pass) = self.pass.take() else {
             return;
         };
         let endpoint = &*self.endpoint;
@@ -111,6 +121,10 @@ impl<E: Deref<Target = Endpoint>> Flight<E> {
         } else if verdict.outcome == Outcome::Success {
             endpoint.abandoned.reset();
         }
+        let Pass::Ticket(ticket) = pass else {
+            endpoint.end_trial(verdict.outcome, now);
+            return;
+        };
         let plain = verdict.outcome == Outcome::Success && !slow;
         let ticket = if plain {
             succeed(&endpoint.breaker, ticket)
@@ -141,7 +155,7 @@ impl<E: Deref<Target = Endpoint>> Flight<E> {
 
     /// Gives the verdict of an active probe: for the breaker only, since the controller hears of it by itself.
     pub(crate) fn settle_probe(mut self, verdict: Verdict) {
-        if let Some(ticket) = self.ticket.take() {
+        if let Some(Pass::Ticket(ticket)) = self.pass.take() {
             let now = self.now();
             self.endpoint
                 .tell(ticket.settle(&self.endpoint.breaker, verdict.outcome, false, now));
@@ -162,7 +176,7 @@ impl<E: Deref<Target = Endpoint>> Flight<E> {
         let now = self.now();
         self.marked_slow = true;
         self.endpoint.stats.record_slow();
-        if let Some(ticket) = &mut self.ticket {
+        if let Some(Pass::Ticket(ticket)) = &mut self.pass {
             let transition = ticket.mark_slow(&self.endpoint.breaker, now);
             self.endpoint.tell(transition);
         }
@@ -192,7 +206,7 @@ fn succeed(breaker: &Breaker, ticket: Ticket) -> Option<Ticket> {
 
 impl<E: Deref<Target = Endpoint>> Drop for Flight<E> {
     fn drop(&mut self) {
-        if self.ticket.is_none() {
+        if self.pass.is_none() {
             return;
         }
         let now = self.now();

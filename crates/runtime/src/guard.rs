@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State, Ticket};
+use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State};
 use mainstay_degradation::Tuning;
 
 use crate::call::{Attempt, Call, CallError, Verdict};
 use crate::clock::{Clock, Elapsed};
 use crate::endpoint::Endpoint;
-use crate::flight::Flight;
+use crate::flight::{Flight, Pass};
 use crate::limit::{Limit, Place};
 use crate::observe::{Direction, Report};
 use crate::running::Running;
@@ -61,7 +61,7 @@ impl Guard {
         loop {
             let now = self.now();
             let flight = match self.admit(&call, number, now) {
-                Ok(ticket) => Flight::new(&*self.endpoint, ticket, call.caller, now),
+                Ok(pass) => Flight::new(&*self.endpoint, pass, call.caller, now),
                 // Refused a retry, the driver's own word on the attempt before says more.
                 Err(refused) => return Err(earlier.unwrap_or(refused)),
             };
@@ -96,8 +96,8 @@ impl Guard {
             .place(Arc::clone(&self.endpoint.limit), call.deadline)
             .await?;
         let now = self.now();
-        let ticket = self.admit(&call, 1, now)?;
-        let flight = Flight::new(Arc::clone(&self.endpoint), ticket, call.caller, now);
+        let pass = self.admit(&call, 1, now)?;
+        let flight = Flight::new(Arc::clone(&self.endpoint), pass, call.caller, now);
         Ok(Running::new(flight, place, call.deadline))
     }
 
@@ -142,6 +142,11 @@ impl Guard {
     /// The engine's clock.
     pub fn clock(&self) -> Clock {
         self.endpoint.shared.clock
+    }
+
+    /// Past this a running call is slow; `None` while that rule is off.
+    pub fn slow_after(&self) -> Option<Duration> {
+        self.endpoint.breaker.slow_after()
     }
 
     /// What the present level asks of calls and caches.
@@ -220,16 +225,19 @@ impl Guard {
     }
 
     /// Asks the breaker for an attempt, and counts a call for the retry budget when it is the first.
-    fn admit<E>(&self, call: &Call, number: u32, now: Moment) -> Result<Ticket, CallError<E>> {
+    fn admit<E>(&self, call: &Call, number: u32, now: Moment) -> Result<Pass, CallError<E>> {
         if now >= call.deadline {
             return Err(CallError::Deadline { sent: false });
         }
-        let admitted = self.endpoint.admit(now);
-        let ticket = admitted.map_err(CallError::Rejected)?;
-        if number == 1 {
-            self.endpoint.budget.call(now);
+        let endpoint = &self.endpoint;
+        if call.trial && endpoint.refuses(now) && endpoint.begin_trial(now) {
+            return Ok(Pass::Trial);
         }
-        Ok(ticket)
+        let ticket = endpoint.admit(now).map_err(CallError::Rejected)?;
+        if number == 1 {
+            endpoint.budget.call(now);
+        }
+        Ok(Pass::Ticket(ticket))
     }
 
     /// Runs one attempt to its verdict.

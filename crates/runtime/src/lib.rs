@@ -30,6 +30,7 @@ mod running;
 mod secret;
 mod stats;
 mod suspects;
+mod trials;
 
 pub use answer::{Answer, CallerId, Context, Source};
 pub use budget::RetryBudget;

@@ -93,8 +93,10 @@ impl Monitor {
         for (endpoint, spec) in self.inner.endpoints.iter().zip(specs) {
             endpoint.take(&spec, now);
             let rule = rules.endpoint(endpoint.id);
+            let probes = &rules.dependency(rule.dependency).probes;
+            endpoint.trials.pace(&probes.failing);
             if let Some(prober) = &mut self.probers[endpoint.id.index()] {
-                prober.deadline = rules.dependency(rule.dependency).probes.deadline;
+                prober.deadline = probes.deadline;
                 endpoint.probed.store(rule.probed, Ordering::Relaxed);
             }
         }

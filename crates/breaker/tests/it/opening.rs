@@ -191,3 +191,34 @@ fn the_limit_ramps_up_after_closing() {
         .expect("sensible");
     assert_eq!(breaker.ramp_percent(at(10_000)), 100);
 }
+
+#[test]
+fn a_hint_told_from_outside_lengthens_the_open_time_and_never_shortens_it() {
+    let breaker = breaker(plain());
+    breaker.hint(ms(50_000), at(0));
+    assert_eq!(
+        breaker.snapshot(at(0)).hint_until,
+        None,
+        "closed: nothing to lengthen"
+    );
+    let retry_at = trip(&breaker, at(0));
+    breaker.hint(ms(1_000), at(0));
+    assert_eq!(breaker.snapshot(at(0)).retry_at, Some(retry_at));
+    breaker.hint(ms(50_000), at(1_000));
+    let snapshot = breaker.snapshot(at(1_000));
+    assert_eq!(
+        (snapshot.retry_at, snapshot.hint_until),
+        (Some(at(51_000)), Some(at(51_000)))
+    );
+    assert!(breaker.half_open_early(at(50_999)).is_none());
+    assert!(breaker.admit(at(50_999)).result.is_err());
+    assert!(breaker.admit(at(51_000)).result.is_ok());
+}
+
+#[test]
+fn a_hint_told_from_outside_is_cut_to_the_maximum_too() {
+    let breaker = breaker(plain());
+    trip(&breaker, at(0));
+    breaker.hint(ms(100_000_000), at(0));
+    assert_eq!(breaker.snapshot(at(0)).retry_at, Some(at(100_000)));
+}

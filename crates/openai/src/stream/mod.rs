@@ -150,7 +150,7 @@ impl Models {
             upstream,
             to_content,
             idle: self.inner.idle,
-            slow_after: self.inner.slow_after,
+            slow_after: guard.slow_after(),
             deadline: begun.deadline,
         };
         let source = Source::Provider(provider.name().to_owned());

@@ -4,12 +4,11 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use bytes::Bytes;
-use mainstay_breaker::Moment;
-use mainstay_runtime::{Call, CallError, Context, Elapsed, Running};
+use mainstay_runtime::{CallError, Context, Elapsed, Running};
 use serde_json::{Map, Value, json};
 
 use crate::classify::classify;
-use crate::failover::Ask;
+use crate::failover::{Ask, Turn};
 use crate::fault::Fault;
 use crate::provider::Provider;
 use crate::request::Operation;
@@ -49,19 +48,14 @@ impl Ask for StreamQuestion<'_> {
     }
 
     /// There is no second try with the same provider: a stream is begun once.
-    async fn ask(
-        &self,
-        provider: &Provider,
-        until: Moment,
-        _last: bool,
-    ) -> Result<Opened, CallError<Fault>> {
+    async fn ask(&self, provider: &Provider, turn: Turn) -> Result<Opened, CallError<Fault>> {
         let guard = &provider.guard;
-        let call = Call::new(Operation::Chat.name(), self.ctx).no_later_than(until);
+        let call = turn.call(Operation::Chat, self.ctx);
         let mut running = guard.begin(call).await.map_err(never_failed)?;
         let begun = guard.now();
         let patience = self.first_content.min(guard.call_deadline());
         let opening = self.open(provider);
-        match running.run(until.min(begun + patience), opening).await {
+        match running.run(turn.until.min(begun + patience), opening).await {
             Ok(Ok((upstream, held))) => {
                 running.first_content();
                 Ok(Opened {

@@ -15,4 +15,5 @@ mod probe;
 mod reports;
 mod streams;
 mod structured;
+mod trials;
 mod world;

@@ -39,6 +39,13 @@ impl World {
         Self::start(settings, observer, |_| {})
     }
 
+    /// With so long between trials of providers that are all open.
+    pub(crate) async fn trying(settings: Settings, pauses: &[Duration]) -> Self {
+        Self::start(settings, Arc::new(NoObserver), |probes| {
+            probes.failing = pauses.to_vec();
+        })
+    }
+
     /// With probes that follow each other closely.
     pub(crate) async fn probing(settings: Settings) -> Self {
         Self::start(settings, Arc::new(NoObserver), |probes| {

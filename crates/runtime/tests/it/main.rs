@@ -9,4 +9,5 @@ mod probes;
 mod reload;
 mod retries;
 mod streams;
+mod trials;
 mod world;
