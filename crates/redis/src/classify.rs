@@ -13,30 +13,6 @@ use crate::memory::Refusal;
 /// The name of the dependency in errors and metrics.
 pub const DEPENDENCY: &str = "redis";
 
-/// An attempt that failed, and whether Redis may have carried the command out all the same.
-#[derive(Clone, Debug)]
-pub struct DriverError {
-    pub(crate) error: RedisError,
-    pub(crate) sent: bool,
-}
-
-impl DriverError {
-    /// Before the command was written: it can't have been carried out.
-    pub(crate) fn unsent(error: RedisError) -> Self {
-        Self { error, sent: false }
-    }
-
-    /// After the command was written.
-    pub(crate) fn sent(error: RedisError) -> Self {
-        Self { error, sent: true }
-    }
-
-    /// Whether the command was sent and nobody knows what became of it. An error reply is a reply.
-    pub(crate) fn leaves_outcome_unknown(&self) -> bool {
-        self.sent && !is_reply(&self.error)
-    }
-}
-
 /// What an error means.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Meaning {
@@ -49,8 +25,8 @@ pub enum Meaning {
 }
 
 /// The verdict for the breaker.
-pub fn verdict(error: &DriverError) -> Verdict {
-    match meaning(&error.error) {
+pub fn verdict(error: &RedisError) -> Verdict {
+    match meaning(error) {
         Meaning::Refused(_) => Verdict::SUCCESS,
         Meaning::Failed(kind) => Verdict::failure(kind),
         Meaning::Overload => Verdict::overload(None),
@@ -121,7 +97,8 @@ fn io_failure(error: &RedisError) -> FailureKind {
     }
 }
 
-fn is_reply(error: &RedisError) -> bool {
+/// Whether it's what Redis has answered, so that it's known that the command was not carried out.
+pub(crate) fn is_reply(error: &RedisError) -> bool {
     matches!(
         error.kind(),
         DriverKind::Server(_) | DriverKind::Extension | DriverKind::AuthenticationFailed
@@ -317,21 +294,19 @@ mod tests {
             ("ERR unknown command 'ZADD'", ErrorKind::Unsupported),
         ];
         for (text, kind) in cases {
-            let error = DriverError::sent(reply(text));
+            let error = reply(text);
             assert_eq!(verdict(&error), Verdict::SUCCESS, "{text}");
-            let Meaning::Refused(refused) = meaning(&error.error) else {
+            let Meaning::Refused(refused) = meaning(&error) else {
                 panic!("{text}")
             };
             assert_eq!(refused.kind, kind, "{text}");
-            assert!(!error.leaves_outcome_unknown(), "{text}");
+            assert!(is_reply(&error), "{text}");
         }
     }
 
     #[test]
-    fn only_what_was_sent_and_not_answered_leaves_the_outcome_unknown() {
-        let lost = io(io::ErrorKind::ConnectionReset);
-        assert!(DriverError::sent(lost.clone()).leaves_outcome_unknown());
-        assert!(!DriverError::unsent(lost).leaves_outcome_unknown());
-        assert!(!DriverError::sent(reply("OOM command not allowed")).leaves_outcome_unknown());
+    fn a_lost_connection_is_no_reply() {
+        assert!(!is_reply(&io(io::ErrorKind::ConnectionReset)));
+        assert!(is_reply(&reply("OOM command not allowed")));
     }
 }

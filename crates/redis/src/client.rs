@@ -10,8 +10,9 @@ use mainstay_runtime::{
     Answer, Call, CallError, Context, EngineBuilder, Error, ErrorKind, Guard, Report, Secret,
     Source, Status, Verdict,
 };
+use redis::RedisError;
 
-use crate::classify::{self, DEPENDENCY, DriverError, refusal};
+use crate::classify::{self, DEPENDENCY, refusal};
 use crate::command::{Action, Command};
 use crate::memory::{Held, Memory, Missing, Refusal, Terms};
 use crate::pool::{Connector, Pool};
@@ -19,6 +20,7 @@ use crate::probe::{MemoryProbe, ServerProbe};
 use crate::reply::Reply;
 use crate::server::{Ended, Server};
 use crate::settings::{Settings, Target};
+use crate::settle;
 
 /// Redis, or the store in memory, behind a guard. Cheap to clone.
 #[derive(Clone)]
@@ -139,24 +141,28 @@ impl Redis {
         let started = guard.now();
         let asked = async {
             let mut con = server.pool().connector().connect().await?;
-            redis::cmd("INFO")
-                .arg("server")
-                .query_async::<String>(&mut con)
-                .await
+            let mut info = redis::cmd("INFO");
+            let info = info.arg("server").query_async::<String>(&mut con).await?;
+            let settles = server.settings().settles_by_script();
+            let may_settle = !settles || settle::may_run(&mut con).await?;
+            Ok((info, may_settle))
         };
-        let info = match guard
+        let (info, may_settle) = match guard
             .clock()
             .until(started + Duration::from_secs(2), asked)
             .await
         {
             Err(_) => return Err(remedy(Some(FailureKind::Timeout))),
             Ok(Err(error)) => {
-                return Err(remedy(
-                    classify::verdict(&DriverError::unsent(error)).failure_kind(),
-                ));
+                return Err(remedy(classify::verdict(&error).failure_kind()));
             }
             Ok(Ok(info)) => info,
         };
+        if !may_settle {
+            let detail = "the user of redis.url may not run scripts on keys under mainstay:, which counters and sessions need \
+                          after an outage: add +eval and ~mainstay:* to its ACL";
+            return Err(Error::unavailable(DEPENDENCY, detail));
+        }
         let version = info
             .lines()
             .find_map(|line| line.strip_prefix("redis_version:"))
@@ -239,7 +245,7 @@ impl Redis {
     }
 }
 
-fn failure_kind(failure: &CallError<DriverError>) -> Option<FailureKind> {
+fn failure_kind(failure: &CallError<RedisError>) -> Option<FailureKind> {
     match failure {
         CallError::Failed(error) => classify::verdict(error).failure_kind(),
         CallError::Deadline { .. } => Some(FailureKind::Timeout),
@@ -247,10 +253,10 @@ fn failure_kind(failure: &CallError<DriverError>) -> Option<FailureKind> {
     }
 }
 
-fn refused(failure: CallError<DriverError>) -> Ended {
+fn refused(failure: CallError<RedisError>) -> Ended {
     let error = failure
         .clone()
-        .into_error(DEPENDENCY, |error| classify::unavailable(&error.error));
+        .into_error(DEPENDENCY, |error| classify::unavailable(&error));
     Ended {
         result: Err(error),
         failure: Some(failure),

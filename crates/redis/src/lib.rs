@@ -39,7 +39,7 @@ mod value;
 mod wire;
 
 pub use class::{Class, ClassRule};
-pub use classify::{DEPENDENCY, DriverError, Meaning, meaning, verdict};
+pub use classify::{DEPENDENCY, Meaning, meaning, verdict};
 pub use client::Redis;
 pub use command::{Action, Command, End, OPERATIONS, Range, SetCondition, SetExpiry};
 pub use parse::MAX_TTL;

@@ -17,7 +17,7 @@ use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult, cmd,
 };
 
-use crate::classify::{DriverError, connection_error};
+use crate::classify::connection_error;
 
 /// A connection that nobody has used for this long is asked whether it still lives before it's lent.
 const IDLE: Duration = Duration::from_secs(1);
@@ -162,12 +162,10 @@ impl Pool {
     }
 
     /// Lends a connection. Its deadline is the caller's: dropping the future gives the place back.
-    pub(crate) async fn lend(&self) -> Result<Lease, DriverError> {
-        let object = self.pool.get().await.map_err(|error| {
-            DriverError::unsent(match error {
-                PoolError::Backend(error) => error,
-                _ => connection_error(io::ErrorKind::NotConnected, "the pool gave no connection"),
-            })
+    pub(crate) async fn lend(&self) -> RedisResult<Lease> {
+        let object = self.pool.get().await.map_err(|error| match error {
+            PoolError::Backend(error) => error,
+            _ => connection_error(io::ErrorKind::NotConnected, "the pool gave no connection"),
         })?;
         Ok(Lease {
             object: Some(object),

@@ -8,7 +8,7 @@ use mainstay_breaker::FailureKind;
 use mainstay_runtime::{Clock, Probe, Verdict};
 
 use crate::class::Class;
-use crate::classify::{self, DriverError};
+use crate::classify;
 use crate::command::{Action, SetCondition, SetExpiry};
 use crate::memory::{Memory, Terms};
 use crate::pool::Pool;
@@ -30,7 +30,7 @@ impl Probe for ServerProbe {
         };
         match asked.await {
             Ok(_) => Ok(()),
-            Err(error) => match classify::verdict(&DriverError::unsent(error)) {
+            Err(error) => match classify::verdict(&error) {
                 // A correct "no" to PING is still no answer to it.
                 Verdict::SUCCESS => Err(Verdict::failure(FailureKind::Protocol)),
                 verdict => Err(verdict),

@@ -1,14 +1,13 @@
 //! A real Redis: one attempt at it, what answers in its place, and settling what it's owed.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use mainstay_runtime::{
-    Answer, Attempt, Call, CallError, Context, Error, ErrorKind, Guard, Source,
-};
+use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind, Guard, Source};
+use redis::{RedisError, RedisResult};
 
-use crate::classify::{self, DEPENDENCY, DriverError, Meaning};
+use crate::classify::{self, DEPENDENCY, Meaning};
 use crate::command::Command;
 use crate::memory::{Refusal, Terms};
 use crate::pool::{Lease, Pool};
@@ -37,7 +36,7 @@ pub(crate) struct Server {
 pub(crate) struct Ended {
     pub(crate) result: Result<Answer<Reply>, Error>,
     /// How the call to Redis failed; `None` when Redis answered, be it with a correct "no".
-    pub(crate) failure: Option<CallError<DriverError>>,
+    pub(crate) failure: Option<CallError<RedisError>>,
 }
 
 impl Server {
@@ -58,6 +57,10 @@ impl Server {
         &self.pool
     }
 
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(crate) fn guard(&self) -> &Guard {
         &self.guard
     }
@@ -76,7 +79,9 @@ impl Server {
         };
         // Memory can answer, so the retries share the time of one attempt instead of having one each.
         let call = call.no_later_than(self.guard.now() + self.guard.call_deadline());
-        let work = |attempt| self.attempt(command, attempt);
+        // Attempts that were sent and not answered: any of them may have been carried out, whatever became of the last.
+        let unanswered = AtomicU32::new(0);
+        let work = |_| self.attempt(command, &unanswered);
         let failure = match self.guard.call(call, classify::verdict, work).await {
             Ok(reply) => {
                 self.learn(command, &reply);
@@ -92,36 +97,40 @@ impl Server {
             self.pool.distrust();
         }
         if let CallError::Failed(error) = &failure
-            && let Meaning::Refused(refused) = classify::meaning(&error.error)
+            && let Meaning::Refused(refused) = classify::meaning(error)
         {
             return Ended {
                 result: Err(refused),
                 failure: None,
             };
         }
-        let result = self.in_its_place(command, &failure);
+        let unanswered = unanswered.into_inner() > 0;
+        let result = self.in_its_place(command, &failure, unanswered);
         Ended {
             result,
             failure: Some(failure),
         }
     }
 
-    async fn attempt(&self, command: &Command, attempt: Attempt) -> Result<Reply, DriverError> {
+    async fn attempt(&self, command: &Command, unanswered: &AtomicU32) -> RedisResult<Reply> {
         let mut lease = self.pool.lend().await?;
         if let Some(key) = command.key()
             && self.standin.is_touched(key)
         {
             Box::pin(self.settle(&mut lease, std::slice::from_ref(key))).await?;
         }
-        attempt.mark_sent();
+        unanswered.fetch_add(1, Ordering::Relaxed);
         let done = lease
             .exchange(async |con| wire::execute(con, command).await)
             .await;
-        done.map_err(|error| self.lost(DriverError::sent(error)))
+        if done.as_ref().err().is_none_or(classify::is_reply) {
+            unanswered.fetch_sub(1, Ordering::Relaxed);
+        }
+        done.map_err(|error| self.lost(error))
     }
 
     /// Does in Redis what is owed for these keys, then believes it about them again.
-    pub(crate) async fn settle(&self, lease: &mut Lease, keys: &[Key]) -> Result<(), DriverError> {
+    pub(crate) async fn settle(&self, lease: &mut Lease, keys: &[Key]) -> RedisResult<()> {
         let mut spent = self.settling.lock().await;
         let now = self.guard.now();
         // Another command may have settled some while this one waited.
@@ -158,13 +167,10 @@ impl Server {
         batch: &[(Key, Sent)],
         spent: &mut Vec<Key>,
         troubles: &mut Troubles,
-    ) -> Result<(), DriverError> {
+    ) -> RedisResult<()> {
         let now = self.guard.now();
         let sending = lease.exchange(async |con| settle::send(con, batch, spent, now).await);
-        // What the caller wanted to do was not sent.
-        let answers = sending
-            .await
-            .map_err(|error| self.lost(DriverError::unsent(error)))?;
+        let answers = sending.await.map_err(|error| self.lost(error))?;
         spent.clear();
         let mut failed = None;
         for ((key, sent), answer) in batch.iter().zip(answers) {
@@ -182,7 +188,7 @@ impl Server {
                 }
             }
         }
-        failed.map_or(Ok(()), |error| Err(DriverError::unsent(error)))
+        failed.map_or(Ok(()), Err)
     }
 
     fn finish(&self, key: &Key, sent: &Sent, settled: Settled, troubles: &mut Troubles) {
@@ -208,15 +214,11 @@ impl Server {
     fn in_its_place(
         self: &Arc<Self>,
         command: &Command,
-        failure: &CallError<DriverError>,
+        failure: &CallError<RedisError>,
+        unanswered: bool,
     ) -> Result<Answer<Reply>, Error> {
         let Command::At { key, action } = command else {
             return Err(plain(failure));
-        };
-        let unanswered = match failure {
-            CallError::Deadline { sent } => *sent,
-            CallError::Failed(error) => error.leaves_outcome_unknown(),
-            CallError::Rejected(_) | CallError::Busy { .. } => false,
         };
         let may_have_landed = unanswered && action.is_write();
         let terms = self.terms(key);
@@ -265,18 +267,18 @@ impl Server {
     }
 
     /// A broken connection rarely breaks alone.
-    fn lost(&self, error: DriverError) -> DriverError {
-        if error.error.is_connection_dropped() {
+    fn lost(&self, error: RedisError) -> RedisError {
+        if error.is_connection_dropped() {
             self.pool.distrust();
         }
         error
     }
 }
 
-fn plain(failure: &CallError<DriverError>) -> Error {
+fn plain(failure: &CallError<RedisError>) -> Error {
     failure
         .clone()
-        .into_error(DEPENDENCY, |error| classify::unavailable(&error.error))
+        .into_error(DEPENDENCY, |error| classify::unavailable(&error))
 }
 
 fn outcome_unknown() -> Error {

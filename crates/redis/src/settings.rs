@@ -89,6 +89,12 @@ impl Settings {
         self.rule_of(key).map_or(Class::Cache, |rule| rule.class)
     }
 
+    /// Whether there can be debts that a script settles.
+    pub(crate) fn settles_by_script(&self) -> bool {
+        let by_script = |rule: &ClassRule| matches!(rule.class, Class::Counter | Class::Session);
+        self.classes.iter().any(by_script)
+    }
+
     /// The rule that gives a key its class: the one with the longest matching prefix.
     pub fn rule_of(&self, key: &str) -> Option<&ClassRule> {
         let matching = self

@@ -77,6 +77,18 @@ pub(crate) async fn send(
         .collect())
 }
 
+/// Whether Redis lets this user settle by script.
+pub(crate) async fn may_run(con: &mut MultiplexedConnection) -> RedisResult<bool> {
+    let mut script = cmd("EVAL");
+    let marker = Key::reserved("settled:check");
+    script.arg("return redis.call('EXISTS', KEYS[1])");
+    script.arg(1).arg(marker.as_str());
+    match script.exec_async(con).await {
+        Err(error) if is_not_allowed(&error) => Ok(false),
+        answer => answer.map(|()| true),
+    }
+}
+
 fn command(key: &Key, sent: &Sent, now: Moment) -> Cmd {
     let script = |text: &str| {
         let mut command = cmd("EVAL");

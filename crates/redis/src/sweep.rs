@@ -13,6 +13,8 @@ use crate::standin::Settled;
 
 /// Keys of one batch where the level allows the full rate.
 const BATCH: f64 = 128.0;
+/// Bytes of one batch, unless its first key has more: it must arrive within one call's deadline.
+const BATCH_BYTES: usize = 1024 * 1024;
 /// Pause between batches, and between looks at whether Redis is back.
 const PAUSE: Duration = Duration::from_millis(100);
 /// Longest pause after batches that Redis couldn't settle.
@@ -20,35 +22,37 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Batch by batch, oldest first, as soon as the breaker lets it and as fast as the level does; ends when nothing is owed.
 pub(crate) async fn run(server: Weak<Server>, guard: Guard) {
-    let mut pause = PAUSE;
+    let (mut pause, mut share) = (PAUSE, 1.0);
     loop {
         guard.clock().sleep(pause).await;
         let Some(server) = server.upgrade() else {
             return;
         };
-        let settled = guard.is_open() || server.settle_oldest(batch_of(&guard)).await;
-        pause = if settled {
-            PAUSE
+        let count = batch_of(&guard, share);
+        if guard.is_open() {
+            pause = PAUSE;
+        } else if server.settle_oldest(count).await {
+            (pause, share) = (PAUSE, 1.0);
         } else {
-            (pause * 2).min(LONGEST_PAUSE)
-        };
+            // Later, and fewer: a slow Redis may manage part of it in time.
+            (pause, share) = ((pause * 2).min(LONGEST_PAUSE), share / 2.0);
+        }
         if server.has_swept() {
             return;
         }
     }
 }
 
-fn batch_of(guard: &Guard) -> usize {
-    // Rounded up, so that a level never stops it; at most BATCH, since the factor is at most 1.
-    (BATCH * guard.tuning().batch.clamp(0.0, 1.0))
-        .ceil()
-        .max(1.0) as usize
+fn batch_of(guard: &Guard, share: f64) -> usize {
+    let level = guard.tuning().batch.clamp(0.0, 1.0);
+    // At least one, so that nothing stops it for good; at most BATCH, since both factors are at most 1.
+    (BATCH * level * share).ceil().max(1.0) as usize
 }
 
 impl Server {
     /// One batch. Returns whether Redis settled it.
     async fn settle_oldest(&self, count: usize) -> bool {
-        let keys = self.standin().oldest_touched(count);
+        let keys = self.standin().oldest_touched(count, BATCH_BYTES);
         let guard = self.guard();
         let call = Call {
             operation: "reconcile",

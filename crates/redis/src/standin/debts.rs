@@ -128,9 +128,16 @@ impl Debts {
         self.by_key.contains_key(key)
     }
 
-    /// The oldest, at most `count`.
-    pub(crate) fn oldest(&self, count: usize) -> Vec<Key> {
-        self.order.values().take(count).cloned().collect()
+    /// The oldest: at least one, at most `count`, and so many as `bytes` hold.
+    pub(crate) fn oldest(&self, count: usize, bytes: usize) -> Vec<Key> {
+        let mut used = 0;
+        let mut fits = |key: &&Key| {
+            let first = used == 0;
+            used += self.by_key.get(*key).map_or(0, |debt| debt.cost(key));
+            first || used <= bytes
+        };
+        let oldest = self.order.values().take(count);
+        oldest.take_while(&mut fits).cloned().collect()
     }
 
     /// What a debt on this key may cost more than now, when values of `values` bytes in all are kept for it.

@@ -65,9 +65,9 @@ impl StandIn {
         self.touched() > 0 && self.lock().debts.contains(key)
     }
 
-    /// The keys touched longest ago, at most `count`.
-    pub(crate) fn oldest_touched(&self, count: usize) -> Vec<Key> {
-        self.lock().debts.oldest(count)
+    /// The keys touched longest ago: at least one, at most `count`, and so many as `bytes` hold.
+    pub(crate) fn oldest_touched(&self, count: usize, bytes: usize) -> Vec<Key> {
+        self.lock().debts.oldest(count, bytes)
     }
 
     /// What to send for these keys; those that owe nothing (any more) are left out.

@@ -38,7 +38,7 @@ enum Happens {
 }
 
 const CLASSES: [Class; 3] = [Class::Cache, Class::Counter, Class::Session];
-const KEYS: usize = 24;
+const KEYS: usize = 9;
 
 fn key(at: usize) -> Key {
     Key::new(&format!("key-{at}")).expect("a valid key")
@@ -46,8 +46,8 @@ fn key(at: usize) -> Key {
 
 fn blob() -> impl Strategy<Value = Blob> {
     prop_oneof![
-        (-5i64..5).prop_map(|number| Blob::from(number.to_string())),
-        (0usize..2000).prop_map(|len| Blob::from("x".repeat(len))),
+        2 => (-2i64..3).prop_map(|number| Blob::from(number.to_string())),
+        1 => prop::sample::select(vec![0, 700, 2000]).prop_map(|len| Blob::from("x".repeat(len))),
     ]
 }
 
@@ -74,10 +74,10 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Get),
         2 => (end(), blob()).prop_map(|(end, value)| Action::Push { end, values: vec![value] }),
         1 => end().prop_map(|end| Action::Pop { end }),
-        1 => blob().prop_map(|member| Action::Sadd(vec![member])),
-        1 => blob().prop_map(|member| Action::Srem(vec![member])),
+        3 => blob().prop_map(|member| Action::Sadd(vec![member])),
+        3 => blob().prop_map(|member| Action::Srem(vec![member])),
         2 => (blob(), blob()).prop_map(|pair| Action::Hset(vec![pair])),
-        1 => blob().prop_map(|field| Action::Hdel(vec![field])),
+        3 => blob().prop_map(|field| Action::Hdel(vec![field])),
         1 => (-3.0..3.0, blob()).prop_map(|pair| Action::Zadd(vec![pair])),
         1 => (1u64..20).prop_map(|seconds| Action::Expire(Duration::from_secs(seconds))),
     ]
@@ -119,7 +119,7 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            standin: StandIn::new(LIMIT, KEYS - 4),
+            standin: StandIn::new(LIMIT, KEYS - 1),
             now: Moment::from_nanos(1_000_000_000),
             sent: vec![None; KEYS],
         }
@@ -180,9 +180,10 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn the_account_equals_a_recount_and_stays_within_the_bound(
-        history in proptest::collection::vec(happens(), 1..150)
+        history in proptest::collection::vec(happens(), 1..300)
     ) {
         let mut world = World::new();
         for one in &history {
@@ -292,4 +293,27 @@ fn sessions_and_counters_are_refused_rather_than_dropped() {
         assert_eq!(held, Ok(expected), "{at}");
     }
     assert_eq!(ask(1, &Action::Get).map(|held| held.reply), Ok(delta(1)));
+}
+
+#[test]
+fn a_batch_is_the_oldest_keys_within_its_bounds_and_one_at_least() {
+    let world = World::new();
+    for at in [3, 1, 7, 4] {
+        let incr = Action::Incr { by: 1 };
+        let asked = world
+            .standin
+            .answer(&key(at), &incr, &world.terms(at), false);
+        assert!(asked.is_ok(), "{asked:?}");
+    }
+    let oldest = |count, bytes| world.standin.oldest_touched(count, bytes);
+    assert_eq!(oldest(9, usize::MAX), [key(3), key(1), key(7), key(4)]);
+    assert_eq!(oldest(2, usize::MAX), [key(3), key(1)]);
+    assert_eq!(
+        oldest(9, 900),
+        [key(3), key(1)],
+        "a debt costs about 400 bytes"
+    );
+    assert_eq!(oldest(9, 1), [key(3)]);
+    world.standin.put_last(&key(3));
+    assert_eq!(oldest(1, 1), [key(1)]);
 }

@@ -263,13 +263,13 @@ async fn sessions_come_back_where_redis_has_none_or_the_one_last_seen() {
 async fn a_session_whose_write_may_have_landed_comes_back_over_it() {
     let scene = Scene::new().await;
     scene.world.ok("set", set("session:a", "old")).await;
-    scene.server.stop().await;
-    // Sent, not answered, and so carried out when Redis goes on.
+    // It arrives, and its answer is cut off.
+    scene.proxy.set(Fault::CutAfter(1)).await;
     scene.memory_says("set", set("session:a", "sent")).await;
-    scene.world.until_open().await;
+    assert_eq!(scene.holds("session:a").await, "sent");
+    scene.down().await;
     scene.memory_says("set", set("session:a", "last")).await;
-    scene.server.cont();
-    scene.world.until_settled().await;
+    scene.up().await;
     assert_eq!(scene.holds("session:a").await, "last");
     assert_eq!(scene.world.events("redis_value_kept"), [] as [Value; 0]);
 }

@@ -8,7 +8,7 @@ use mainstay_runtime::{ErrorKind, Source, Status};
 use mainstay_testkit::{Fault, FaultProxy, Redis, eventually};
 use serde_json::{Value, json};
 
-use crate::world::{World, settings, url};
+use crate::world::{World, classed, settings, url};
 
 /// One call's deadline, and what a busy test machine adds.
 const ONE_CALL: Duration = Duration::from_millis(250 + 150);
@@ -281,6 +281,18 @@ async fn a_wrong_password_opens_the_breaker_and_check_says_what_to_do() {
             .expect("it answers")
             .starts_with("Redis ")
     );
+}
+
+#[tokio::test]
+async fn check_tells_when_counters_and_sessions_could_not_be_settled() {
+    let user = ["--user", "app", "on", ">word", "~*", "+@all", "-eval"];
+    let server = Redis::start_with(&user).await;
+    let url = format!("redis://app:word@127.0.0.1:{}/", server.port());
+    let caches_only = World::at(&url);
+    assert!(caches_only.redis.check().await.is_ok());
+    let all = World::new(classed(&url));
+    let error = all.redis.check().await.expect_err("it may not run scripts");
+    assert!(error.detail.contains("+eval"), "{error}");
 }
 
 #[tokio::test]
