@@ -80,6 +80,7 @@ impl Monitor {
 
     /// Alerts are recorded as events by the controller too; here they reach the log at a level that wakes people.
     fn alert(&self, alert: &Alert) {
+        self.inner.shared.observer.alert(alert);
         let event = Event::AlertRaised(*alert);
         let now = self.inner.shared.clock.now();
         let message = event.words(Language::English, self.controller.rules(), now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Transition};
-use mainstay_degradation::Level;
+use mainstay_degradation::{Alert, Level};
 
 use crate::answer::Source;
 
@@ -81,6 +81,8 @@ pub trait Observer: Send + Sync + 'static {
     fn level(&self, from: Level, to: Level) {}
     /// Back at OPTIMAL; how long ago it was left.
     fn recovered(&self, took: Duration) {}
+    /// Somebody should know of this.
+    fn alert(&self, alert: &Alert) {}
     /// Bytes went to or came from a store.
     fn bytes(&self, dependency: &str, direction: Direction, count: u64) {}
 }

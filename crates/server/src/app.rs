@@ -21,6 +21,8 @@ use crate::keys::{KeyRing, Scope};
 use crate::limits::{Limits, RateSettings};
 use crate::metrics::Metrics;
 use crate::problem::Problem;
+use crate::reload::Reload;
+use crate::webhooks::Webhooks;
 use crate::{openapi, request, routes};
 
 /// What the server itself can be told.
@@ -60,6 +62,10 @@ pub struct Parts {
     pub limits: Limits,
     /// The metrics; also the engine's observer.
     pub metrics: Arc<Metrics>,
+    /// Who is told of alerts and changes of level.
+    pub webhooks: Webhooks,
+    /// Takes the configuration anew; `None` where nobody can.
+    pub reload: Option<Reload>,
     /// The server's own settings.
     pub settings: Settings,
 }

@@ -66,6 +66,10 @@ pub fn title(language: Language, kind: &str) -> &'static str {
         "feature-off" => ("Switched off for now", "Desactivado por ahora"),
         "journal-full" => ("The journal takes no more", "El diario no admite más"),
         "memory-full" => ("Memory is full", "La memoria está llena"),
+        "invalid-configuration" => (
+            "The configuration has mistakes",
+            "La configuración tiene errores",
+        ),
         "bad-answer" => ("An unusable answer", "Una respuesta inservible"),
         _ => ("Internal error", "Error interno"),
     };

@@ -43,6 +43,27 @@ pub struct ProblemBody {
     /// Seconds until it is worth trying again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u64>,
+    /// Each mistake of a configuration.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<Mistake>,
+}
+
+/// One mistake of a configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Mistake {
+    /// The file it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its line, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The variable of the environment it is in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+    /// The setting, e.g. `breakers.redis.fail_max`.
+    pub key: String,
+    /// What is wrong, or what is allowed.
+    pub detail: String,
 }
 
 /// An error reply before it knows its request: [`crate::request`] adds request id, level and language.
@@ -64,6 +85,8 @@ pub struct Problem {
     pub retryable: bool,
     /// When to try again.
     pub retry_after: Option<Duration>,
+    /// Each mistake of a configuration.
+    pub mistakes: Vec<Mistake>,
 }
 
 impl Problem {
@@ -78,6 +101,7 @@ impl Problem {
             feature: None,
             retryable: false,
             retry_after: None,
+            mistakes: Vec::new(),
         }
     }
 
@@ -140,6 +164,7 @@ impl Problem {
             feature: self.feature.clone(),
             retryable: self.retryable,
             retry_after: self.retry_after.map(whole_seconds),
+            errors: self.mistakes.clone(),
         }
     }
 }
@@ -185,6 +210,7 @@ impl From<Error> for Problem {
             feature: None,
             retryable: error.retryable,
             retry_after: error.retry_after,
+            mistakes: Vec::new(),
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use mainstay_runtime::Handle;
+use mainstay_runtime::{Change, Error, Handle};
+use mainstay_server::{Mistake, Reload, ReloadError, Reloaded};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
 use super::logging::SetLevel;
 use super::{Failure, Surroundings};
-use crate::config::{Changed, InForce, Loaded};
+use crate::config::{Changed, ConfigErrors, InForce, Loaded, Origin};
 use crate::wiring;
 
 /// Knows where the configuration came from, and what of it is in force.
@@ -72,6 +73,17 @@ impl Reloader {
         Ok(changes)
     }
 
+    /// What the server calls when an operator asks.
+    pub(super) fn on_request(self: Arc<Self>) -> Reload {
+        Reload::new(move || {
+            let reloader = Arc::clone(&self);
+            async move {
+                let changed = reloader.reload().await;
+                changed.map(reloaded).map_err(|failure| told(&failure))
+            }
+        })
+    }
+
     /// Reloads whenever the signal comes, until the server stops.
     pub(super) async fn at_each(self: Arc<Self>, mut hangup: Signal) {
         let stopping = self.handle.stopping();
@@ -85,6 +97,43 @@ impl Reloader {
             let _ = self.reload().await;
         }
     }
+}
+
+fn reloaded(changed: Vec<Changed>) -> Reloaded {
+    let (waiting, taken): (Vec<_>, Vec<_>) = changed.into_iter().partition(|c| c.needs_restart);
+    let change = |Changed { key, old, new, .. }| Change { key, old, new };
+    Reloaded {
+        changes: taken.into_iter().map(change).collect(),
+        needs_restart: waiting.into_iter().map(|one| one.key).collect(),
+    }
+}
+
+fn told(failure: &Failure) -> ReloadError {
+    match failure {
+        Failure::Config(errors) => ReloadError::Mistakes(mistakes(errors)),
+        Failure::Usage(problem) | Failure::Run(problem) => {
+            ReloadError::Refused(Error::invalid("configuration", problem.clone()))
+        }
+    }
+}
+
+fn mistakes(errors: &ConfigErrors) -> Vec<Mistake> {
+    let file = errors.file.as_ref().map(|file| file.display().to_string());
+    let all = errors.mistakes.iter().map(|mistake| {
+        let (line, variable) = match &mistake.origin {
+            Origin::Default => (None, None),
+            Origin::Line(line) => (Some(*line), None),
+            Origin::Variable(name) => (None, Some(name.clone())),
+        };
+        Mistake {
+            file: file.clone().filter(|_| variable.is_none()),
+            line,
+            variable,
+            key: mistake.key.clone(),
+            detail: mistake.message.clone(),
+        }
+    });
+    all.collect()
 }
 
 fn tell(changes: &[Changed]) {

@@ -30,9 +30,12 @@ pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     let listener = bind(config.server.listen).await?;
     let journal = wiring::journal(&config).await?;
     let (keys, new_key) = keys(&config)?;
-    let core = wiring::start(&config, journal.clone(), keys)?;
-    let reloader = Reloader::new(around, loaded, core.handle.clone(), set_level);
-    core.handle.spawn(Arc::new(reloader).at_each(hangup));
+    let core = wiring::start(&config, journal.clone(), keys, |handle| {
+        let reloader = Reloader::new(around, loaded, handle.clone(), set_level);
+        let reloader = Arc::new(reloader);
+        handle.spawn(Arc::clone(&reloader).at_each(hangup));
+        reloader.on_request()
+    })?;
     if let Some(key) = new_key {
         show_once(&key);
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use mainstay_server::{Rate, RateSettings};
 
 use super::FILE_NAME;
+use super::alerts::webhooks;
 use super::breakers::{self, breaker};
 use super::degradation::degradation;
 use super::dependencies::{database, openai, redis, s3};
@@ -111,6 +112,7 @@ fn config(r: &mut Reader) -> Config {
         journal: journal(r),
         breakers,
         degradation: degradation(r),
+        webhooks: webhooks(r),
         log: log(r),
     }
 }

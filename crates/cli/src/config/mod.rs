@@ -4,6 +4,7 @@
 //! [`load()`] asks for everything there is and gives a [`Config`] that nobody has to check again. A key that `load`
 //! never asks for is unknown, so there is no second list of keys to keep in step.
 
+mod alerts;
 mod breakers;
 mod degradation;
 mod dependencies;
@@ -20,7 +21,7 @@ mod show;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use errors::ConfigErrors;
+pub(crate) use errors::{ConfigErrors, Origin};
 pub(crate) use load::{Loaded, load};
 pub(crate) use model::{
     Config, DatabaseUrl, Log, LogFormat, ObjectStore, OpenAi, Provider, RedisUrl,

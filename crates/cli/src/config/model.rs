@@ -8,7 +8,7 @@ use mainstay_breaker as breaker;
 use mainstay_database::{CacheSettings, Limits, PostgresUrl};
 use mainstay_redis::ClassRule;
 use mainstay_runtime::Secret;
-use mainstay_server::RateSettings;
+use mainstay_server::{RateSettings, WebhookSettings};
 
 /// A whole, valid configuration.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub(crate) struct Config {
     pub(crate) breakers: Breakers,
     /// Endpoints and presence as the standard has them: wiring puts in what is connected.
     pub(crate) degradation: mainstay_degradation::Settings,
+    /// Who is told of alerts and changes of level.
+    pub(crate) webhooks: WebhookSettings,
     pub(crate) log: Log,
 }
 

@@ -13,7 +13,7 @@ use mainstay_redis::Redis;
 use mainstay_runtime::{EngineBuilder, EngineSettings, Error, Handle, Observer};
 use mainstay_s3::Objects;
 use mainstay_server::limits::Limits;
-use mainstay_server::{Core, KeyRing, Metrics, Parts};
+use mainstay_server::{Core, KeyRing, Metrics, Parts, Reload, Webhooks};
 
 use crate::commands::Failure;
 use crate::config::Config;
@@ -89,14 +89,22 @@ pub(crate) async fn journal_in(folder: &Path, config: &Config) -> Result<Journal
 ///
 /// # Errors
 /// An engine that can't start.
-pub(crate) fn start(config: &Config, journal: Journal, keys: KeyRing) -> Result<Core, Failure> {
+pub(crate) fn start(
+    config: &Config,
+    journal: Journal,
+    keys: KeyRing,
+    reload: impl FnOnce(&Handle) -> Reload,
+) -> Result<Core, Failure> {
     let metrics = Arc::new(Metrics::default());
     let observer: Arc<dyn Observer> = metrics.clone();
     let (engine, adapters) = connect(config, journal, observer)?;
     let handle: Handle = engine.start().map_err(refused)?;
     adapters.database.start(&handle);
     adapters.objects.start(&handle);
+    let webhooks = Webhooks::start(&handle, &config.webhooks).map_err(refused)?;
     Ok(Core::new(Parts {
+        reload: Some(reload(&handle)),
+        webhooks,
         handle,
         database: adapters.database,
         redis: adapters.redis,

@@ -18,6 +18,24 @@ impl Metrics {
         self.read_breakers(core);
         self.read_adapters(core);
         self.read_forecast(core);
+        self.read_webhooks(core);
+    }
+
+    fn read_webhooks(&self, core: &Core) {
+        for one in core.webhooks.figures() {
+            let webhook = ("webhook", one.name.as_str());
+            self.set("webhook_queue_length", &[webhook], one.queued as f64);
+            for (status, count) in [
+                ("delivered", one.delivered),
+                ("given_up", one.given_up),
+                ("dropped", one.dropped),
+            ] {
+                let labels = [webhook, ("status", status)];
+                self.total("webhook_deliveries_total", &labels, count);
+            }
+            let failed = one.failed_attempts;
+            self.total("webhook_failed_attempts_total", &[webhook], failed);
+        }
     }
 
     fn read_level(&self, core: &Core) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::http::Method;
 use mainstay_runtime::breaker::FailureKind;
-use mainstay_runtime::degradation::Level;
+use mainstay_runtime::degradation::{Alert, Level};
 use mainstay_runtime::{Direction, Observer, Report};
 use metrics::{Key, KeyName, Label, Level as Verbosity, Metadata, Recorder, Unit};
 use metrics_exporter_prometheus::{
@@ -243,6 +243,13 @@ impl Metrics {
             .increment(by);
     }
 
+    /// A counter that is kept elsewhere.
+    fn total(&self, name: &'static str, labels: Labels<'_>, value: u64) {
+        self.recorder
+            .register_counter(&key(name, labels), &METADATA)
+            .absolute(value);
+    }
+
     fn observe(&self, name: &'static str, labels: Labels<'_>, took: Duration) {
         self.recorder
             .register_histogram(&key(name, labels), &METADATA)
@@ -310,6 +317,10 @@ impl Observer for Metrics {
     fn level(&self, from: Level, to: Level) {
         let labels = [("from_level", from.as_str()), ("to_level", to.as_str())];
         self.count("degradation_transitions_total", &labels, 1);
+    }
+
+    fn alert(&self, alert: &Alert) {
+        self.count("alerts_total", &[("alert", alert.kind())], 1);
     }
 
     fn recovered(&self, took: Duration) {

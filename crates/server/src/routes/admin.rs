@@ -6,8 +6,9 @@ use axum::Json;
 use axum::extract::State;
 use mainstay_runtime::breaker::Mode;
 use mainstay_runtime::degradation::{FeatureMode, Level};
-use mainstay_runtime::{Action, Error, OperatorCommand, OperatorState};
+use mainstay_runtime::{Action, Error, ErrorKind, OperatorCommand, OperatorState};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -17,6 +18,7 @@ use crate::auth::Caller;
 use crate::extract::{JsonBody, PathParam};
 use crate::keys::Scope;
 use crate::problem::{Problem, ProblemBody};
+use crate::reload::ReloadReply;
 
 /// Longest time something set by hand may last without being renewed: a year.
 const LONGEST: u64 = 365 * 24 * 3600;
@@ -75,6 +77,7 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
         .routes(routes!(pin))
         .routes(routes!(unpin))
         .routes(routes!(knob))
+        .routes(routes!(reload))
         .routes(routes!(sub_breaker))
         .routes(routes!(shown));
     core.guarded(Scope::Admin, routes)
@@ -218,6 +221,35 @@ async fn knob(
         for_seconds: body.for_seconds,
     };
     command(&core, &caller, Action::Knob { feature, mode }, grounds).await
+}
+
+/// Takes the configuration anew: checked as a whole first, then in force, with no breaker's state, count or history
+/// lost. With a mistake in it nothing changes.
+#[utoipa::path(post, path = "/admin/reload", tag = "admin", security(("key" = []), ("bearer" = [])),
+    responses((status = 200, body = ReloadReply), (status = 422, body = ProblemBody), (status = 501, body = ProblemBody)))]
+async fn reload(State(core): State<Core>, caller: Caller) -> Result<Json<ReloadReply>, Problem> {
+    let Some(reload) = &core.reload else {
+        let detail = "this server can't read its configuration anew; restart it";
+        return Err(Error::new(ErrorKind::Unsupported, detail).into());
+    };
+    let actor = &caller.0.name;
+    match reload.run().await {
+        Ok(reloaded) => {
+            let changed = reloaded.changes.len();
+            tracing::info!(target: "audit", actor, changed, "reloads the configuration");
+            let keys: Vec<_> = reloaded.changes.iter().map(|c| c.key.clone()).collect();
+            let data =
+                json!({"actor": actor, "changed": keys, "needs_restart": reloaded.needs_restart});
+            let message = format!("{actor} reloads the configuration: {changed} settings changed");
+            let at = core.handle.clock().wall();
+            core.handle.events().push(at, "operator", message, data);
+            Ok(Json(reloaded.into()))
+        }
+        Err(error) => {
+            tracing::info!(target: "audit", actor, "tries to reload the configuration, which has mistakes");
+            Err(error.into())
+        }
+    }
 }
 
 /// What is set by hand: modes, the pin, knobs.

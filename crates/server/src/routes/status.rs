@@ -25,6 +25,7 @@ use crate::extract::{PathParam, QueryParams};
 use crate::keys::Scope;
 use crate::language;
 use crate::problem::{Problem, ProblemBody};
+use crate::webhooks::WebhookFigures;
 
 /// Everything at once.
 #[derive(Debug, Serialize, ToSchema)]
@@ -48,6 +49,8 @@ pub struct StatusReply {
     patterns: PatternsView,
     /// The alerts that were raised and are not over.
     alerts: Vec<AlertView>,
+    /// What became of deliveries to webhooks.
+    webhooks: Vec<WebhookFigures>,
     /// Events that slow subscribers have lost.
     events_dropped: u64,
     /// The program's version.
@@ -208,6 +211,7 @@ async fn status(State(core): State<Core>, headers: HeaderMap) -> Json<StatusRepl
         object_store_conditional_writes: core.objects.conditional_writes(),
         patterns: PatternsView::of(&snapshot, &rules, language::of_request(&headers)),
         alerts: forecast::alerts(&core, &snapshot, &headers, now),
+        webhooks: core.webhooks.figures(),
         events_dropped: core.handle.events().dropped(),
         version: env!("CARGO_PKG_VERSION"),
     })

@@ -10,4 +10,5 @@ mod openai;
 mod operators;
 mod redis;
 mod reload;
+mod reload_on_request;
 mod server;
