@@ -12,6 +12,7 @@ use mainstay_runtime::{
 };
 use redis::RedisError;
 
+use crate::class::Class;
 use crate::classify::{self, DEPENDENCY, refusal};
 use crate::command::{Action, Command};
 use crate::memory::{Held, Memory, Missing, Refusal, Terms};
@@ -21,6 +22,7 @@ use crate::reply::Reply;
 use crate::server::{Ended, Server};
 use crate::settings::{Settings, Target};
 use crate::settle;
+use crate::value::Key;
 
 /// Redis, or the store in memory, behind a guard. Cheap to clone.
 #[derive(Clone)]
@@ -97,6 +99,15 @@ impl Redis {
         self.count(&command, &ended);
         self.report(&command, &ended, started);
         ended.result
+    }
+
+    /// The class of a key, by the rules of the configuration.
+    pub fn class_of(&self, key: &Key) -> Class {
+        let settings = match &self.inner.store {
+            Store::Embedded { settings, .. } => settings,
+            Store::Server(server) => server.settings(),
+        };
+        settings.class_of(key.as_str())
     }
 
     /// How many `get`s and `hget`s found a value.

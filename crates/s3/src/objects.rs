@@ -64,6 +64,8 @@ pub struct Upload {
     pub content_type: Option<String>,
     /// What must hold for it to happen.
     pub condition: Condition,
+    /// It may be accepted only while the journal is less than half full.
+    pub half_journal: bool,
 }
 
 /// How a write ended.

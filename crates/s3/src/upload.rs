@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
+use mainstay_journal::{AppendError, Bound};
 use mainstay_runtime::{Answer, CallError, Context, Error, ErrorKind};
 
 use crate::classify::{Failed, Meaning, meaning};
@@ -196,8 +197,24 @@ impl Inner {
 
     async fn accept(&self, key: &Key, upload: &Upload, tee: Tee) -> Result<Answer<Receipt>, Error> {
         let body = tee.finish().await.map_err(|e| self.not_accepted(&e))?;
+        if upload.half_journal {
+            self.fits_in_half(body.len())?;
+        }
         self.accept_put(key, upload.content_type.as_deref(), body)
             .await
+    }
+
+    /// Whether half of the journal's bounds leave room for one more body: what is left is for those who need it more.
+    fn fits_in_half(&self, bytes: u64) -> Result<(), Error> {
+        let (held, most) = (self.journal.stats(), self.journal.settings());
+        let which = if held.entries >= most.max_entries / 2 {
+            Bound::Entries
+        } else if held.bytes.saturating_add(bytes) > most.max_bytes / 2 {
+            Bound::Bytes
+        } else {
+            return Ok(());
+        };
+        Err(self.not_accepted(&AppendError::Full { which }))
     }
 
     /// Keeps what the store has just taken as a local copy.

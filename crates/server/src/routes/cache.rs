@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use axum::response::Response;
-use mainstay_redis::Command;
+use mainstay_redis::{Class, Command};
 use serde_json::Value;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -39,8 +39,19 @@ async fn run(
     let started = core.handle.clock().now();
     let body = body.map_or_else(|| Value::Object(Default::default()), |JsonBody(b)| b);
     let command = Command::parse(&operation, &body)?;
-    let writes = matches!(&command, Command::At { action, .. } if action.is_write());
-    gate::primitive(&core, "redis_cache", writes)?;
+    admit(&core, &command)?;
     let answer = core.redis.run(&caller.context(&core), command).await?;
     Ok(reply::data(answer, core.redis.guard(), started))
+}
+
+/// `redis_cache` at `partial` takes no writes to keys that callers share. A session is one user's own: its keys are
+/// `session_storage`'s.
+fn admit(core: &Core, command: &Command) -> Result<(), Problem> {
+    match command {
+        Command::At { key, .. } if core.redis.class_of(key) == Class::Session => {
+            gate::primitive(core, "session_storage", false)
+        }
+        Command::At { action, .. } => gate::primitive(core, "redis_cache", action.is_write()),
+        Command::Ping => gate::primitive(core, "redis_cache", false),
+    }
 }

@@ -156,7 +156,7 @@ async fn read_by_query(
 async fn answer_read(core: &Core, caller: &Caller, body: ReadBody) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
     gate::primitive(core, "core_application", false)?;
-    let ctx = caller.context(core);
+    let ctx = gate::statement(core, caller.context(core))?;
     let max_age = body.max_age.map(Duration::from_secs);
     let statement = Statement::new(body.query, body.params);
     let answer = core.database.read_within(&ctx, statement, max_age).await?;
@@ -181,8 +181,9 @@ async fn write(
     JsonBody(body): JsonBody<StatementBody>,
 ) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
+    gate::primitive(&core, "core_application", true)?;
     gate::primitive(&core, "write_operations", true)?;
-    let ctx = caller.context(&core);
+    let ctx = gate::statement(&core, caller.context(&core))?;
     let answer = core
         .database
         .write_once(&ctx, body.into(), key.as_ref())
@@ -204,8 +205,9 @@ async fn transaction(
     JsonBody(body): JsonBody<TransactionBody>,
 ) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
+    gate::primitive(&core, "core_application", true)?;
     gate::primitive(&core, "write_operations", true)?;
-    let ctx = caller.context(&core);
+    let ctx = gate::statement(&core, caller.context(&core))?;
     let operations = body.operations.into_iter().map(Into::into).collect();
     let answer = core
         .database

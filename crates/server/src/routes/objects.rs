@@ -7,6 +7,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing;
 use futures_util::TryStreamExt;
+use mainstay_runtime::degradation::FeatureMode;
 use mainstay_runtime::{Answer, Context};
 use mainstay_s3::{ByteRange, Condition, Download, Key, ListRequest, ObjectInfo, Receipt, Upload};
 use serde::{Deserialize, Serialize};
@@ -133,7 +134,11 @@ async fn upload(
     gate::primitive(&core, "s3_uploads", false)?;
     gate::primitive(&core, "file_storage", true)?;
     let parsed = Key::parse("key", &key)?;
-    let details = details(request.headers())?;
+    let half_journal = gate::mode(&core, "s3_uploads")? == FeatureMode::Partial;
+    let details = Upload {
+        half_journal,
+        ..details(request.headers())?
+    };
     let body = request
         .into_body()
         .into_data_stream()
@@ -388,6 +393,7 @@ fn details(headers: &HeaderMap) -> Result<Upload, Problem> {
         length: text(header::CONTENT_LENGTH).and_then(|l| l.parse().ok()),
         content_type: text(header::CONTENT_TYPE).map(str::to_owned),
         condition,
+        ..Upload::default()
     })
 }
 

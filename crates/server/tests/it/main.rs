@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod events;
 mod frame;
+mod gating;
 mod metrics;
 mod objects;
 mod reload;

@@ -11,7 +11,7 @@ use http_body_util::BodyExt;
 use mainstay_database::Database;
 use mainstay_journal::Journal;
 use mainstay_openai::{Models, ProviderSettings};
-use mainstay_redis::Redis;
+use mainstay_redis::{ClassRule, Redis};
 use mainstay_runtime::degradation::{EndpointSettings, Level, Presence, Settings as Rules};
 use mainstay_runtime::{EngineBuilder, Secret, breaker};
 use mainstay_s3::S3Target;
@@ -46,6 +46,7 @@ pub(crate) struct Plan {
     pub(crate) journal: mainstay_journal::Settings,
     pub(crate) webhooks: WebhookSettings,
     pub(crate) reload: Option<Reload>,
+    pub(crate) classes: Vec<ClassRule>,
 }
 
 impl Default for Plan {
@@ -64,6 +65,7 @@ impl Default for Plan {
             journal: mainstay_journal::Settings::default(),
             webhooks: WebhookSettings::default(),
             reload: None,
+            classes: Vec::new(),
         }
     }
 }
@@ -231,8 +233,9 @@ fn core(plan: &Plan, folder: &TempDir, journal: Journal) -> Core {
     let dir = folder.path();
     let rules = endpoints(plan).validate().unwrap();
     let mut engine = EngineBuilder::new(rules, dir, metrics.clone()).unwrap();
-    let (database, redis, s3, openai) = settings(plan.dependencies, dir);
+    let (database, mut redis, s3, openai) = settings(plan.dependencies, dir);
     let database = Database::connect(database, &mut engine).unwrap();
+    redis.classes = plan.classes.clone();
     let redis = Redis::connect(redis, &mut engine).unwrap();
     let objects = mainstay_s3::connect(s3, journal, &mut engine).unwrap();
     let models = Models::connect(openai, &mut engine).unwrap();
