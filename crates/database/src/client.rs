@@ -1,14 +1,14 @@
 //! The guarded database: its endpoints and what can be asked about them. Reads and writes have files of their own.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use mainstay_runtime::{EngineBuilder, Error, Guard, Handle, Probe};
 
 use crate::cache::{Cache, Keys};
+use crate::deferred::{self, Deferred};
 use crate::driver::Driver;
 use crate::flights::Flights;
-use crate::keyed::Running;
+use crate::keyed::{Kept, Running};
 use crate::postgres::{Postgres, PostgresUrl};
 use crate::probe::PrimaryProbe;
 use crate::settings::{PRIMARY, REPLICA, Settings, Target};
@@ -27,7 +27,8 @@ pub struct Database {
     pub(crate) flights: Arc<Flights>,
     pub(crate) running: Arc<Running>,
     /// How long records of keys count.
-    pub(crate) keep: Duration,
+    pub(crate) kept: Kept,
+    pub(crate) deferred: Option<Arc<Deferred>>,
     pub(crate) dialect: Dialect,
 }
 
@@ -59,6 +60,11 @@ impl Database {
             .map(|url| connect_replica(url, &settings, engine))
             .transpose()?;
         let clock = primary.guard.clock();
+        let kept = Kept::new(settings.idempotency_keep);
+        let deferred = settings
+            .deferred
+            .map(|deferred| Deferred::new(deferred, kept, dialect))
+            .transpose()?;
         Ok(Self {
             primary,
             replica,
@@ -66,7 +72,8 @@ impl Database {
             keys: Arc::new(Keys::new(&settings.target)),
             flights: Arc::default(),
             running: Arc::default(),
-            keep: settings.idempotency_keep,
+            kept,
+            deferred,
             dialect,
         })
     }
@@ -75,6 +82,15 @@ impl Database {
     pub fn start(&self, handle: &Handle) {
         handle.spawn(Arc::clone(&self.cache).keep(handle.stopping()));
         handle.spawn(crate::purge::run(self.clone(), handle.stopping()));
+        if let Some(waiting) = &self.deferred {
+            let (database, waiting) = (self.clone(), Arc::clone(waiting));
+            handle.spawn(deferred::run(
+                database,
+                waiting,
+                handle.stopping(),
+                handle.drain_share(),
+            ));
+        }
     }
 
     /// Whether writes are taken at present. Read-only ends by itself.

@@ -1,11 +1,9 @@
 //! The two drivers behind one face.
 
-use std::time::Duration;
-
 use mainstay_runtime::Attempt;
 
 use crate::fault::Fault;
-use crate::keyed::{Keyed, Outcome};
+use crate::keyed::{Kept, Keyed, Outcome, Record};
 use crate::postgres::Postgres;
 use crate::sqlite::Sqlite;
 use crate::statement::{Isolation, Rows, Statement, Written};
@@ -58,16 +56,28 @@ impl Driver {
         }
     }
 
+    /// The record of a key, if there is one.
+    pub(crate) async fn record_of(
+        &self,
+        attempt: &Attempt,
+        keyed: &Keyed,
+    ) -> Result<Option<Record>, Fault> {
+        match self {
+            Self::Postgres(postgres) => postgres.record_of(keyed).await,
+            Self::Sqlite(sqlite) => sqlite.record_of(attempt, keyed).await,
+        }
+    }
+
     /// Removes up to `most` records of keys that count no longer, and says how many.
     pub(crate) async fn purge_records(
         &self,
         attempt: &Attempt,
-        keep: Duration,
+        kept: Kept,
         most: i64,
     ) -> Result<u64, Fault> {
         match self {
-            Self::Postgres(postgres) => postgres.purge_records(keep, most).await,
-            Self::Sqlite(sqlite) => sqlite.purge_records(attempt, keep, most).await,
+            Self::Postgres(postgres) => postgres.purge_records(kept, most).await,
+            Self::Sqlite(sqlite) => sqlite.purge_records(attempt, kept, most).await,
         }
     }
 

@@ -22,6 +22,14 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// In words that may be shown.
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Refused => "the database could not be used",
+            Self::Failed(_) => "the database failed, or did not answer",
+        }
+    }
+
     pub(crate) fn of(ended: &Ended) -> Option<Self> {
         match ended {
             CallError::Rejected(_) | CallError::Busy { .. } => Some(Self::Refused),

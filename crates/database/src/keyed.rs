@@ -20,6 +20,10 @@ pub(crate) const TABLE: &str = "mainstay_idempotency";
 const HEADER: &str = "Idempotency-Key";
 /// When to ask again for a request that is still running.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// Records of deferred writes are kept at least this long: an entry of a journal that was switched off between the commit
+/// and its own note of it finds its record afterwards.
+const DEFERRED_KEEP: Duration = Duration::from_secs(31 * 24 * 3600);
+
 /// A caller's name for one write: 1 to 255 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
@@ -39,6 +43,11 @@ impl IdempotencyKey {
             "must be 1 to 255 visible ASCII characters, such as a UUID",
         ))
     }
+
+    /// As the caller sent it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 /// What kind of request a key was used for.
@@ -46,6 +55,7 @@ impl IdempotencyKey {
 pub(crate) enum Kind {
     Write,
     Transaction,
+    Deferred,
 }
 
 impl Kind {
@@ -53,6 +63,7 @@ impl Kind {
         match self {
             Self::Write => "write",
             Self::Transaction => "transaction",
+            Self::Deferred => "deferred",
         }
     }
 }
@@ -81,6 +92,29 @@ impl KeyId {
     }
 }
 
+/// How long records count.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Kept {
+    pub(crate) plain: Duration,
+    pub(crate) deferred: Duration,
+}
+
+impl Kept {
+    pub(crate) fn new(keep: Duration) -> Self {
+        Self {
+            plain: keep,
+            deferred: keep.max(DEFERRED_KEEP),
+        }
+    }
+
+    fn of(self, kind: Kind) -> Duration {
+        match kind {
+            Kind::Write | Kind::Transaction => self.plain,
+            Kind::Deferred => self.deferred,
+        }
+    }
+}
+
 /// A request under a key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Keyed {
@@ -93,12 +127,12 @@ pub(crate) struct Keyed {
 }
 
 impl Keyed {
-    pub(crate) fn new(id: KeyId, kind: Kind, fingerprint: [u8; 32], keep: Duration) -> Self {
+    pub(crate) fn new(id: KeyId, kind: Kind, fingerprint: [u8; 32], kept: Kept) -> Self {
         Self {
             id,
             fingerprint,
             kind,
-            keep,
+            keep: kept.of(kind),
         }
     }
 
@@ -139,6 +173,7 @@ impl Keyed {
 /// What the database has about a key.
 #[derive(Debug)]
 pub(crate) struct Record {
+    pub(crate) kind: String,
     pub(crate) fingerprint: String,
     pub(crate) outcome: Option<Vec<u8>>,
     pub(crate) age: Duration,

@@ -8,6 +8,7 @@ mod cache;
 mod classify;
 mod client;
 mod codec;
+mod deferred;
 mod driver;
 mod ended;
 mod fault;
@@ -26,6 +27,7 @@ mod writes;
 
 pub use cache::CacheSettings;
 pub use client::Database;
+pub use deferred::{Deferral, DeferredSettings, Fate, QUEUE};
 pub use keyed::IdempotencyKey;
 pub use postgres::PostgresUrl;
 pub use probe::Checked;

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Looks from time to time, as long as the engine runs.
 pub(crate) async fn run(database: Database, stop: CancellationToken) {
-    let every = (database.keep / 4).clamp(EVERY.0, EVERY.1);
+    let every = (database.kept.plain / 4).clamp(EVERY.0, EVERY.1);
     let clock = database.guard().clock();
     while stop.run_until_cancelled(clock.sleep(every)).await.is_some() {
         if database.write_mode() == WriteMode::Enabled
@@ -40,7 +40,7 @@ impl Database {
                 deadline: guard.now() + PATIENCE,
             };
             let purge =
-                async |attempt: Attempt| driver.purge_records(&attempt, self.keep, AT_ONCE).await;
+                async |attempt: Attempt| driver.purge_records(&attempt, self.kept, AT_ONCE).await;
             let call = Call::new("purge", &ctx);
             let removed = guard.call(call, |fault: &Fault| fault.verdict, purge).await;
             if removed.map_err(into_error)? < AT_ONCE.unsigned_abs() {

@@ -7,6 +7,7 @@ use mainstay_breaker as breaker;
 use mainstay_runtime::EndpointSpec;
 
 use crate::cache::CacheSettings;
+use crate::deferred::DeferredSettings;
 use crate::postgres::PostgresUrl;
 use crate::statement::Limits;
 
@@ -43,6 +44,8 @@ pub struct Settings {
     pub cache_file: Option<PathBuf>,
     /// How long a key that came with a write stands for its outcome.
     pub idempotency_keep: Duration,
+    /// Statements that may be deferred, and where they wait.
+    pub deferred: Option<DeferredSettings>,
     /// Whether a PostgreSQL role may be a superuser, which no safety rule can hold.
     pub allow_superuser: bool,
 }
@@ -77,6 +80,7 @@ impl Settings {
             cache: CacheSettings::default(),
             cache_file: None,
             idempotency_keep: Duration::from_secs(24 * 3600),
+            deferred: None,
             allow_superuser: false,
         }
     }

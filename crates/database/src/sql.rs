@@ -78,6 +78,26 @@ pub(crate) fn check(query: &str, dialect: Dialect) -> Result<(), Error> {
     Ok(())
 }
 
+/// How many parameters the statement takes; `None` when its placeholders aren't of the form `$1`.
+pub(crate) fn placeholders(query: &str, dialect: Dialect) -> Option<usize> {
+    let mut lexer = Lexer {
+        rest: query,
+        dialect,
+    };
+    let mut most = 0;
+    while let Some(token) = lexer.next() {
+        match token {
+            Token::Other('$') => {
+                let digits = lexer.rest.chars().take_while(char::is_ascii_digit);
+                most = most.max(digits.collect::<String>().parse().unwrap_or(0));
+            }
+            Token::Other('?' | ':' | '@') if dialect == Dialect::Sqlite => return None,
+            _ => {}
+        }
+    }
+    Some(most)
+}
+
 /// The statement without what follows its last token, a closing semicolon included.
 pub(crate) fn without_semicolon(query: &str, dialect: Dialect) -> &str {
     let mut lexer = Lexer {
@@ -263,6 +283,24 @@ mod tests {
         ] {
             assert_eq!(without_semicolon(query, Dialect::Postgres), cut);
         }
+    }
+
+    #[test]
+    fn placeholders_are_counted_where_they_are_placeholders() {
+        for (query, count) in [
+            ("SELECT 1", Some(0)),
+            ("INSERT INTO t VALUES ($2, $1, $10)", Some(10)),
+            ("SELECT '$3', \"$4\" -- $5", Some(0)),
+        ] {
+            assert_eq!(placeholders(query, Dialect::Postgres), count, "{query}");
+            assert_eq!(placeholders(query, Dialect::Sqlite), count, "{query}");
+        }
+        assert_eq!(
+            placeholders("SELECT $$ $1 $$, $1", Dialect::Postgres),
+            Some(1)
+        );
+        assert_eq!(placeholders("SELECT $1::int", Dialect::Postgres), Some(1));
+        assert_eq!(placeholders("SELECT ?", Dialect::Sqlite), None);
     }
 
     proptest::proptest! {

@@ -13,11 +13,23 @@ use crate::statement::{Isolation, Statement, WriteMode, Written};
 use crate::write_mode::Primary;
 
 /// What is to be written.
-struct Work<'a> {
+pub(crate) struct Work<'a> {
     operation: &'static str,
     statements: &'a [Statement],
     isolation: Isolation,
     keyed: Option<Keyed>,
+}
+
+impl<'a> Work<'a> {
+    /// A deferred write; its statement was checked at the start.
+    pub(crate) fn deferred(statement: &'a Statement, keyed: Keyed) -> Self {
+        Self {
+            operation: "deferred",
+            statements: std::slice::from_ref(statement),
+            isolation: Isolation::ReadCommitted,
+            keyed: Some(keyed),
+        }
+    }
 }
 
 impl Database {
@@ -60,7 +72,7 @@ impl Database {
             keyed: key.map(|key| self.keyed(ctx, key, Kind::Write, &statements, isolation)),
         };
         match self.write_all(ctx, work).await {
-            Ok(answer) => Ok(answer.map(|written| written.into_iter().next().unwrap_or_default())),
+            Ok(answer) => Ok(answer.map(first)),
             Err(mut error) => {
                 error.field = error
                     .field
@@ -125,7 +137,7 @@ impl Database {
             id,
             kind,
             fingerprint(kind, statements, isolation),
-            self.keep,
+            self.kept,
         )
     }
 
@@ -135,32 +147,45 @@ impl Database {
         work: Work<'_>,
     ) -> Result<Answer<Vec<Written>>, Error> {
         let started = self.guard().now();
+        let admitted = self.check_all(work.statements).and_then(|()| {
+            // Held until the write has ended: the same request at the same time is told to wait.
+            let keyed = work.keyed.as_ref();
+            keyed.map(|keyed| self.running.enter(keyed)).transpose()
+        });
+        let _turn = admitted.map_err(|error| {
+            let error = error.dependency(DATABASE);
+            self.report(work.operation, started, Err(&error), None);
+            error
+        })?;
+        self.write_work(ctx, &work).await.0
+    }
+
+    /// Carries out what was admitted; tells, too, why the database didn't do its work, if it didn't.
+    pub(crate) async fn write_work(
+        &self,
+        ctx: &Context,
+        work: &Work<'_>,
+    ) -> (Result<Answer<Vec<Written>>, Error>, Option<Trouble>) {
+        let started = self.guard().now();
         let mut trouble = None;
-        let answer = self.write_checked(ctx, &work, &mut trouble).await;
+        let answer = self.write_admitted(ctx, work, &mut trouble).await;
         self.primary.writes.fetch_add(1, Ordering::AcqRel);
         let source = answer.as_ref().map(|_| &Source::Primary);
         self.report(work.operation, started, source, trouble);
-        answer.map(|outcome| Answer {
+        let answer = answer.map(|outcome| Answer {
             value: outcome.written,
             source: Source::Primary,
             age: outcome.age,
-        })
+        });
+        (answer, trouble)
     }
 
-    async fn write_checked(
+    async fn write_admitted(
         &self,
         ctx: &Context,
         work: &Work<'_>,
         trouble: &mut Option<Trouble>,
     ) -> Result<Outcome, Error> {
-        self.check_all(work.statements)
-            .map_err(|error| error.dependency(DATABASE))?;
-        // Held until the write has ended: the same request at the same time is told to wait.
-        let _turn = work
-            .keyed
-            .as_ref()
-            .map(|keyed| self.running.enter(keyed))
-            .transpose()?;
         if self.write_mode() == WriteMode::ReadOnly {
             *trouble = Some(Trouble::Refused);
             return Err(self.read_only());
@@ -235,4 +260,9 @@ impl Database {
             .dependency(DATABASE)
             .retry_after(self.primary.retry_after())
     }
+}
+
+/// What the only statement did.
+pub(crate) fn first(written: Vec<Written>) -> Written {
+    written.into_iter().next().unwrap_or_default()
 }

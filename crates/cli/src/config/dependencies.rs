@@ -1,5 +1,6 @@
 //! `[database]`, `[redis]`, `[s3]` and `[openai]`: where each dependency is and how much of it is used.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub(super) fn database(r: &mut Reader) -> Database {
             base.call_deadline,
             SHORTEST..=HOUR,
         ),
+        deferred: deferred(r),
         idempotency_keep: r.within(
             "database.idempotency_keep",
             base.idempotency_keep,
@@ -48,6 +50,26 @@ pub(super) fn database(r: &mut Reader) -> Database {
             ),
         },
     }
+}
+
+/// The statements that may be deferred, by name.
+fn deferred(r: &mut Reader) -> BTreeMap<String, String> {
+    const TABLE: &str = "database.deferred.statements";
+    let mut statements = BTreeMap::new();
+    for name in r.names(TABLE) {
+        let key = format!("{TABLE}.{name}");
+        let Some(query) = r.maybe(&key) else {
+            continue;
+        };
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.chars().all(plain) && name.len() <= 64 {
+            statements.insert(name, query);
+        } else {
+            let allowed = "names of statements have up to 64 letters, digits, _ and -";
+            r.reject(&key, allowed);
+        }
+    }
+    statements
 }
 
 fn database_url(r: &mut Reader) -> DatabaseUrl {

@@ -1,5 +1,6 @@
 //! What is in force once everything was checked.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -53,6 +54,8 @@ pub(crate) struct Database {
     pub(crate) call_deadline: Duration,
     pub(crate) allow_superuser: bool,
     pub(crate) idempotency_keep: Duration,
+    /// Statements that may be deferred, by name.
+    pub(crate) deferred: BTreeMap<String, String>,
     pub(crate) limits: Limits,
     pub(crate) cache: CacheSettings,
 }

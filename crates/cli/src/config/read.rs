@@ -178,6 +178,23 @@ impl Reader {
         );
     }
 
+    /// The names directly under a table whose keys are the user's own.
+    pub(crate) fn names(&mut self, key: &str) -> Vec<String> {
+        if self
+            .leaves
+            .get(key)
+            .is_some_and(|leaf| leaf.value == Value::Empty)
+        {
+            self.leaves.remove(key);
+        }
+        let start = format!("{key}.");
+        let under = self
+            .leaves
+            .keys()
+            .filter_map(|leaf| leaf.strip_prefix(&start));
+        under.map(str::to_owned).collect()
+    }
+
     /// Notes a mistake about a key that was read, found by whoever knows what it means.
     pub(crate) fn reject(&mut self, key: &str, message: impl Into<String>) {
         let under = |entry: &&Entry| entry.key == key || entry.key.starts_with(&format!("{key}."));

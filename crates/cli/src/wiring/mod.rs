@@ -6,7 +6,7 @@ mod settings;
 use std::path::Path;
 use std::sync::Arc;
 
-use mainstay_database::Database;
+use mainstay_database::{Database, DeferredSettings};
 use mainstay_journal::Journal;
 use mainstay_openai::Models;
 use mainstay_redis::Redis;
@@ -40,8 +40,13 @@ pub(crate) fn connect(
     let rules = engine_settings(config)?.rules;
     let mut engine = EngineBuilder::new(rules, &config.data_dir, observer).map_err(refused)?;
     let openai = settings::openai(&config.openai, config.breakers.openai);
+    let mut database = settings::database(config);
+    database.deferred = Some(DeferredSettings {
+        journal: journal.clone(),
+        statements: config.database.deferred.clone(),
+    });
     let adapters = Adapters {
-        database: Database::connect(settings::database(config), &mut engine).map_err(refused)?,
+        database: Database::connect(database, &mut engine).map_err(refused)?,
         redis: Redis::connect(settings::redis(config), &mut engine).map_err(refused)?,
         objects: mainstay_s3::connect(settings::s3(config), journal, &mut engine)
             .map_err(refused)?,

@@ -99,6 +99,8 @@ pub(super) fn database(config: &Config) -> mainstay_database::Settings {
         cache_file: Some(config.data_dir.join("database-results.sqlite")),
         allow_superuser: section.allow_superuser,
         idempotency_keep: section.idempotency_keep,
+        // They wait in the journal, which the settings of an engine know nothing of.
+        deferred: None,
     }
 }
 

@@ -12,7 +12,7 @@ use super::pool::Postgres;
 use super::run::{prepare, ready_ok, settle, unsent};
 use crate::codec;
 use crate::fault::Fault;
-use crate::keyed::{Keyed, Outcome, Record, no_table, still_running};
+use crate::keyed::{Kept, Keyed, Outcome, Record, no_table, still_running};
 use crate::statement::{Isolation, Statement, Written};
 
 /// Times are the server's: several processes share the table.
@@ -99,15 +99,29 @@ impl Postgres {
         Ok(Outcome::fresh(written))
     }
 
+    /// The record of a key, if there is one.
+    pub(crate) async fn record_of(&self, keyed: &Keyed) -> Result<Option<Record>, Fault> {
+        let lease = self.lease().await?;
+        let found = find(lease.client(), keyed).await;
+        let found = match found {
+            Err(error) if is_no_table(&error) => Ok(None),
+            found => found.map_err(|error| fault_of(&error)),
+        };
+        if found.as_ref().err().is_none_or(|fault| !fault.abandon) {
+            lease.give_back();
+        }
+        found
+    }
+
     /// Removes up to `most` records that count no longer, and says how many.
-    pub(crate) async fn purge_records(&self, keep: Duration, most: i64) -> Result<u64, Fault> {
+    pub(crate) async fn purge_records(&self, kept: Kept, most: i64) -> Result<u64, Fault> {
         let query = format!(
             "DELETE FROM mainstay_idempotency WHERE id IN (SELECT id FROM mainstay_idempotency \
-             WHERE created_at < {NOW} - $1 LIMIT $2)"
+             WHERE created_at < {NOW} - (CASE kind WHEN 'deferred' THEN $2 ELSE $1 END) LIMIT $3)"
         );
         let lease = self.lease().await?;
         let client = lease.client();
-        let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
+        let (plain, deferred) = (seconds(kept.plain), seconds(kept.deferred));
         let removed = async {
             let exists = "SELECT to_regclass('mainstay_idempotency') IS NOT NULL";
             let exists = client.query_typed(exists, &[]).await?;
@@ -115,7 +129,14 @@ impl Postgres {
                 return Ok(0);
             }
             client
-                .execute_typed(&query, &[(&keep, Type::INT8), (&most, Type::INT8)])
+                .execute_typed(
+                    &query,
+                    &[
+                        (&plain, Type::INT8),
+                        (&deferred, Type::INT8),
+                        (&most, Type::INT8),
+                    ],
+                )
                 .await
         };
         let removed = removed.await.map_err(|error: PgError| fault_of(&error));
@@ -163,7 +184,7 @@ async fn claim(client: &Client, begin: &str, keyed: &Keyed) -> Result<Claim, Fau
 
 async fn find(client: &Client, keyed: &Keyed) -> Result<Option<Record>, PgError> {
     let query = format!(
-        "SELECT fingerprint, outcome, {NOW} - created_at FROM mainstay_idempotency WHERE id = $1"
+        "SELECT fingerprint, outcome, {NOW} - created_at, kind FROM mainstay_idempotency WHERE id = $1"
     );
     let rows = client
         .query_typed(&query, &[(&keyed.id.hex(), Type::TEXT)])
@@ -173,6 +194,7 @@ async fn find(client: &Client, keyed: &Keyed) -> Result<Option<Record>, PgError>
     };
     let age: i64 = row.try_get(2)?;
     Ok(Some(Record {
+        kind: row.try_get(3)?,
         fingerprint: row.try_get(0)?,
         outcome: row.try_get(1)?,
         // A clock that was set back makes a record look new, never older than it is.
@@ -236,4 +258,8 @@ async fn make_table(client: &Client) -> Result<(), Fault> {
 
 fn is_no_table(error: &PgError) -> bool {
     error.code().is_some_and(|code| code.code() == "42P01")
+}
+
+fn seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use super::error::fault_of;
 use super::pool::{Access, Session, Sqlite};
 use crate::codec;
 use crate::fault::Fault;
-use crate::keyed::{Keyed, Outcome, Record};
+use crate::keyed::{Kept, Keyed, Outcome, Record};
 use crate::statement::{Limits, Statement};
 
 const MAKE: &str = "CREATE TABLE IF NOT EXISTS mainstay_idempotency (
@@ -31,11 +31,27 @@ impl Sqlite {
         self.with(Access::Write, attempt.deadline, write).await
     }
 
+    /// The record of a key, if there is one.
+    pub(crate) async fn record_of(
+        &self,
+        attempt: &Attempt,
+        keyed: &Keyed,
+    ) -> Result<Option<Record>, Fault> {
+        let keyed = *keyed;
+        let read = move |session: &mut Session| {
+            session.ours(|connection| match has_table(connection)? {
+                true => find(connection, &keyed),
+                false => Ok(None),
+            })
+        };
+        self.with(Access::Read, attempt.deadline, read).await
+    }
+
     /// Removes up to `most` records that count no longer, and says how many.
     pub(crate) async fn purge_records(
         &self,
         attempt: &Attempt,
-        keep: Duration,
+        kept: Kept,
         most: i64,
     ) -> Result<u64, Fault> {
         let purge = move |session: &mut Session| {
@@ -44,9 +60,9 @@ impl Sqlite {
                     return Ok(0);
                 }
                 let query = "DELETE FROM mainstay_idempotency WHERE id IN (SELECT id FROM mainstay_idempotency \
-                     WHERE created_at < unixepoch() - ?1 LIMIT ?2)";
-                let keep = i64::try_from(keep.as_secs()).unwrap_or(i64::MAX);
-                connection.execute(query, [keep, most]).map(|removed| removed as u64)
+                     WHERE created_at < unixepoch() - (CASE kind WHEN 'deferred' THEN ?2 ELSE ?1 END) LIMIT ?3)";
+                let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+                connection.execute(query, [seconds(kept.plain), seconds(kept.deferred), most]).map(|removed| removed as u64)
             })
         };
         self.with(Access::Write, attempt.deadline, purge).await
@@ -98,9 +114,10 @@ fn has_table(connection: &Connection) -> rusqlite::Result<bool> {
 }
 
 fn find(connection: &Connection, keyed: &Keyed) -> rusqlite::Result<Option<Record>> {
-    let query = "SELECT fingerprint, outcome, unixepoch() - created_at FROM mainstay_idempotency WHERE id = ?1";
+    let query = "SELECT fingerprint, outcome, unixepoch() - created_at, kind FROM mainstay_idempotency WHERE id = ?1";
     let record = |row: &rusqlite::Row<'_>| {
         Ok(Record {
+            kind: row.get(3)?,
             fingerprint: row.get(0)?,
             outcome: row.get(1)?,
             // A clock that was set back makes a record look new, never older than it is.

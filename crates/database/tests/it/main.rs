@@ -6,6 +6,7 @@
 
 mod cached;
 mod contract;
+mod deferred;
 mod keyed;
 mod outage;
 mod postgres;

@@ -55,7 +55,7 @@ pub struct Item {
     /// The dependency it waits for.
     queue: String,
     key: String,
-    /// `put`, `delete` or `copy`.
+    /// `put`, `delete` or `copy`; for the database the statement's name.
     kind: String,
     /// `queued`, `in_flight` or `set_aside`.
     state: String,

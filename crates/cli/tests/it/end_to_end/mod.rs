@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod database;
+mod deferred;
 mod everything_down;
 mod first_run;
 mod journal;

@@ -90,6 +90,11 @@ impl Server {
         self.program.signal(Signal::TERM);
         let ended = self.program.wait(SOON).await;
         assert!(ended.success(), "{ended:?}: {:?}", self.program.stderr());
+        self.start_again().await;
+    }
+
+    /// Starts one that has ended, or was killed, on the same folder and port.
+    pub(crate) async fn start_again(&mut self) {
         self.program = start(&self.folder, self.port, &self.settings);
         self.ready().await;
     }

@@ -1,5 +1,7 @@
 //! `/db`: statements and transactions.
 
+mod deferred;
+
 use std::time::Duration;
 
 use axum::extract::State;
@@ -106,7 +108,8 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
     }
     let writing = OpenApiRouter::new()
         .routes(routes!(write))
-        .routes(routes!(transaction));
+        .routes(routes!(transaction))
+        .merge(deferred::routes());
     core.guarded(Scope::DbRead, reading)
         .merge(core.guarded(Scope::DbWrite, writing))
 }

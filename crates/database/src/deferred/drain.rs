@@ -1,0 +1,57 @@
+//! Runs what waits, oldest first and one at a time, behind live traffic.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstay_breaker::State;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use super::Deferred;
+use super::carry::{Refusals, carry};
+use crate::client::Database;
+use crate::statement::WriteMode;
+
+/// How often the drain looks whether the database takes writes again.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long it waits for work before it looks by itself.
+const IDLE: Duration = Duration::from_secs(5);
+/// Smallest share of the full rate: a level can slow the drain down, not stop it.
+const LEAST_SHARE: f64 = 0.05;
+
+pub(crate) async fn run(
+    database: Database,
+    deferred: Arc<Deferred>,
+    stop: CancellationToken,
+    share: watch::Receiver<f64>,
+) {
+    // What is under way when the engine stops returns to the queue.
+    stop.run_until_cancelled(work(database, deferred, share))
+        .await;
+}
+
+async fn work(database: Database, deferred: Arc<Deferred>, share: watch::Receiver<f64>) {
+    let clock = database.guard().clock();
+    let mut claimable = deferred.journal.claimable();
+    let mut refusals = Refusals::default();
+    loop {
+        let is_usable = database.guard().state() == State::Closed
+            && database.write_mode() == WriteMode::Enabled;
+        if !is_usable {
+            clock.sleep(LOOK).await;
+            continue;
+        }
+        claimable.mark_unchanged();
+        let Some(claimed) = deferred.next() else {
+            let _ = clock.until(clock.now() + IDLE, claimable.changed()).await;
+            continue;
+        };
+        let started = clock.now();
+        let pause = carry(&database, &deferred, claimed, &mut refusals).await;
+        deferred.rest();
+        let took = clock.now().saturating_since(started);
+        let share = share.borrow().clamp(LEAST_SHARE, 1.0);
+        let behind = took.mul_f64(1.0 / share - 1.0);
+        clock.sleep(pause.max(behind)).await;
+    }
+}

@@ -1,0 +1,177 @@
+//! Deferred writes: statements an administrator has named, accepted while the database is down and run once when it is back.
+//!
+//! A request brings the statement's name, its parameters and a key. While the database is up and nothing waits, it runs at
+//! once. Otherwise it is appended to the journal, and *accepted* is said once that is on disk. The drain runs what waits
+//! one after the other in the order of acceptance, each under its key: whatever breaks between the commit and the
+//! journal's note of it, the record in the database tells that it was done. A request whose outcome is unknown is
+//! accepted, too: the drain finds out.
+
+mod accept;
+mod carry;
+mod drain;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mainstay_journal::{Claimed, Entry, EntryId, Journal};
+use mainstay_runtime::{Answer, Error};
+use serde_json::{Value, json};
+
+use crate::codec;
+use crate::keyed::{Kept, KeyId, Keyed, Kind};
+use crate::sql::{self, Dialect};
+use crate::statement::{Rows, Statement, Written};
+
+pub(crate) use drain::run;
+
+/// The journal's queue for deferred writes.
+pub const QUEUE: &str = "database";
+
+/// What deferred writes need.
+#[derive(Clone, Debug)]
+pub struct DeferredSettings {
+    /// Where they wait.
+    pub journal: Journal,
+    /// The statements that may be deferred, by name. None: nothing is accepted, and what still waits is set aside.
+    pub statements: BTreeMap<String, String>,
+}
+
+/// How a deferred write was taken.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Deferral {
+    /// It is done: at once, or earlier under the same key.
+    Done(Answer<Written>),
+    /// It is on our disk and will run.
+    Accepted {
+        /// The journal's entry.
+        id: EntryId,
+    },
+}
+
+/// What became of a deferred write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// It waits for the database, or for what was accepted before it.
+    Waiting {
+        /// Wall clock, ms since the Unix epoch.
+        accepted_at_ms: i64,
+        /// Failed attempts.
+        attempts: u32,
+        /// Why the last one failed.
+        last_error: Option<String>,
+    },
+    /// It is done.
+    Done(Answer<Written>),
+    /// It was refused and needs a person.
+    SetAside {
+        /// Wall clock, ms since the Unix epoch.
+        accepted_at_ms: i64,
+        /// What was said.
+        reason: String,
+    },
+}
+
+pub(crate) struct Deferred {
+    pub(crate) journal: Journal,
+    statements: BTreeMap<String, String>,
+    kept: Kept,
+    /// Whether the drain has an entry in hand.
+    draining: Mutex<bool>,
+}
+
+impl Deferred {
+    /// # Errors
+    /// A statement that no request could send either.
+    pub(crate) fn new(
+        settings: DeferredSettings,
+        kept: Kept,
+        dialect: Dialect,
+    ) -> Result<Arc<Self>, Error> {
+        for (name, query) in &settings.statements {
+            sql::check(query, dialect)
+                .map_err(|error| error.field(format!("database.deferred.statements.{name}")))?;
+        }
+        Ok(Arc::new(Self {
+            journal: settings.journal,
+            statements: settings.statements,
+            kept,
+            draining: Mutex::new(false),
+        }))
+    }
+
+    fn statement(&self, name: &str, params: Vec<Value>) -> Option<Statement> {
+        let query = self.statements.get(name)?;
+        Some(Statement::new(query.as_str(), params))
+    }
+
+    /// Whether something waits that was accepted before.
+    fn is_waiting(&self) -> bool {
+        let draining = self.draining();
+        *draining || !self.journal.claim(QUEUE, 1, i64::MAX).is_empty()
+    }
+
+    /// The oldest that waits, for the drain.
+    fn next(&self) -> Option<Claimed> {
+        let mut draining = self.draining();
+        let claimed = self.journal.claim(QUEUE, 1, i64::MAX).pop();
+        *draining = claimed.is_some();
+        claimed
+    }
+
+    /// The drain has nothing in hand any more.
+    fn rest(&self) {
+        *self.draining() = false;
+    }
+
+    fn draining(&self) -> MutexGuard<'_, bool> {
+        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keyed(&self, id: KeyId, fingerprint: [u8; 32]) -> Keyed {
+        Keyed::new(id, Kind::Deferred, fingerprint, self.kept)
+    }
+}
+
+/// What an entry of the journal holds besides its key and the statement's name.
+struct Content {
+    fingerprint: [u8; 32],
+    params: Vec<Value>,
+}
+
+impl Content {
+    /// Parameters travel in a form that gives them back to the last digit.
+    fn to_json(&self) -> Value {
+        let params = Rows {
+            columns: Vec::new(),
+            rows: vec![self.params.clone()],
+        };
+        json!({
+            "fingerprint": blake3::Hash::from_bytes(self.fingerprint).to_hex().as_str(),
+            "params": STANDARD.encode(codec::encode_rows(&params)),
+        })
+    }
+
+    fn of(entry: &Entry) -> Option<Self> {
+        let params = STANDARD.decode(entry.meta["params"].as_str()?).ok()?;
+        Some(Self {
+            fingerprint: fingerprint_of(entry)?,
+            params: codec::decode_rows(&params)?.rows.pop()?,
+        })
+    }
+}
+
+fn fingerprint_of(entry: &Entry) -> Option<[u8; 32]> {
+    let hash = blake3::Hash::from_hex(entry.meta["fingerprint"].as_str()?).ok()?;
+    Some(*hash.as_bytes())
+}
+
+fn key_id_of(entry: &Entry) -> Option<KeyId> {
+    let hash = blake3::Hash::from_hex(&entry.key).ok()?;
+    Some(KeyId(*hash.as_bytes()))
+}
+
+/// When to try what the database refused for the moment again, at first.
+const PAUSE: Duration = Duration::from_millis(100);
