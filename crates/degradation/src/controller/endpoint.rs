@@ -62,12 +62,12 @@ impl Endpoint {
             .failures
             .iter()
             .map(|count| u64::from(*count))
-            .sum();
+            .sum::<u64>();
         if !core::mem::take(&mut self.new_epoch) {
             self.window
                 .add_calls(now, observed.successes, failures, observed.latency);
         }
-        self.known |= observed.successes + failures > 0;
+        self.known |= observed.successes > 0 || failures > 0;
         self.answered |= observed.successes > 0;
         let before = core::mem::replace(&mut self.view, observed.breaker);
         let closed_again = self.view.generation > before.generation && self.view.is_usable();

@@ -10,6 +10,8 @@ use super::Histogram;
 
 /// Samples are kept second by second.
 const SECOND: u64 = 1_000_000_000;
+/// No more calls than these are counted at once.
+const MOST: u64 = u32::MAX as u64;
 
 /// Counts of some span of time.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -42,8 +44,8 @@ impl From<Kept> for Window {
     fn from(kept: Kept) -> Self {
         let mut sum = Counts::default();
         for (_, one) in &kept.seconds {
-            sum.successes = sum.successes.saturating_add(one.successes);
-            sum.failures = sum.failures.saturating_add(one.failures);
+            sum.successes = sum.successes.saturating_add(one.successes.min(MOST));
+            sum.failures = sum.failures.saturating_add(one.failures.min(MOST));
             sum.passes = sum.passes.saturating_add(one.passes);
             sum.misses = sum.misses.saturating_add(one.misses);
             sum.latency.merge(&one.latency);
@@ -66,6 +68,8 @@ impl Window {
 
     /// Counts calls.
     pub fn add_calls(&mut self, now: Moment, successes: u64, failures: u64, latency: Histogram) {
+        // What no second can hold is no count; and sums of counts must not overflow.
+        let (successes, failures) = (successes.min(MOST), failures.min(MOST));
         if successes + failures == 0 && latency.count() == 0 {
             return;
         }
@@ -92,8 +96,8 @@ impl Window {
             self.last_failure = Some(now);
         }
         let count = |counts: &mut Counts| {
-            counts.passes += passes;
-            counts.misses += misses;
+            counts.passes = counts.passes.saturating_add(passes);
+            counts.misses = counts.misses.saturating_add(misses);
             if let Some(latency) = passed {
                 counts.latency.record(latency);
             }
@@ -117,10 +121,11 @@ impl Window {
     pub fn slide(&mut self, now: Moment, length: Duration) {
         let oldest = (now - length).as_nanos().div_ceil(SECOND);
         while let Some((_, old)) = self.seconds.pop_front_if(|(second, _)| *second < oldest) {
-            self.sum.successes -= old.successes;
-            self.sum.failures -= old.failures;
-            self.sum.passes -= old.passes;
-            self.sum.misses -= old.misses;
+            let sum = &mut self.sum;
+            sum.successes = sum.successes.saturating_sub(old.successes);
+            sum.failures = sum.failures.saturating_sub(old.failures);
+            sum.passes = sum.passes.saturating_sub(old.passes);
+            sum.misses = sum.misses.saturating_sub(old.misses);
             self.sum.latency.subtract(&old.latency);
         }
     }
@@ -135,8 +140,9 @@ impl Window {
     /// Share of probes that passed, in percent; `None` without any.
     #[must_use]
     pub fn availability(&self) -> Option<f64> {
-        let all = self.sum.passes + self.sum.misses;
-        (all > 0).then(|| 100.0 * f64::from(self.sum.passes) / f64::from(all))
+        let (passes, misses) = (f64::from(self.sum.passes), f64::from(self.sum.misses));
+        let all = passes + misses;
+        (all > 0.0).then(|| 100.0 * passes / all)
     }
 
     /// The latencies of calls and of passed probes.

@@ -6,6 +6,7 @@ mod facts;
 mod features;
 mod forecasts;
 mod health;
+mod models;
 mod operators;
 mod outages;
 mod patterns;
