@@ -1,6 +1,8 @@
 //! What every store behind [`Redis`] must do: the embedded one and a real server pass the same suite.
 //!
-//! Each function is one behaviour and uses keys of its own, so one server can serve them all.
+//! Each function is one behaviour and uses keys of its own, so one server can serve them all. A behaviour is a script:
+//! a line for each operation, with its fields as JSON where it has any, and what it answers: `hit "one"` is the status
+//! with its value, `! conflict` an error's kind.
 
 use std::time::Duration;
 
@@ -43,162 +45,107 @@ pub async fn ask(redis: &Redis, operation: &str, body: Value) -> Result<Value, E
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))
 }
 
-type Step = (&'static str, Value, Result<Value, ErrorKind>);
-
-fn gives(operation: &'static str, body: Value, expected: Value) -> Step {
-    (operation, body, Ok(expected))
-}
-
-fn refused(operation: &'static str, body: Value, kind: ErrorKind) -> Step {
-    (operation, body, Err(kind))
-}
-
-async fn check(redis: &Redis, steps: impl IntoIterator<Item = Step>) {
-    for (at, (operation, body, expected)) in steps.into_iter().enumerate() {
-        let answer = ask(redis, operation, body.clone())
-            .await
-            .map_err(|error| error.kind);
-        assert_eq!(answer, expected, "step {}: {operation} {body}", at + 1);
+/// Runs a script on one key.
+async fn check(redis: &Redis, key: &str, script: &str) {
+    for line in script
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        let (asked, expected) = line
+            .split_once(" => ")
+            .expect("a line is `asked => expected`");
+        let (operation, fields) = asked.trim().split_once(' ').unwrap_or((asked.trim(), "{}"));
+        let mut body = parsed(fields);
+        body["key"] = key.into();
+        let answer = ask(redis, operation, body).await;
+        let answer = answer.map_err(|error| error.kind.as_str().to_owned());
+        assert_eq!(answer, expectation(expected), "{key}: {line}");
     }
 }
 
-fn hit(value: &str) -> Value {
-    json!({"status": "hit", "value": value})
+fn expectation(text: &str) -> Result<Value, String> {
+    let (status, value) = text.split_once(' ').unwrap_or((text, ""));
+    let field = match status {
+        "!" => return Err(value.to_owned()),
+        "hit" | "counter" => "value",
+        "expires" => "ttl",
+        // length, changed, values, fields and members carry a field of their own name.
+        other => other,
+    };
+    let mut reply = json!({"status": status});
+    if !value.is_empty() {
+        reply[field] = parsed(value);
+    }
+    Ok(reply)
 }
 
-fn status(word: &str) -> Value {
-    json!({"status": word})
-}
-
-fn length(length: u64) -> Value {
-    json!({"status": "length", "length": length})
-}
-
-fn changed(changed: u64) -> Value {
-    json!({"status": "changed", "changed": changed})
-}
-
-fn values(values: &[&str]) -> Value {
-    json!({"status": "values", "values": values})
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// get, set, delete.
 pub async fn strings_are_stored_read_and_deleted(redis: &Redis) {
-    let key = json!({"key": "c:string"});
-    check(
-        redis,
-        [
-            gives("get", key.clone(), status("absent")),
-            gives("delete", key.clone(), status("absent")),
-            gives(
-                "set",
-                json!({"key": "c:string", "value": "one"}),
-                status("stored"),
-            ),
-            gives("get", key.clone(), hit("one")),
-            gives(
-                "set",
-                json!({"key": "c:string", "value": ""}),
-                status("stored"),
-            ),
-            gives("get", key.clone(), hit("")),
-            gives(
-                "set",
-                json!({"key": "c:string", "value": 7}),
-                status("stored"),
-            ),
-            gives("get", key.clone(), hit("7")),
-            gives(
-                "set",
-                json!({"key": "c:string", "value": "ñandú ✓"}),
-                status("stored"),
-            ),
-            gives("get", key.clone(), hit("ñandú ✓")),
-            gives("delete", key.clone(), status("deleted")),
-            gives("get", key, status("absent")),
-        ],
-    )
-    .await;
+    let script = r#"
+        get => absent
+        delete => absent
+        set {"value": "one"} => stored
+        get => hit "one"
+        set {"value": ""} => stored
+        get => hit ""
+        set {"value": 7} => stored
+        get => hit "7"
+        set {"value": "ñandú ✓"} => stored
+        get => hit "ñandú ✓"
+        delete => deleted
+        get => absent
+    "#;
+    check(redis, "c:string", script).await;
 }
 
 /// Bytes travel as base64 in both directions.
 pub async fn bytes_that_are_not_text_come_back_unharmed(redis: &Redis) {
-    let bytes = json!({"base64": "/wD+"});
-    check(
-        redis,
-        [
-            gives(
-                "set",
-                json!({"key": "c:bytes", "value": bytes}),
-                status("stored"),
-            ),
-            gives(
-                "get",
-                json!({"key": "c:bytes"}),
-                json!({"status": "hit", "value": bytes}),
-            ),
-            gives(
-                "hset",
-                json!({"key": "c:bytes:h", "field": bytes, "value": "v"}),
-                changed(1),
-            ),
-            gives(
-                "hget",
-                json!({"key": "c:bytes:h", "field": bytes}),
-                hit("v"),
-            ),
-            gives(
-                "set",
-                json!({"key": "c:bytes", "value": {"base64": "aGk="}}),
-                status("stored"),
-            ),
-            gives("get", json!({"key": "c:bytes"}), hit("hi")),
-        ],
-    )
-    .await;
+    let string = r#"
+        set {"value": {"base64": "/wD+"}} => stored
+        get => hit {"base64": "/wD+"}
+        set {"value": {"base64": "aGk="}} => stored
+        get => hit "hi"
+    "#;
+    check(redis, "c:bytes", string).await;
+    let hash = r#"
+        hset {"field": {"base64": "/wD+"}, "value": "v"} => changed 1
+        hget {"field": {"base64": "/wD+"}} => hit "v"
+    "#;
+    check(redis, "c:bytes:h", hash).await;
 }
 
 /// `if` and `keep_ttl`.
 pub async fn conditions_of_set_are_kept(redis: &Redis) {
-    let set =
-        |value: &str, condition: &str| json!({"key": "c:if", "value": value, "if": condition});
-    check(
-        redis,
-        [
-            gives("set", set("a", "present"), status("not_stored")),
-            gives("set", set("b", "absent"), status("stored")),
-            gives("set", set("c", "absent"), status("not_stored")),
-            gives("get", json!({"key": "c:if"}), hit("b")),
-            gives("set", set("d", "present"), status("stored")),
-            gives("get", json!({"key": "c:if"}), hit("d")),
-        ],
-    )
-    .await;
+    let script = r#"
+        set {"value": "a", "if": "present"} => not_stored
+        set {"value": "b", "if": "absent"} => stored
+        set {"value": "c", "if": "absent"} => not_stored
+        get => hit "b"
+        set {"value": "d", "if": "present"} => stored
+        get => hit "d"
+    "#;
+    check(redis, "c:if", script).await;
 }
 
 /// incr, its limits, and what it doesn't accept.
 pub async fn counters_count_and_refuse_what_is_no_counter(redis: &Redis) {
-    let incr = |by: i64| json!({"key": "c:counter", "by": by});
-    let counter = |value: i64| json!({"status": "counter", "value": value});
-    let mut steps = vec![
-        gives("incr", json!({"key": "c:counter"}), counter(1)),
-        gives("incr", incr(-3), counter(-2)),
-        gives("incr", incr(0), counter(-2)),
-        gives("get", json!({"key": "c:counter"}), hit("-2")),
-        gives(
-            "set",
-            json!({"key": "c:counter", "value": i64::MAX}),
-            status("stored"),
-        ),
-        refused("incr", incr(1), ErrorKind::Conflict),
-        gives(
-            "get",
-            json!({"key": "c:counter"}),
-            hit(&i64::MAX.to_string()),
-        ),
-        gives("incr", incr(i64::MIN), counter(-1)),
-        refused("incr", incr(i64::MIN), ErrorKind::Conflict),
-    ];
+    let script = r#"
+        incr => counter 1
+        incr {"by": -3} => counter -2
+        incr {"by": 0} => counter -2
+        get => hit "-2"
+        set {"value": 9223372036854775807} => stored
+        incr {"by": 1} => ! conflict
+        get => hit "9223372036854775807"
+        incr {"by": -9223372036854775808} => counter -1
+        incr {"by": -9223372036854775808} => ! conflict
+    "#;
+    check(redis, "c:counter", script).await;
     for text in [
         "",
         "one",
@@ -211,339 +158,186 @@ pub async fn counters_count_and_refuse_what_is_no_counter(redis: &Redis) {
         "9223372036854775808",
         "0x1",
     ] {
-        steps.push(gives(
-            "set",
-            json!({"key": "c:counter", "value": text}),
-            status("stored"),
-        ));
-        steps.push(refused("incr", incr(1), ErrorKind::Conflict));
+        let set = format!("set {} => stored", json!({"value": text}));
+        check(redis, "c:counter", &format!("{set}\nincr => ! conflict")).await;
     }
-    check(redis, steps).await;
 }
 
 /// Pushes and pops.
 pub async fn lists_work_from_both_ends(redis: &Redis) {
-    let key = json!({"key": "c:list"});
-    check(
-        redis,
-        [
-            gives("llen", key.clone(), status("absent")),
-            gives("lpop", key.clone(), status("absent")),
-            gives("rpop", key.clone(), status("absent")),
-            gives(
-                "rpush",
-                json!({"key": "c:list", "values": ["c", "d"]}),
-                length(2),
-            ),
-            gives(
-                "lpush",
-                json!({"key": "c:list", "values": ["b", "a"]}),
-                length(4),
-            ),
-            gives("lrange", key.clone(), values(&["a", "b", "c", "d"])),
-            gives("rpush", json!({"key": "c:list", "value": "a"}), length(5)),
-            gives("lpop", key.clone(), hit("a")),
-            gives("rpop", key.clone(), hit("a")),
-            gives("rpop", key.clone(), hit("d")),
-            gives("llen", key, length(2)),
-        ],
-    )
-    .await;
+    let script = r#"
+        llen => absent
+        lpop => absent
+        rpop => absent
+        rpush {"values": ["c", "d"]} => length 2
+        lpush {"values": ["b", "a"]} => length 4
+        lrange => values ["a", "b", "c", "d"]
+        rpush {"value": "a"} => length 5
+        lpop => hit "a"
+        rpop => hit "a"
+        rpop => hit "d"
+        llen => length 2
+    "#;
+    check(redis, "c:list", script).await;
 }
 
 /// Negative positions, positions outside, and the difference between an empty part and no list.
 pub async fn list_ranges_count_from_both_ends(redis: &Redis) {
-    let range = |start: i64, stop: i64| json!({"key": "c:range", "start": start, "stop": stop});
-    check(
-        redis,
-        [
-            gives("lrange", range(0, -1), status("absent")),
-            gives(
-                "rpush",
-                json!({"key": "c:range", "values": ["a", "b", "c"]}),
-                length(3),
-            ),
-            gives("lrange", range(0, 0), values(&["a"])),
-            gives("lrange", range(-2, -1), values(&["b", "c"])),
-            gives("lrange", range(-100, 100), values(&["a", "b", "c"])),
-            gives("lrange", range(1, -3), values(&[])),
-            gives("lrange", range(3, 9), values(&[])),
-            gives("lrange", range(-9, -4), values(&[])),
-            gives(
-                "lrange",
-                range(i64::MIN, i64::MAX),
-                values(&["a", "b", "c"]),
-            ),
-        ],
-    )
-    .await;
+    let script = r#"
+        lrange {"start": 0, "stop": -1} => absent
+        rpush {"values": ["a", "b", "c"]} => length 3
+        lrange {"start": 0, "stop": 0} => values ["a"]
+        lrange {"start": -2, "stop": -1} => values ["b", "c"]
+        lrange {"start": -100, "stop": 100} => values ["a", "b", "c"]
+        lrange {"start": 1, "stop": -3} => values []
+        lrange {"start": 3, "stop": 9} => values []
+        lrange {"start": -9, "stop": -4} => values []
+        lrange {"start": -9223372036854775808, "stop": 9223372036854775807} => values ["a", "b", "c"]
+    "#;
+    check(redis, "c:range", script).await;
 }
 
 /// sadd, srem, smembers, scard.
 pub async fn sets_hold_members_once(redis: &Redis) {
-    let key = json!({"key": "c:set"});
-    check(
-        redis,
-        [
-            gives("smembers", key.clone(), status("absent")),
-            gives("scard", key.clone(), status("absent")),
-            gives("srem", json!({"key": "c:set", "member": "x"}), changed(0)),
-            gives(
-                "sadd",
-                json!({"key": "c:set", "members": ["b", "a", "b"]}),
-                changed(2),
-            ),
-            gives(
-                "sadd",
-                json!({"key": "c:set", "members": ["b", "c", 5]}),
-                changed(2),
-            ),
-            gives("smembers", key.clone(), values(&["5", "a", "b", "c"])),
-            gives(
-                "srem",
-                json!({"key": "c:set", "members": ["a", "x", "a"]}),
-                changed(1),
-            ),
-            gives("scard", key, length(3)),
-        ],
-    )
-    .await;
+    let script = r#"
+        smembers => absent
+        scard => absent
+        srem {"member": "x"} => changed 0
+        sadd {"members": ["b", "a", "b"]} => changed 2
+        sadd {"members": ["b", "c", 5]} => changed 2
+        smembers => values ["5", "a", "b", "c"]
+        srem {"members": ["a", "x", "a"]} => changed 1
+        scard => length 3
+    "#;
+    check(redis, "c:set", script).await;
 }
 
 /// hset, hget, hgetall, hdel.
 pub async fn hashes_hold_fields(redis: &Redis) {
-    let key = json!({"key": "c:hash"});
-    let all = json!({"status": "fields", "fields": [
-        {"field": "", "value": "4"}, {"field": "a", "value": "3"}, {"field": "b", "value": "2"},
-    ]});
-    check(
-        redis,
-        [
-            gives("hgetall", key.clone(), status("absent")),
-            gives(
-                "hget",
-                json!({"key": "c:hash", "field": "a"}),
-                status("absent"),
-            ),
-            gives("hdel", json!({"key": "c:hash", "field": "a"}), changed(0)),
-            gives(
-                "hset",
-                json!({"key": "c:hash", "fields": {"a": "1", "b": 2}}),
-                changed(2),
-            ),
-            gives(
-                "hset",
-                json!({"key": "c:hash", "fields": {"a": "3", "": "4"}}),
-                changed(1),
-            ),
-            gives("hget", json!({"key": "c:hash", "field": "a"}), hit("3")),
-            gives(
-                "hget",
-                json!({"key": "c:hash", "field": "z"}),
-                status("absent"),
-            ),
-            gives("hgetall", key, all),
-            gives(
-                "hdel",
-                json!({"key": "c:hash", "fields": ["a", "z", "a"]}),
-                changed(1),
-            ),
-        ],
-    )
-    .await;
+    let script = r#"
+        hgetall => absent
+        hget {"field": "a"} => absent
+        hdel {"field": "a"} => changed 0
+        hset {"fields": {"a": "1", "b": 2}} => changed 2
+        hset {"fields": {"a": "3", "": "4"}} => changed 1
+        hget {"field": "a"} => hit "3"
+        hget {"field": "z"} => absent
+        hgetall => fields [{"field": "", "value": "4"}, {"field": "a", "value": "3"}, {"field": "b", "value": "2"}]
+        hdel {"fields": ["a", "z", "a"]} => changed 1
+    "#;
+    check(redis, "c:hash", script).await;
 }
 
 /// zadd, zrange, zcard.
 pub async fn sorted_sets_order_by_score_then_bytes(redis: &Redis) {
-    let key = json!({"key": "c:sorted"});
+    let order = r#"
+        zcard => absent
+        zrange => absent
+        zadd {"members": [{"member": "b", "score": 1.0}, {"member": "a", "score": 1.0}]} => changed 2
+        zadd {"member": "B", "score": 1} => changed 1
+        zrange => values ["B", "a", "b"]
+        zadd {"members": [{"member": "a", "score": 2.0}, {"member": "a", "score": 3.0}]} => changed 0
+        zrange => values ["B", "b", "a"]
+        zrange {"start": -2, "stop": -2} => values ["b"]
+        zrange {"start": 5} => values []
+        zcard => length 3
+    "#;
+    check(redis, "c:sorted", order).await;
     let member = |member: &str, score: f64| json!({"member": member, "score": score});
-    let scored = json!({"status": "members", "members": [
-        member("minus", -1.5), member("tiny", 5e-324), member("third", 0.1 + 0.2), member("huge", 1e300),
-    ]});
-    check(
-        redis,
-        [
-            gives("zcard", key.clone(), status("absent")),
-            gives("zrange", key.clone(), status("absent")),
-            gives("zadd", json!({"key": "c:sorted", "members": [member("b", 1.0), member("a", 1.0)]}), changed(2)),
-            gives("zadd", json!({"key": "c:sorted", "member": "B", "score": 1}), changed(1)),
-            gives("zrange", key.clone(), values(&["B", "a", "b"])),
-            gives("zadd", json!({"key": "c:sorted", "members": [member("a", 2.0), member("a", 3.0)]}), changed(0)),
-            gives("zrange", key.clone(), values(&["B", "b", "a"])),
-            gives("zrange", json!({"key": "c:sorted", "start": -2, "stop": -2}), values(&["b"])),
-            gives("zrange", json!({"key": "c:sorted", "start": 5}), values(&[])),
-            gives("zcard", key, length(3)),
-            gives(
-                "zadd",
-                json!({"key": "c:scores", "members": [
-                    member("huge", 1e300), member("third", 0.1 + 0.2), member("tiny", 5e-324), member("minus", -1.5),
-                ]}),
-                changed(4),
-            ),
-            gives("zrange", json!({"key": "c:scores", "with_scores": true}), scored),
-            gives("zadd", json!({"key": "c:zeros", "members": [member("b", -0.0), member("a", 0.0)]}), changed(2)),
-            gives("zrange", json!({"key": "c:zeros"}), values(&["a", "b"])),
-        ],
-    )
-    .await;
+    let (minus, tiny) = (member("minus", -1.5), member("tiny", 5e-324));
+    let (third, huge) = (member("third", 0.1 + 0.2), member("huge", 1e300));
+    let add = json!({"key": "c:scores", "members": [huge, third, tiny, minus]});
+    let added = ask(redis, "zadd", add).await;
+    assert_eq!(added, Ok(json!({"status": "changed", "changed": 4})));
+    let read = json!({"key": "c:scores", "with_scores": true});
+    let in_order = json!({"status": "members", "members": [minus, tiny, third, huge]});
+    assert_eq!(ask(redis, "zrange", read).await, Ok(in_order));
+    let zeros = r#"
+        zadd {"members": [{"member": "b", "score": -0.0}, {"member": "a", "score": 0.0}]} => changed 2
+        zrange => values ["a", "b"]
+    "#;
+    check(redis, "c:zeros", zeros).await;
 }
 
 /// A key without elements doesn't exist, whatever kind it was.
 pub async fn empty_collections_vanish(redis: &Redis) {
-    let key = || json!({"key": "c:empty"});
-    check(
-        redis,
-        [
-            gives("rpush", json!({"key": "c:empty", "value": "x"}), length(1)),
-            gives("lpop", key(), hit("x")),
-            gives("ttl", key(), status("absent")),
-            gives("sadd", json!({"key": "c:empty", "member": "x"}), changed(1)),
-            gives("srem", json!({"key": "c:empty", "member": "x"}), changed(1)),
-            gives(
-                "hset",
-                json!({"key": "c:empty", "field": "f", "value": "x"}),
-                changed(1),
-            ),
-            gives("hdel", json!({"key": "c:empty", "field": "f"}), changed(1)),
-            gives("get", key(), status("absent")),
-        ],
-    )
-    .await;
+    let script = r#"
+        rpush {"value": "x"} => length 1
+        lpop => hit "x"
+        ttl => absent
+        sadd {"member": "x"} => changed 1
+        srem {"member": "x"} => changed 1
+        hset {"field": "f", "value": "x"} => changed 1
+        hdel {"field": "f"} => changed 1
+        get => absent
+    "#;
+    check(redis, "c:empty", script).await;
 }
 
 /// A wrong kind is a conflict and changes nothing; set and delete don't mind.
 pub async fn every_operation_refuses_a_value_of_another_kind(redis: &Redis) {
-    let key = "c:kind";
-    let on_list = [
-        ("get", json!({"key": key})),
-        ("incr", json!({"key": key})),
-        ("sadd", json!({"key": key, "member": "x"})),
-        ("srem", json!({"key": key, "member": "x"})),
-        ("smembers", json!({"key": key})),
-        ("scard", json!({"key": key})),
-        ("hset", json!({"key": key, "field": "f", "value": "x"})),
-        ("hget", json!({"key": key, "field": "f"})),
-        ("hgetall", json!({"key": key})),
-        ("hdel", json!({"key": key, "field": "f"})),
-        ("zadd", json!({"key": key, "member": "x", "score": 1})),
-        ("zrange", json!({"key": key})),
-        ("zcard", json!({"key": key})),
-    ];
-    let on_string = [
-        ("lpush", json!({"key": key, "value": "x"})),
-        ("rpush", json!({"key": key, "value": "x"})),
-        ("lpop", json!({"key": key})),
-        ("rpop", json!({"key": key})),
-        ("llen", json!({"key": key})),
-        ("lrange", json!({"key": key})),
-    ];
-    check(
-        redis,
-        [gives("rpush", json!({"key": key, "value": "x"}), length(1))],
-    )
-    .await;
-    check(
-        redis,
-        on_list.map(|(operation, body)| refused(operation, body, ErrorKind::Conflict)),
-    )
-    .await;
-    check(
-        redis,
-        [
-            gives("lrange", json!({"key": key}), values(&["x"])),
-            gives("set", json!({"key": key, "value": "s"}), status("stored")),
-        ],
-    )
-    .await;
-    check(
-        redis,
-        on_string.map(|(operation, body)| refused(operation, body, ErrorKind::Conflict)),
-    )
-    .await;
-    check(redis, [gives("get", json!({"key": key}), hit("s"))]).await;
+    let script = r#"
+        rpush {"value": "x"} => length 1
+        get => ! conflict
+        incr => ! conflict
+        sadd {"member": "x"} => ! conflict
+        srem {"member": "x"} => ! conflict
+        smembers => ! conflict
+        scard => ! conflict
+        hset {"field": "f", "value": "x"} => ! conflict
+        hget {"field": "f"} => ! conflict
+        hgetall => ! conflict
+        hdel {"field": "f"} => ! conflict
+        zadd {"member": "x", "score": 1} => ! conflict
+        zrange => ! conflict
+        zcard => ! conflict
+        lrange => values ["x"]
+        set {"value": "s"} => stored
+        lpush {"value": "x"} => ! conflict
+        rpush {"value": "x"} => ! conflict
+        lpop => ! conflict
+        rpop => ! conflict
+        llen => ! conflict
+        lrange => ! conflict
+        get => hit "s"
+    "#;
+    check(redis, "c:kind", script).await;
 }
 
 /// ttl and expire, and which writes keep the time to live.
 pub async fn times_to_live_are_kept_and_lost_as_in_redis(redis: &Redis) {
-    let key = || json!({"key": "c:ttl"});
-    let hundred = json!({"status": "expires", "ttl": 100.0});
-    check(
-        redis,
-        [
-            gives("ttl", key(), status("absent")),
-            gives(
-                "expire",
-                json!({"key": "c:ttl", "ttl": 100}),
-                status("absent"),
-            ),
-            gives(
-                "set",
-                json!({"key": "c:ttl", "value": "1"}),
-                status("stored"),
-            ),
-            gives("ttl", key(), status("persistent")),
-            gives(
-                "expire",
-                json!({"key": "c:ttl", "ttl": 100}),
-                hundred.clone(),
-            ),
-        ],
-    )
-    .await;
+    let script = r#"
+        ttl => absent
+        expire {"ttl": 100} => absent
+        set {"value": "1"} => stored
+        ttl => persistent
+        expire {"ttl": 100} => expires 100.0
+    "#;
+    check(redis, "c:ttl", script).await;
+    assert_lives_about(redis, "c:ttl", 100.0).await;
+    check(redis, "c:ttl", "incr => counter 2").await;
+    assert_lives_about(redis, "c:ttl", 100.0).await;
+    let keep = r#"set {"value": "x", "keep_ttl": true} => stored"#;
+    check(redis, "c:ttl", keep).await;
     assert_lives_about(redis, "c:ttl", 100.0).await;
     check(
         redis,
-        [gives(
-            "incr",
-            key(),
-            json!({"status": "counter", "value": 2}),
-        )],
-    )
-    .await;
-    assert_lives_about(redis, "c:ttl", 100.0).await;
-    check(
-        redis,
-        [gives(
-            "set",
-            json!({"key": "c:ttl", "value": "x", "keep_ttl": true}),
-            status("stored"),
-        )],
-    )
-    .await;
-    assert_lives_about(redis, "c:ttl", 100.0).await;
-    check(
-        redis,
-        [gives(
-            "set",
-            json!({"key": "c:ttl", "value": "x", "ttl": 50.5}),
-            status("stored"),
-        )],
+        "c:ttl",
+        r#"set {"value": "x", "ttl": 50.5} => stored"#,
     )
     .await;
     assert_lives_about(redis, "c:ttl", 50.5).await;
-    check(
-        redis,
-        [
-            gives(
-                "set",
-                json!({"key": "c:ttl", "value": "x"}),
-                status("stored"),
-            ),
-            gives("ttl", key(), status("persistent")),
-            gives(
-                "sadd",
-                json!({"key": "c:ttl:set", "member": "a"}),
-                changed(1),
-            ),
-            gives("expire", json!({"key": "c:ttl:set", "ttl": 100}), hundred),
-            gives(
-                "sadd",
-                json!({"key": "c:ttl:set", "member": "b"}),
-                changed(1),
-            ),
-        ],
-    )
-    .await;
+    let lost = r#"
+        set {"value": "x"} => stored
+        ttl => persistent
+    "#;
+    check(redis, "c:ttl", lost).await;
+    let set = r#"
+        sadd {"member": "a"} => changed 1
+        expire {"ttl": 100} => expires 100.0
+        sadd {"member": "b"} => changed 1
+    "#;
+    check(redis, "c:ttl:set", set).await;
     assert_lives_about(redis, "c:ttl:set", 100.0).await;
 }
 
@@ -562,51 +356,30 @@ async fn assert_lives_about(redis: &Redis, key: &str, seconds: f64) {
 
 /// A time to live ends.
 pub async fn expired_keys_are_absent(redis: &Redis) {
-    let clock = redis.guard().clock();
+    let list = r#"
+        rpush {"value": "x"} => length 1
+        expire {"ttl": 0.02} => expires 0.02
+    "#;
     check(
         redis,
-        [
-            gives(
-                "set",
-                json!({"key": "c:short", "value": "x", "ttl": 0.02}),
-                status("stored"),
-            ),
-            gives(
-                "rpush",
-                json!({"key": "c:short:list", "value": "x"}),
-                length(1),
-            ),
-            gives(
-                "expire",
-                json!({"key": "c:short:list", "ttl": 0.02}),
-                json!({"status": "expires", "ttl": 0.02}),
-            ),
-        ],
+        "c:short",
+        r#"set {"value": "x", "ttl": 0.02} => stored"#,
     )
     .await;
-    clock.sleep(Duration::from_millis(60)).await;
-    check(
-        redis,
-        [
-            gives("get", json!({"key": "c:short"}), status("absent")),
-            gives("llen", json!({"key": "c:short:list"}), status("absent")),
-            gives(
-                "set",
-                json!({"key": "c:short", "value": "x", "if": "present"}),
-                status("not_stored"),
-            ),
-            gives(
-                "set",
-                json!({"key": "c:short", "value": "x", "keep_ttl": true}),
-                status("stored"),
-            ),
-            gives("ttl", json!({"key": "c:short"}), status("persistent")),
-        ],
-    )
-    .await;
+    check(redis, "c:short:list", list).await;
+    redis.guard().clock().sleep(Duration::from_millis(60)).await;
+    let string = r#"
+        get => absent
+        set {"value": "x", "if": "present"} => not_stored
+        set {"value": "x", "keep_ttl": true} => stored
+        ttl => persistent
+    "#;
+    check(redis, "c:short", string).await;
+    check(redis, "c:short:list", "llen => absent").await;
 }
 
 /// ping.
 pub async fn the_store_answers_ping(redis: &Redis) {
-    check(redis, [gives("ping", json!({}), status("pong"))]).await;
+    let answer = ask(redis, "ping", json!({})).await;
+    assert_eq!(answer, Ok(json!({"status": "pong"})));
 }

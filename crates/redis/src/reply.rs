@@ -104,6 +104,11 @@ impl Reply {
         }
     }
 
+    /// Whether a write that answers this has changed the key.
+    pub(crate) fn is_change(&self) -> bool {
+        !matches!(self, Self::NotStored | Self::Absent)
+    }
+
     pub(crate) fn from_option(value: Option<Blob>) -> Self {
         value.map_or(Self::Absent, |value| Self::Hit { value })
     }

@@ -56,6 +56,17 @@ fn whole_millis(ttl: Duration) -> Duration {
     Duration::new(ttl.as_secs(), ttl.subsec_millis() * 1_000_000)
 }
 
+/// What dropping a key would lose, least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Worth {
+    /// A cache: nothing that can't be made again.
+    Cache,
+    /// A copy of what Redis holds.
+    Copy,
+    /// All there is: it's never dropped.
+    All,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// `None`: the key is known to be gone.
@@ -65,36 +76,36 @@ pub(crate) struct Entry {
     pub(crate) lifetime: Lifetime,
     /// When Redis confirmed the value this one is made from.
     pub(crate) known_at: Option<Moment>,
-    pub(crate) evictable: bool,
+    pub(crate) worth: Worth,
     pub(crate) tick: u64,
     base: usize,
 }
 
 impl Entry {
-    pub(crate) fn new(key: &Key, data: Data, evictable: bool) -> Self {
+    pub(crate) fn new(key: &Key, data: Data, worth: Worth) -> Self {
         Self {
             data: Some(data),
             complete: true,
             lifetime: Lifetime::Forever,
             known_at: None,
-            evictable,
+            worth,
             tick: 0,
             base: base_cost(key),
         }
     }
 
-    pub(crate) fn text(key: &Key, value: Blob, lifetime: Lifetime, evictable: bool) -> Self {
+    pub(crate) fn text(key: &Key, value: Blob, lifetime: Lifetime, worth: Worth) -> Self {
         Self {
             lifetime,
-            ..Self::new(key, Data::text(value), evictable)
+            ..Self::new(key, Data::text(value), worth)
         }
     }
 
     /// The knowledge that there is no such key.
-    pub(crate) fn gone(key: &Key, evictable: bool) -> Self {
+    pub(crate) fn gone(key: &Key, worth: Worth) -> Self {
         Self {
             data: None,
-            ..Self::new(key, Data::text("".into()), evictable)
+            ..Self::new(key, Data::text("".into()), worth)
         }
     }
 

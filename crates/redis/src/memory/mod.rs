@@ -2,9 +2,10 @@
 //!
 //! Bounded by bytes: each key is charged its name, its value and what the containers keep for it, and with them what the
 //! owner keeps beside the store ([`Memory::set_beside`]). When there is no room, the keys of class `cache` that were used
-//! longest ago are dropped; keys of other classes never are.
+//! longest ago are dropped, then mere copies of what Redis holds; what was written here under another class never is.
 
 mod data;
+mod decide;
 mod entry;
 mod score;
 
@@ -14,12 +15,12 @@ use std::time::Duration;
 use mainstay_breaker::Moment;
 
 pub(crate) use data::Refusal;
-use entry::{Entry, Lifetime};
+use decide::decide;
+use entry::{Entry, Lifetime, Worth};
 
 use crate::class::Class;
-use crate::command::{Action, SetCondition, SetExpiry};
+use crate::command::{Action, SetExpiry};
 use crate::reply::Reply;
-use crate::rules::{self, Rule};
 use crate::value::{Blob, Key};
 
 /// What it means that the store doesn't have a key.
@@ -42,8 +43,13 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    fn evictable(&self) -> bool {
-        self.class == Class::Cache
+    /// What a key that is written here is worth.
+    fn worth(&self) -> Worth {
+        if self.class == Class::Cache {
+            Worth::Cache
+        } else {
+            Worth::All
+        }
     }
 }
 
@@ -63,8 +69,8 @@ impl Held {
 #[derive(Debug)]
 pub(crate) struct Memory {
     entries: HashMap<Key, Entry>,
-    /// Evictable keys by when they were last used.
-    used: BTreeMap<u64, Key>,
+    /// Keys that may be dropped, by what they are worth and when they were last used.
+    used: BTreeMap<(Worth, u64), Key>,
     ends: BTreeSet<(Moment, Key)>,
     tick: u64,
     bytes: usize,
@@ -112,6 +118,13 @@ impl Memory {
     /// How many bytes are beside the store now: no more than there is room for.
     pub(crate) fn set_beside(&mut self, bytes: usize) {
         self.beside = bytes;
+    }
+
+    /// The key is about to be used: others are dropped before it.
+    pub(crate) fn touch(&mut self, key: &Key, now: Moment) {
+        if let Some(entry) = self.take(key, now) {
+            self.put(key, entry);
+        }
     }
 
     /// Whether all is known of a key.
@@ -166,9 +179,13 @@ impl Memory {
         let result = if action.is_write() && !self.make_room(key, action, before - freed) {
             Err(Refusal::Full)
         } else {
-            self.decide(&mut entry, key, action, terms)
+            decide(self.missing, &mut entry, key, action, terms)
         };
-        if let Some(entry) = entry {
+        if let Some(mut entry) = entry {
+            let changed = result.as_ref().is_ok_and(|held| held.reply.is_change());
+            if action.is_write() && changed {
+                entry.worth = terms.worth();
+            }
             self.put(key, entry);
         }
         // Even the knowledge that a key is gone takes room.
@@ -216,7 +233,7 @@ impl Memory {
     }
 
     fn keep(&mut self, key: &Key, value: Blob, lifetime: Lifetime, terms: &Terms) {
-        let mut entry = Entry::text(key, value, lifetime, terms.evictable());
+        let mut entry = Entry::text(key, value, lifetime, terms.worth().min(Worth::Copy));
         entry.known_at = Some(terms.now);
         if self.evict_until(entry.cost()) {
             self.put(key, entry);
@@ -234,7 +251,7 @@ impl Memory {
     /// Redis holds what was written here.
     pub(crate) fn confirm(&mut self, key: &Key, terms: &Terms) {
         if let Some(mut entry) = self.take(key, terms.now) {
-            entry.known_at = Some(terms.now);
+            (entry.known_at, entry.worth) = (Some(terms.now), terms.worth().min(Worth::Copy));
             if entry.lifetime == Lifetime::Forever {
                 entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
             }
@@ -246,36 +263,6 @@ impl Memory {
     pub(crate) fn forget(&mut self, key: &Key) {
         if let Some(entry) = self.entries.remove(key) {
             self.unlink(key, &entry);
-        }
-    }
-
-    fn decide(
-        &self,
-        slot: &mut Option<Entry>,
-        key: &Key,
-        action: &Action,
-        terms: &Terms,
-    ) -> Result<Held, Refusal> {
-        match slot {
-            None if self.missing == Missing::Absent => carry_out(slot, key, action, terms),
-            None => on_unknown(slot, key, action, terms),
-            Some(entry) if self.missing == Missing::Unknown && entry.outlives(action, terms) => {
-                Err(Refusal::CannotKnow)
-            }
-            Some(entry) if !entry.complete => on_incomplete(entry, action, terms)
-                .transpose()
-                .unwrap_or_else(|| {
-                    *slot = None;
-                    Ok(Held::fresh(Reply::Applied))
-                }),
-            Some(_) => {
-                let held = carry_out(slot, key, action, terms);
-                // While Redis is down, knowing that a key is gone is worth keeping.
-                if slot.is_none() && self.missing == Missing::Unknown {
-                    *slot = Some(Entry::gone(key, terms.evictable()));
-                }
-                held
-            }
         }
     }
 
@@ -292,15 +279,15 @@ impl Memory {
     /// What an expired entry leaves behind: certainty, if it was written here and Redis can't have it.
     fn tombstone(&self, key: &Key, expired: &Entry) -> Option<Entry> {
         let certain = matches!(expired.lifetime, Lifetime::Until(_)) && expired.known_at.is_none();
-        (certain && self.missing == Missing::Unknown).then(|| Entry::gone(key, expired.evictable))
+        (certain && self.missing == Missing::Unknown).then(|| Entry::gone(key, expired.worth))
     }
 
     fn put(&mut self, key: &Key, mut entry: Entry) {
         self.tick += 1;
         entry.tick = self.tick;
         self.bytes += entry.cost();
-        if entry.evictable {
-            self.used.insert(entry.tick, key.clone());
+        if entry.worth < Worth::All {
+            self.used.insert((entry.worth, entry.tick), key.clone());
         }
         if let Some(end) = entry.lifetime.end() {
             self.ends.insert((end, key.clone()));
@@ -310,7 +297,7 @@ impl Memory {
 
     fn unlink(&mut self, key: &Key, entry: &Entry) {
         self.bytes -= entry.cost();
-        self.used.remove(&entry.tick);
+        self.used.remove(&(entry.worth, entry.tick));
         if let Some(end) = entry.lifetime.end() {
             self.ends.remove(&(end, key.clone()));
         }
@@ -349,130 +336,6 @@ impl Memory {
         }
         true
     }
-}
-
-/// Redis' own semantics, on a key of which all is known.
-fn carry_out(
-    slot: &mut Option<Entry>,
-    key: &Key,
-    action: &Action,
-    terms: &Terms,
-) -> Result<Held, Refusal> {
-    let Some(entry) = slot else {
-        let mut data = None;
-        let reply = data::apply(&mut data, action)?;
-        *slot = data.map(|data| {
-            let mut entry = Entry::new(key, data, terms.evictable());
-            entry.set_lifetime(action, terms);
-            entry
-        });
-        return Ok(Held::fresh(reply));
-    };
-    let age = entry.known_at.map(|at| terms.now.saturating_since(at));
-    let reply = match (&entry.data, action) {
-        (Some(_), Action::Expire(ttl)) => {
-            entry.lifetime = Lifetime::Until(terms.now + *ttl);
-            Reply::Expires { ttl: *ttl }
-        }
-        (Some(_), Action::Ttl) => entry.lifetime.reply(terms.now),
-        _ => data::apply(&mut entry.data, action)?,
-    };
-    if matches!(reply, Reply::Stored) {
-        entry.known_at = None;
-    }
-    entry.set_lifetime_after(&reply, action, terms);
-    if entry.data.is_none() {
-        *slot = None;
-    }
-    Ok(Held {
-        reply,
-        age: age.filter(|_| !matches!(action, Action::Set { .. } | Action::Delete)),
-    })
-}
-
-/// On a key that Redis may or may not have.
-fn on_unknown(
-    slot: &mut Option<Entry>,
-    key: &Key,
-    action: &Action,
-    terms: &Terms,
-) -> Result<Held, Refusal> {
-    let reply = match rules::rule(terms.class, action.operation()) {
-        Rule::Read | Rule::Sum => Reply::Unknown,
-        Rule::Write => return set_unknown(slot, key, action, terms),
-        Rule::Add => {
-            carry_out(slot, key, action, terms)?;
-            if let Some(entry) = slot {
-                entry.complete = false;
-                entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
-            }
-            Reply::Applied
-        }
-        Rule::Remove => {
-            if *action == Action::Delete {
-                *slot = Some(Entry::gone(key, terms.evictable()));
-            }
-            Reply::Applied
-        }
-        Rule::Known | Rule::Count | Rule::Refuse => return Err(Refusal::CannotKnow),
-    };
-    Ok(Held::fresh(reply))
-}
-
-fn set_unknown(
-    slot: &mut Option<Entry>,
-    key: &Key,
-    action: &Action,
-    terms: &Terms,
-) -> Result<Held, Refusal> {
-    let keeps_ttl = action.keeps_ttl();
-    if !action.is_idempotent() || (keeps_ttl && !terms.evictable()) {
-        return Err(Refusal::CannotKnow);
-    }
-    let held = carry_out(slot, key, action, terms);
-    if let (true, Some(entry)) = (keeps_ttl, slot) {
-        entry.lifetime = Lifetime::Unsure(terms.now + terms.ttl);
-    }
-    held
-}
-
-/// On a key of which only this outage's additions are known. `Ok(None)`: nothing is known any more.
-fn on_incomplete(
-    entry: &mut Entry,
-    action: &Action,
-    terms: &Terms,
-) -> Result<Option<Held>, Refusal> {
-    let reply = match action {
-        Action::Set {
-            condition: SetCondition::Always,
-            ..
-        } => {
-            entry.complete = true;
-            let stored = data::apply(&mut entry.data, action)?;
-            entry.set_lifetime_after(&stored, action, terms);
-            stored
-        }
-        Action::Set { .. } | Action::Pop { .. } => return Err(Refusal::CannotKnow),
-        Action::Delete => {
-            entry.bury();
-            Reply::Applied
-        }
-        Action::Expire(ttl) => {
-            entry.lifetime = Lifetime::Until(terms.now + *ttl);
-            Reply::Expires { ttl: *ttl }
-        }
-        Action::Ttl => entry.lifetime.reply(terms.now),
-        write if write.is_write() => {
-            data::apply(&mut entry.data, write)?;
-            if entry.data.is_none() {
-                return Ok(None);
-            }
-            Reply::Applied
-        }
-        read => data::known_field(&entry.data, read)
-            .map_or(Reply::Unknown, |value| Reply::Hit { value }),
-    };
-    Ok(Some(Held::fresh(reply)))
 }
 
 #[cfg(test)]

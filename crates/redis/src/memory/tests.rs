@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::command::{End, Range};
+use crate::command::{End, Range, SetCondition};
 
 const ALL: Range = Range { start: 0, stop: -1 };
 

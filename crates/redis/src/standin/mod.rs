@@ -181,7 +181,7 @@ impl Inner {
                 self.write_session(key, action, terms, may_have_landed)
             }
             _ => {
-                self.make_room(key, 0)?;
+                self.make_room(key, 0, terms.now)?;
                 let held = self.memory.apply(key, action, terms)?;
                 self.debts.forget(key);
                 Ok(held)
@@ -193,7 +193,7 @@ impl Inner {
     fn count(&mut self, key: &Key, by: i64, terms: &Terms) -> Result<Held, Refusal> {
         let before = self.debts.sum(key).unwrap_or(0);
         let sum = before.checked_add(by).ok_or(Refusal::Overflow)?;
-        self.make_room(key, 0)?;
+        self.make_room(key, 0, terms.now)?;
         let ends = self.memory.end_of(key, terms.now);
         let held = if self.memory.knows(key, terms.now) {
             self.memory.apply(key, &Action::Incr { by }, terms)?
@@ -219,16 +219,15 @@ impl Inner {
             Action::Set { value, .. } if may_have_landed => Some(value.clone()),
             _ => None,
         };
-        let present = self.memory.text(key, now).map_or(0, Blob::len);
-        // A counter's digits, or what a set brings.
-        let written = match action {
+        let room = match action {
             Action::Set { value, .. } => value.len(),
-            _ => 20,
+            // A counter's digits, unless it stays as it is.
+            _ => self.memory.text(key, now).map_or(0, Blob::len).max(20),
         };
         let values = [&seen, &landed].into_iter().flatten().map(Blob::len);
-        self.make_room(key, values.sum::<usize>() + present.max(written))?;
+        self.make_room(key, values.sum::<usize>() + room, now)?;
         let held = self.memory.apply(key, action, terms)?;
-        if !matches!(held.reply, Reply::NotStored | Reply::Absent) {
+        if held.reply.is_change() {
             let room = self.memory.text(key, now).map_or(0, Blob::len);
             self.debts
                 .restore(key, seen.into_iter().chain(landed), room);
@@ -237,10 +236,11 @@ impl Inner {
     }
 
     /// Room for what will be owed for a key, with values of so many bytes.
-    fn make_room(&mut self, key: &Key, values: usize) -> Result<(), Refusal> {
+    fn make_room(&mut self, key: &Key, values: usize, now: Moment) -> Result<(), Refusal> {
         if !self.debts.contains(key) && self.debts.len() >= self.most {
             return Err(Refusal::TooManyKeys);
         }
+        self.memory.touch(key, now);
         let growth = self.debts.growth(key, values);
         if !self.memory.has_room_beside(growth) {
             return Err(Refusal::Full);

@@ -317,3 +317,64 @@ fn a_batch_is_the_oldest_keys_within_its_bounds_and_one_at_least() {
     world.standin.put_last(&key(3));
     assert_eq!(oldest(1, 1), [key(1)]);
 }
+
+#[test]
+fn copies_of_what_redis_holds_make_room_after_the_caches_and_before_any_refusal() {
+    let world = World::new();
+    let hit = |len: usize| Reply::Hit {
+        value: "x".repeat(len).into(),
+    };
+    let learn = |(at, len): (usize, usize)| {
+        let terms = world.terms(at);
+        world
+            .standin
+            .learn(&key(at), &Action::Get, &hit(len), &terms);
+    };
+    let set = Action::Set {
+        value: "x".repeat(6000).into(),
+        expiry: SetExpiry::Never,
+        condition: SetCondition::Always,
+    };
+    let ask = |at: usize, action: &Action| {
+        let held = world
+            .standin
+            .answer(&key(at), action, &world.terms(at), false);
+        held.map(|held| held.reply)
+    };
+    // Two sessions and a cache; the cache was used last.
+    [(2, 4000), (5, 500), (0, 4000)].into_iter().for_each(learn);
+    assert_eq!(
+        ask(8, &set),
+        Ok(Reply::Stored),
+        "another session needs twice its value"
+    );
+    assert_eq!(
+        ask(0, &Action::Get),
+        Ok(Reply::Unknown),
+        "the cache went first"
+    );
+    assert_eq!(
+        ask(2, &Action::Get),
+        Ok(Reply::Unknown),
+        "then the oldest copy"
+    );
+    assert_eq!(ask(5, &Action::Get), Ok(hit(500)));
+    assert_eq!(ask(8, &Action::Get), Ok(hit(6000)));
+    let small = Action::Set {
+        value: "y".into(),
+        expiry: SetExpiry::Never,
+        condition: SetCondition::Always,
+    };
+    assert_eq!(ask(5, &small), Ok(Reply::Stored));
+    assert_eq!(
+        ask(2, &set),
+        Err(Refusal::Full),
+        "what was written here stays"
+    );
+    let kept = Reply::Hit { value: "y".into() };
+    assert_eq!(
+        ask(5, &Action::Get),
+        Ok(kept),
+        "written, it's no copy any more"
+    );
+}
