@@ -149,16 +149,16 @@ impl Server {
             self.exchange(lease, &batch, &mut spent, &mut troubles)
                 .await
         };
+        drop(spent);
         troubles.announce(&self.guard);
         done
     }
 
     /// Whether markers in Redis wait to be removed.
     pub(crate) fn has_spent_markers(&self) -> bool {
-        // Held, somebody is at it and will look again.
-        self.settling
-            .try_lock()
-            .is_ok_and(|spent| !spent.is_empty())
+        // Held: somebody is at it, and may leave some.
+        let spent = self.settling.try_lock();
+        spent.map_or(true, |spent| !spent.is_empty())
     }
 
     async fn exchange(

@@ -14,9 +14,11 @@ use crate::standin::Settled;
 /// Keys of one batch where the level allows the full rate.
 const BATCH: f64 = 128.0;
 /// Bytes of one batch, unless its first key has more: it must arrive within one call's deadline.
-const BATCH_BYTES: usize = 1024 * 1024;
+const BATCH_BYTES: f64 = 1024.0 * 1024.0;
 /// Pause between batches, and between looks at whether Redis is back.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How much of a full batch is added after each that Redis settled, until it is full again.
+const MORE: f64 = 0.05;
 /// Longest pause after batches that Redis couldn't settle.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -28,13 +30,12 @@ pub(crate) async fn run(server: Weak<Server>, guard: Guard) {
         let Some(server) = server.upgrade() else {
             return;
         };
-        let count = batch_of(&guard, share);
         if guard.is_open() {
             pause = PAUSE;
-        } else if server.settle_oldest(count).await {
-            (pause, share) = (PAUSE, 1.0);
+        } else if server.settle_oldest(share).await {
+            (pause, share) = (PAUSE, (share + MORE).min(1.0));
         } else {
-            // Later, and fewer: a slow Redis may manage part of it in time.
+            // Later, and less: a slow Redis may manage part of it in time.
             (pause, share) = ((pause * 2).min(LONGEST_PAUSE), share / 2.0);
         }
         if server.has_swept() {
@@ -43,17 +44,15 @@ pub(crate) async fn run(server: Weak<Server>, guard: Guard) {
     }
 }
 
-fn batch_of(guard: &Guard, share: f64) -> usize {
-    let level = guard.tuning().batch.clamp(0.0, 1.0);
-    // At least one, so that nothing stops it for good; at most BATCH, since both factors are at most 1.
-    (BATCH * level * share).ceil().max(1.0) as usize
-}
-
 impl Server {
-    /// One batch. Returns whether Redis settled it.
-    async fn settle_oldest(&self, count: usize) -> bool {
-        let keys = self.standin().oldest_touched(count, BATCH_BYTES);
+    /// One batch, this share of a full one. Returns whether Redis settled it.
+    async fn settle_oldest(&self, share: f64) -> bool {
         let guard = self.guard();
+        let level = guard.tuning().batch.clamp(0.0, 1.0);
+        // One key at least, so that nothing stops it for good; casts are exact enough, since both factors are at most 1.
+        let count = (BATCH * level * share).ceil() as usize;
+        let bytes = (BATCH_BYTES * share) as usize;
+        let keys = self.standin().oldest_touched(count.max(1), bytes);
         let call = Call {
             operation: "reconcile",
             idempotent: false,

@@ -254,3 +254,23 @@ async fn what_was_written_meanwhile_is_read_back_until_and_after_it_is_settled()
         scene.pause(5).await;
     }
 }
+
+#[tokio::test]
+async fn large_sessions_are_settled_over_a_slow_network() {
+    let scene = Scene::new().await;
+    scene.proxy.set(Fault::RefuseConnections).await;
+    scene.world.until_open().await;
+    let large = |at: usize| at.to_string().repeat(50_000);
+    for at in 10..40 {
+        let body = json!({"key": format!("session:{at}"), "value": large(at)});
+        scene.world.ok("set", body).await;
+    }
+    // A full batch takes longer than a call may: 3 MB in all, 1 MiB at a time, 250 ms each.
+    scene.proxy.set(Fault::Throttle(2_000_000)).await;
+    scene.world.until_settled().await;
+    for at in 10..40 {
+        let body = json!({"key": format!("session:{at}")});
+        let (reply, _) = scene.aside.ok("get", body).await;
+        assert_eq!(reply["value"], large(at), "session {at}");
+    }
+}
