@@ -22,7 +22,10 @@ pub(crate) fn check(invoice: &Invoice) -> Checked {
     heading(invoice, &mut findings);
     parties(invoice, &mut findings);
     dates(invoice, &mut findings);
-    authorization(invoice.authorization.as_ref(), &mut findings);
+    if invoice.authorization.is_some() || !invoice.afip_code.is_some_and(voucher::is_fiscal_ticket)
+    {
+        authorization(invoice.authorization.as_ref(), &mut findings);
+    }
     presence_of_amounts(invoice, &mut findings);
     let lines_that_hold = totals_check::lines(&invoice.items, &mut findings);
     let lines_sum = totals_check::lines_sum(invoice, &mut findings);

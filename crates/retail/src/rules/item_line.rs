@@ -3,19 +3,14 @@
 
 use rust_decimal::Decimal;
 
-use super::amount::{self, Style};
+use super::amount::Style;
 use super::invoice::Item;
+use super::item_tokens::{Token, tokens};
 use super::totals_check::{LINE_TOLERANCE, VAT_RATES, line_total};
 
 /// Lines with more tokens, or numbers, aren't items.
 const MAX_TOKENS: usize = 40;
 const MAX_NUMBERS: usize = 9;
-
-const UNITS: [&str; 34] = [
-    "u", "un", "uni", "und", "unid", "unidad", "unidades", "kg", "kgs", "kilo", "kilos", "g", "gr",
-    "grs", "lt", "lts", "l", "litro", "litros", "ml", "cc", "m", "mt", "mts", "metro", "metros",
-    "m2", "m3", "caja", "cajas", "pack", "bolsa", "docena", "hs",
-];
 
 /// How to read a line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,19 +20,6 @@ pub(crate) struct Context {
     pub in_table: bool,
     /// The header names the price before the quantity.
     pub price_first: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Token {
-    /// Readings, the likelier first.
-    Number {
-        readings: Vec<Decimal>,
-        money: bool,
-    },
-    Percent(Decimal),
-    Unit,
-    Times,
-    Word,
 }
 
 /// What one line turned out to be.
@@ -68,7 +50,7 @@ pub(crate) fn read(line: &str, context: Context) -> Line {
     if words.len() > MAX_TOKENS {
         return Line::Text;
     }
-    let (words, tokens) = tokens(&words, context.style);
+    let (words, glued, tokens) = tokens(&words, context.style);
     let numbers: Vec<usize> = indices(&tokens, |t| matches!(t, Token::Number { .. }));
     if numbers.is_empty() || numbers.len() > MAX_NUMBERS {
         return Line::Text;
@@ -87,7 +69,7 @@ pub(crate) fn read(line: &str, context: Context) -> Line {
             .flatten()
     });
     roles.map_or(Line::Text, |roles| {
-        Line::Item(item(&words, &tokens, &roles))
+        Line::Item(item(&words, &glued, &tokens, &roles))
     })
 }
 
@@ -104,105 +86,6 @@ fn indices(tokens: &[Token], wanted: impl Fn(&Token) -> bool) -> Vec<usize> {
 fn is_proper(word: &str) -> bool {
     word.chars().filter(|c| c.is_alphabetic()).count() >= 2
         && !word.contains(|c: char| c.is_ascii_digit())
-}
-
-fn tokens(words: &[&str], style: Style) -> (Vec<String>, Vec<Token>) {
-    let mut texts: Vec<String> = Vec::new();
-    let mut tokens: Vec<Token> = Vec::new();
-    let mut currency = "";
-    for word in words {
-        if matches!(*word, "$" | "-$" | "$-") {
-            currency = word;
-            continue;
-        }
-        if *word == "%" {
-            if let Some(Token::Number { readings, .. }) = tokens.last() {
-                let rate = readings[0];
-                tokens.pop();
-                tokens.push(Token::Percent(rate));
-            }
-            continue;
-        }
-        let text = format!("{currency}{word}");
-        currency = "";
-        for (part, token) in token(&text, style) {
-            texts.push(part);
-            tokens.push(token);
-        }
-    }
-    (texts, tokens)
-}
-
-/// One token, or two for `3kg` and `2x`.
-fn token(text: &str, style: Style) -> Vec<(String, Token)> {
-    let trimmed = text.trim_end_matches([':', ';']);
-    let one = |token: Token| vec![(text.to_owned(), token)];
-    if trimmed.starts_with(|c: char| c.is_ascii_digit() || c == '$')
-        && let Some(token) = number(trimmed, style)
-    {
-        return one(token);
-    }
-    let lower = trimmed.trim_end_matches('.').to_lowercase();
-    if matches!(lower.as_str(), "x" | "*" | "×" | "@") {
-        return one(Token::Times);
-    }
-    if UNITS.contains(&lower.as_str()) {
-        return one(Token::Unit);
-    }
-    if let Some(rate) = trimmed
-        .strip_suffix('%')
-        .and_then(|rate| amount::parse(rate.trim_matches(['(', ')']), Style::Unknown))
-    {
-        return one(Token::Percent(rate.value));
-    }
-    if let Some(rate) = trimmed
-        .strip_prefix('(')
-        .and_then(|t| t.trim_end_matches([')', '%']).into())
-    {
-        // Fiscal tickets put the VAT rate in parentheses.
-        if let Some(rate) = amount::parse(rate, Style::Unknown)
-            .filter(|rate| VAT_RATES.contains(&rate.value.normalize()))
-        {
-            return one(Token::Percent(rate.value));
-        }
-    }
-    if let Some(token) = number(trimmed, style) {
-        return one(token);
-    }
-    split_unit(trimmed, style).unwrap_or_else(|| one(Token::Word))
-}
-
-fn number(text: &str, style: Style) -> Option<Token> {
-    let open = amount::parse(text, Style::Unknown)?;
-    let preferred = open.otherwise.and_then(|_| amount::parse(text, style));
-    let mut readings = vec![preferred.unwrap_or(open).value];
-    for other in [Some(open.value), open.otherwise].into_iter().flatten() {
-        if !readings.contains(&other) {
-            readings.push(other);
-        }
-    }
-    let decimals = text
-        .trim_end_matches(['-', ')'])
-        .rsplit([',', '.'])
-        .next()
-        .is_some_and(|last| last.len() == 2);
-    let money = text.contains('$') || (decimals && text.contains([',', '.']));
-    Some(Token::Number { readings, money })
-}
-
-fn split_unit(text: &str, style: Style) -> Option<Vec<(String, Token)>> {
-    let at = text.find(|c: char| c.is_ascii_alphabetic())?;
-    let (digits, unit) = text.split_at(at);
-    let lower = unit.trim_end_matches('.').to_lowercase();
-    let second = match lower.as_str() {
-        "x" => Token::Times,
-        other if UNITS.contains(&other) => Token::Unit,
-        _ => return None,
-    };
-    Some(vec![
-        (digits.to_owned(), number(digits, style)?),
-        (unit.to_owned(), second),
-    ])
 }
 
 /// The first assignment of roles that adds up.
@@ -324,6 +207,11 @@ fn by_position(words: &[String], tokens: &[Token], numbers: &[usize]) -> Option<
         (None, rest) => (None, rest),
     };
     let (total, before) = rest.split_last()?;
+    let is_money = |index: &usize| matches!(tokens[*index], Token::Number { money: true, .. });
+    // A lone number without cents is part of a description that goes on below: `Aceite 1,5 L`.
+    if before.is_empty() && !is_money(total) {
+        return None;
+    }
     // The total without VAT stands before the rate, the one with VAT after it.
     let percent = indices(
         tokens,
@@ -361,7 +249,7 @@ fn is_code(text: &str) -> bool {
     digits && (text.len() >= 6 || (text.len() > 1 && text.starts_with('0')))
 }
 
-fn item(words: &[String], tokens: &[Token], roles: &Roles) -> Item {
+fn item(words: &[String], glued: &[bool], tokens: &[Token], roles: &Roles) -> Item {
     let index = |role: Option<(usize, Decimal)>| role.map(|(index, _)| index);
     let taken = [
         index(roles.quantity),
@@ -370,18 +258,29 @@ fn item(words: &[String], tokens: &[Token], roles: &Roles) -> Item {
     ];
     let unit = index(roles.quantity)
         .map(|index| index + 1)
-        .filter(|i| matches!(tokens.get(*i), Some(Token::Unit)));
-    let last_word = indices_of_words(words, tokens).last().copied().unwrap_or(0);
+        .filter(|i| matches!(tokens.get(*i), Some(Token::Unit)))
+        // In `2 cajas de clavos` the boxes are what is sold.
+        .filter(|i| {
+            words
+                .get(i + 1)
+                .is_none_or(|next| !next.eq_ignore_ascii_case("de"))
+        });
+    let proper = indices_of_words(words, tokens);
+    let first_word = proper.first().copied().unwrap_or(0);
+    let last_word = proper.last().copied().unwrap_or(0);
+    let is_free = |i: usize| {
+        !taken.contains(&Some(i)) && unit != Some(i) && !matches!(tokens[i], Token::Percent(_))
+    };
+    // What follows the last word up to the first amount belongs to it: `cola 2,25 l`.
+    let end = (last_word..words.len())
+        .find(|i| !is_free(*i))
+        .unwrap_or(words.len());
+    let is_times = |i: usize| matches!(tokens[i], Token::Times);
     let rest: Vec<usize> = (0..words.len())
+        .filter(|i| is_free(*i) && (*i < end || matches!(tokens[*i], Token::Word)))
+        // `x 1kg` within a description is part of it, `2 x 450,00` is not.
         .filter(|i| {
-            !taken.contains(&Some(*i))
-                && unit != Some(*i)
-                && !matches!(tokens[*i], Token::Times | Token::Percent(_))
-        })
-        .filter(|i| {
-            *i <= last_word
-                || matches!(tokens[*i], Token::Word)
-                || index(roles.price.or(roles.total)).is_none_or(|amount| *i < amount)
+            !is_times(*i) || (*i > first_word && i + 1 < end && is_free(i + 1) && !is_times(i + 1))
         })
         .collect();
     let has_code = rest.len() > 1 && looks_like_code(&words[rest[0]], &tokens[rest[0]]);
@@ -396,11 +295,7 @@ fn item(words: &[String], tokens: &[Token], roles: &Roles) -> Item {
     });
     Item {
         code: code.first().map(|i| words[*i].clone()),
-        description: description
-            .iter()
-            .map(|i| words[*i].as_str())
-            .collect::<Vec<_>>()
-            .join(" "),
+        description: joined(description, words, glued),
         quantity: roles.quantity.map(|(_, value)| value),
         unit: unit.map(|i| words[i].trim_end_matches('.').to_owned()),
         unit_price: roles.price.map(|(_, value)| value),
@@ -408,6 +303,19 @@ fn item(words: &[String], tokens: &[Token], roles: &Roles) -> Item {
         vat_rate,
         total: roles.total.map(|(_, value)| value),
     }
+}
+
+/// The words with the spaces that stood between them.
+fn joined(indices: &[usize], words: &[String], glued: &[bool]) -> String {
+    let mut text = String::new();
+    for (at, i) in indices.iter().enumerate() {
+        let together = glued[*i] && at > 0 && indices[at - 1] + 1 == *i;
+        if !text.is_empty() && !together {
+            text.push(' ');
+        }
+        text.push_str(&words[*i]);
+    }
+    text
 }
 
 fn looks_like_code(word: &str, token: &Token) -> bool {

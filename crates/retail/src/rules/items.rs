@@ -130,14 +130,21 @@ impl Reader {
         }
     }
 
-    /// `item` has no quantity, but with the numbers above it it adds up.
+    /// `item` with the line above it: its quantity stood there, or its code.
     fn joined(&self, text: &str, item: &Item) -> Option<Item> {
         let above = self
             .waiting
             .as_ref()
-            .filter(|waiting| item.quantity.is_none() && starts_with_number(waiting))?;
-        self.read_item(&format!("{above} {text}"))
-            .filter(|joined| joined.quantity.is_some())
+            .filter(|waiting| starts_with_number(waiting))?;
+        let joined = self.read_item(&format!("{above} {text}"))?;
+        let amounts = |item: &Item| (item.quantity, item.unit_price, item.total);
+        // An article's code and the beginning of its description stand above its amounts.
+        let begun_above = self.context.in_table && amounts(&joined) == amounts(item);
+        let fits = match item.quantity {
+            None => joined.quantity.is_some(),
+            Some(_) => begun_above && above.contains(char::is_alphabetic),
+        };
+        fits.then_some(joined)
     }
 
     /// Text that waits after an item goes on with that item's description.
@@ -151,8 +158,13 @@ impl Reader {
             && waiting.len() <= 80
             && !starts_with_number(&waiting);
         if let Some(item) = self.items.last_mut().filter(|_| continues) {
-            item.description.push(' ');
-            item.description.push_str(&waiting);
+            for word in waiting
+                .split([' ', '\t', '|'])
+                .filter(|word| !word.is_empty())
+            {
+                item.description.push(' ');
+                item.description.push_str(word);
+            }
         }
         self.after_item = false;
     }

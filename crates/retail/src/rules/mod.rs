@@ -12,6 +12,7 @@ pub mod finding;
 pub(crate) mod fold;
 pub mod invoice;
 mod item_line;
+mod item_tokens;
 mod items;
 pub mod ocr;
 pub(crate) mod ocr_numbers;

@@ -58,6 +58,11 @@ pub(crate) fn repair_numbers(text: &str) -> (String, Vec<Change>) {
     (repaired, changes)
 }
 
+/// Takes the gaps out of amounts, leaving the layout as it is.
+pub(crate) fn close_amounts(text: &str) -> String {
+    by_line(text, ocr_spacing::close_amounts)
+}
+
 fn by_line(text: &str, mut clean: impl FnMut(&str) -> String) -> String {
     text.split('\n')
         .map(&mut clean)

@@ -4,9 +4,17 @@
 use std::sync::LazyLock;
 
 use regex::Regex;
+use rust_decimal::Decimal;
 
+use super::amount::{self, Style};
 use super::cuit::Cuit;
 use super::date;
+
+/// Longer tokens are no quantities.
+const MAX_QUANTITY: usize = 5;
+
+/// A line with more amounts is no article's.
+const MAX_AMOUNTS: usize = 6;
 
 /// Longer tokens are no numbers.
 const MAX_TOKEN: usize = 40;
@@ -47,7 +55,58 @@ pub(crate) fn repair(line: &str) -> String {
             None => repaired.push_str(token),
         }
     }
+    repair_quantity(repaired)
+}
+
+/// A quantity that a line's arithmetic confirms: in `1O Silla 18.500,00 185.000,00` only 10 leads from the price to the amount.
+/// Without any digit (`S` for 5) it must begin the line.
+fn repair_quantity(line: String) -> String {
+    let amounts: Vec<Decimal> = line
+        .split_whitespace()
+        .filter(|word| is_money(word))
+        .filter_map(|word| amount::parse(word, Style::Unknown))
+        .map(|amount| amount.value)
+        .collect();
+    if !(2..=MAX_AMOUNTS).contains(&amounts.len()) {
+        return line;
+    }
+    let leads = |quantity: Decimal| {
+        let pairs = |at: usize| amounts[at + 1..].iter().map(move |total| (at, total));
+        (0..amounts.len()).flat_map(pairs).any(|(at, total)| {
+            let product = quantity.checked_mul(amounts[at]);
+            product == Some(*total) && !total.is_zero()
+        })
+    };
+    let known = |word: &str| word.parse().is_ok_and(leads);
+    if line.split_whitespace().any(known) {
+        return line;
+    }
+    let mut repaired = String::with_capacity(line.len());
+    let (mut first, mut done) = (true, false);
+    for (word, _) in tokens(&line) {
+        let sure = first || word.contains(|c: char| c.is_ascii_digit());
+        let mapped = quantity_of(word).filter(|text| !done && sure && known(text));
+        done |= mapped.is_some();
+        first &= word.trim().is_empty();
+        repaired.push_str(mapped.as_deref().unwrap_or(word));
+    }
     repaired
+}
+
+/// The whole number that a short token with letters in it stands for.
+fn quantity_of(word: &str) -> Option<String> {
+    let letters = word.chars().any(|c| digit_of(c).is_some());
+    let numeric = word
+        .chars()
+        .all(|c| c.is_ascii_digit() || digit_of(c).is_some());
+    let mapped = || word.chars().map(|c| digit_of(c).unwrap_or(c)).collect();
+    (letters && numeric && word.len() <= MAX_QUANTITY).then(mapped)
+}
+
+/// With a point or a comma before two digits.
+fn is_money(word: &str) -> bool {
+    let cents = word.rsplit([',', '.']).next();
+    word.contains([',', '.']) && cents.is_some_and(|cents| cents.len() == 2)
 }
 
 /// Counts numbers, and finds those that still hold letters where a CUIT or CAE is named.

@@ -101,6 +101,23 @@ fn separate_labels(line: &str) -> String {
     BARE.replace_all(&line, "$1 $2").into_owned()
 }
 
+/// `$ 45 . 000,00` and `$ 18 500,00`: after a currency sign, groups of three digits up to the cents are one amount.
+pub(crate) fn close_amounts(line: &str) -> String {
+    static GROUPS: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(\$ ?)([0-9]{1,3}(?: ?\. ?[0-9]{3}| [0-9]{3})* ?,[0-9]{2})($|[^0-9.,])")
+            .expect("a constant pattern")
+    });
+    let close = |captures: &Captures<'_>| {
+        format!(
+            "{}{}{}",
+            &captures[1],
+            captures[2].replace(' ', ""),
+            &captures[3]
+        )
+    };
+    GROUPS.replace_all(line, close).into_owned()
+}
+
 /// `1.234 ,56`, `12 / 03 / 2024`, `0001 - 00001234` and, when the check digit holds, `30 - 71234567 - 1`.
 fn close_numbers(line: &str) -> String {
     static COMMA: LazyLock<Regex> = LazyLock::new(|| {
@@ -115,7 +132,8 @@ fn close_numbers(line: &str) -> String {
     static VOUCHER: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"\b([0-9]{4,5}) ?- ?([0-9]{8})\b").expect("a constant pattern")
     });
-    let line = COMMA.replace_all(line, "$1$2$3");
+    let line = close_amounts(line);
+    let line = COMMA.replace_all(&line, "$1$2$3");
     let line = DATE.replace_all(&line, "$1/$2/$3");
     let line = CUIT.replace_all(&line, |captures: &Captures<'_>| {
         let closed = format!("{}-{}-{}", &captures[1], &captures[2], &captures[3]);

@@ -132,7 +132,7 @@ fn nearest_role(folded: &str, at: usize) -> Option<Role> {
 
 fn names(document: &Document<'_>) -> (Option<String>, Option<String>) {
     static RECEIVER: LazyLock<Regex> = LazyLock::new(|| {
-        Regex::new(r"(?:apellido y nombre(?: ?/ ?razon social)?|\bsenor(?:es|\(es\))?|\bsr(?:es)?\.|\bcliente|\breceptor|\bcomprador) ?: *").expect("a constant pattern")
+        Regex::new(r"(?:apellido y nombre(?: ?/ ?razon social)?|\bsenor(?:es|\(es\))?|\bsr(?:\.?/es|\(es\)|es)?\.?|\bcliente|\breceptor|\bcomprador) ?: *").expect("a constant pattern")
     });
     static ISSUER: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"^\W*(?:razon social|emisor|proveedor|vendedor) ?: *")
@@ -141,6 +141,9 @@ fn names(document: &Document<'_>) -> (Option<String>, Option<String>) {
     static COMPANY: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(r"^\W*[a-z&'. ]{3,60}? (?:s\.?a\.?|s\.?r\.?l\.?|s\.?a\.?s\.?|s\.?h\.?|s\.?c\.?a\.?|coop\.?)(?:\W|$)").expect("a constant pattern")
     });
+    // The seller's CUIT often stands in the line of its name.
+    static CUIT: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\bc\.? ?u\.? ?i\.? ?t\b").expect("a constant pattern"));
     let after = |label: &Regex, line: &TextLine<'_>| {
         let end = label.find(&line.folded)?.end();
         clean_name(&line.original_from(end))
@@ -155,11 +158,10 @@ fn names(document: &Document<'_>) -> (Option<String>, Option<String>) {
         .filter(|line| !RECEIVER.is_match(&line.folded))
         .find_map(|line| after(&ISSUER, line));
     let company = || {
-        let line = document
-            .lines
-            .iter()
-            .take(8)
-            .find(|line| COMPANY.is_match(&line.folded) && !line.folded.contains(':'))?;
+        let line = document.lines.iter().take(8).find(|line| {
+            let head = CUIT.split(&line.folded).next().unwrap_or_default();
+            COMPANY.is_match(head) && !head.contains(':')
+        })?;
         clean_name(line.text.trim())
     };
     (issuer.or_else(company), receiver)
@@ -173,6 +175,7 @@ fn clean_name(text: &str) -> Option<String> {
     });
     let end = END.find(text).map_or(text.len(), |m| m.start());
     let name = text[..end].trim().trim_end_matches(['-', ',', ':']).trim();
+    let name = name.split_whitespace().collect::<Vec<_>>().join(" ");
     let letters = name.chars().filter(|c| c.is_alphabetic()).count();
-    (letters >= 3 && name.chars().count() <= 120).then(|| name.to_owned())
+    (letters >= 3 && name.chars().count() <= 120).then_some(name)
 }

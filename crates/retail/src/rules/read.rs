@@ -75,6 +75,7 @@ pub(crate) struct Reading {
 /// Reads an invoice. Digits that a scan turned into letters are repaired first, and reported.
 pub(crate) fn read(text: &str) -> Reading {
     let (text, changes) = ocr::repair_numbers(text);
+    let text = ocr::close_amounts(&text);
     let document = Document::new(&text);
     let mut findings: Vec<Finding> = repaired(&changes).into_iter().collect();
     if document.style == Style::Mixed {

@@ -46,12 +46,15 @@ static LABELS: LazyLock<Regex> = LazyLock::new(|| {
         r"|(?P<untaxed>(?:importe )?(?:neto )?(?:conceptos )?no gravados?)",
         r"|(?P<exempt>(?:importe )?(?:operaciones |op\.? ?|neto )?exent[oa]s?)",
         r"|(?P<net>(?:importe |total |imp\.? ?)?(?:neto(?: gravado)?|gravado|base imponible))",
-        r"|(?P<vat>(?:importe |total )?(?:i\.v\.a|iva)\b\.?(?: inscripto| insc\.?)?)",
+        r"|(?P<vat>(?:importe |total )?(?:i\.v\.a|iva)\b\.?(?: insc(?:ripto|r)?\.?)?)",
         r"|(?P<discount>(?:descuento|dto|bonificacion|bonif)\b\.?(?: general| global)?)",
         r"|(?P<total>(?:importe )?total))",
     ))
     .expect("a constant pattern")
 });
+
+/// More words after a label are a sentence.
+const MAX_WORDS: usize = 5;
 
 /// Lines longer than this hold no totals.
 const MAX_LINE: usize = 400;
@@ -72,16 +75,16 @@ pub(crate) fn begins_total(folded: &str) -> bool {
         return false;
     };
     let at_start = !folded[..*start].contains(|c: char| c.is_ascii_alphanumeric());
-    let mut segments = labels.iter().enumerate().map(|(index, (_, _, end))| {
+    let mut segments = labels.iter().enumerate().map(|(index, (kind, _, end))| {
         let until = labels
             .get(index + 1)
             .map_or(folded.len(), |(_, start, _)| *start);
-        segment(&folded[*end..until])
+        segment(&folded[*end..until], *kind)
     });
     let first = segments.next().flatten();
     at_start
-        && first.is_some_and(|(_, amounts)| {
-            !amounts.is_empty() || segments.all(|segment| segment.is_some())
+        && first.is_some_and(|first| {
+            !first.amounts.is_empty() || segments.all(|segment| segment.is_some())
         })
 }
 
@@ -128,7 +131,12 @@ fn labelled(folded: &str, next: &str, style: amount::Style) -> Vec<Labelled> {
         let until = labels
             .get(index + 1)
             .map_or(folded.len(), |(_, start, _)| *start);
-        let Some((rate, amounts)) = segment(&folded[*end..until]) else {
+        let Some(Segment {
+            rate,
+            words,
+            amounts,
+        }) = segment(&folded[*end..until], *kind)
+        else {
             continue;
         };
         let amounts = amounts
@@ -137,7 +145,10 @@ fn labelled(folded: &str, next: &str, style: amount::Style) -> Vec<Labelled> {
             .collect();
         all.push(Labelled {
             kind: *kind,
-            label: folded[*start..*end].trim().to_owned(),
+            label: [folded[*start..*end].trim(), &words]
+                .join(" ")
+                .trim_end()
+                .to_owned(),
             rate,
             amounts,
         });
@@ -165,8 +176,30 @@ fn amounts_alone(folded: &str, count: usize, style: amount::Style) -> Vec<Amount
         .unwrap_or_default()
 }
 
+/// What stands after a label.
+struct Segment {
+    rate: Option<Decimal>,
+    /// Words that say more of it: a province, the way of payment.
+    words: String,
+    amounts: Vec<String>,
+}
+
+/// Perceptions name their province and discounts their reason; other labels stand directly before their amount.
+fn takes_words(kind: Kind) -> bool {
+    matches!(kind, Kind::Perception | Kind::Discount | Kind::VatContained)
+}
+
+/// With cents or a currency sign: not the number of a law or a resolution.
+fn is_money(text: &str) -> bool {
+    let cents = text
+        .rsplit([',', '.'])
+        .next()
+        .filter(|last| last.len() == 2);
+    text.contains('$') || cents.is_some_and(|_| text.contains([',', '.']))
+}
+
 /// The rate and the amounts after a label; `None` if other words stand there.
-fn segment(text: &str) -> Option<(Option<Decimal>, Vec<String>)> {
+fn segment(text: &str, kind: Kind) -> Option<Segment> {
     const FILLERS: [&str; 22] = [
         "a",
         "pagar",
@@ -202,7 +235,7 @@ fn segment(text: &str) -> Option<(Option<Decimal>, Vec<String>)> {
         .replace_all(text, " ")
         .replace("$ ", "$")
         .replace("- $", "-$");
-    let mut amounts = Vec::new();
+    let (mut amounts, mut words) = (Vec::<String>::new(), Vec::<String>::new());
     for word in text.split([' ', '|', ';', ':', '=', '#', '*']) {
         let word = word
             .trim_matches(['.', ',', ')', '('])
@@ -211,13 +244,32 @@ fn segment(text: &str) -> Option<(Option<Decimal>, Vec<String>)> {
             amounts.push(word.to_owned());
         } else if word.contains(|c: char| c.is_alphanumeric()) && !FILLERS.contains(&word) {
             // Words after the amounts are somebody else's.
-            if amounts.is_empty() {
+            if amounts
+                .last()
+                .is_some_and(|last| !takes_words(kind) || is_money(last))
+            {
+                break;
+            }
+            if !takes_words(kind) || words.len() == MAX_WORDS {
                 return None;
             }
-            break;
+            // A number before more words is a law's or a resolution's.
+            words.append(&mut amounts);
+            words.push(word.to_owned());
         }
     }
-    Some((rate, amounts))
+    if !words.is_empty() && amounts.last().is_some_and(|last| !is_money(last)) {
+        return None;
+    }
+    if !words.is_empty() {
+        let last = amounts.len().saturating_sub(1);
+        words.extend(amounts.drain(..last));
+    }
+    Some(Segment {
+        rate,
+        words: words.join(" "),
+        amounts,
+    })
 }
 
 fn collect(found: &[Labelled], findings: &mut Vec<Finding>) -> Totals {

@@ -103,6 +103,11 @@ pub fn of_code(code: u16) -> Option<(Kind, Letter)> {
         .map(|(_, kind, letter)| (*kind, *letter))
 }
 
+/// Vouchers of a fiscal printer, which authorises them itself: they bear no CAE.
+pub(crate) fn is_fiscal_ticket(code: u16) -> bool {
+    matches!(code, 81 | 82 | 111..=114)
+}
+
 /// What the heading says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Heading {
@@ -170,6 +175,7 @@ pub(crate) fn number<'a>(folded: impl Iterator<Item = &'a str>) -> Option<String
             r"[ |]{0,20}(?:comp(?:robante|\.)?)? ?(?:nro|n°|no|numero)?\.? ?:? {0,4}(?P<n1>[0-9]{8})",
             r"|(?P<p2>[0-9]{4,5}) ?[-–] ?(?P<n2>[0-9]{8})",
             r"|(?:n°|nro|numero)\.? ?:? ?(?P<p3>[0-9]{4,5}) {1,2}(?P<n3>[0-9]{8})",
+            r"|\bp\.? ?v\.?(?: ?n(?:ro|°)?\.?)? ?:? ?(?P<p4>[0-9]{4,5}) {1,20}n(?:ro|°)\.? ?(?:t|comp)?\.? ?:? ?(?P<n4>[0-9]{8})",
         ))
         .expect("a constant pattern")
     });
@@ -192,15 +198,16 @@ pub(crate) fn number<'a>(folded: impl Iterator<Item = &'a str>) -> Option<String
             {
                 continue;
             }
-            let part = |names: [&str; 3]| {
+            let part = |names: [&str; 4]| {
                 names
                     .into_iter()
                     .find_map(|name| captures.name(name))
                     .map(|m| m.as_str())
             };
-            if let (Some(point), Some(number)) =
-                (part(["p1", "p2", "p3"]), part(["n1", "n2", "n3"]))
-            {
+            if let (Some(point), Some(number)) = (
+                part(["p1", "p2", "p3", "p4"]),
+                part(["n1", "n2", "n3", "n4"]),
+            ) {
                 return Some(format!("{point}-{number}"));
             }
         }

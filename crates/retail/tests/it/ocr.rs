@@ -179,3 +179,42 @@ proptest! {
         prop_assert_eq!(rebuilt, answer.text);
     }
 }
+
+#[test]
+fn a_quantity_is_repaired_only_where_the_line_confirms_it() {
+    let table = [
+        (
+            "1O Silla 18.500,00 185.000,00",
+            "10 Silla 18.500,00 185.000,00",
+        ),
+        ("S Disco 2.300,50 11.502,50", "5 Disco 2.300,50 11.502,50"),
+        ("Clavo 1OO 12,00 1.200,00", "Clavo 100 12,00 1.200,00"),
+        // Nothing leads from one amount to the other.
+        (
+            "1O Silla 18.500,00 180.000,00",
+            "1O Silla 18.500,00 180.000,00",
+        ),
+        // A quantity that holds is there already; the letter is part of a name.
+        (
+            "S 5 Disco 2.300,50 11.502,50",
+            "S 5 Disco 2.300,50 11.502,50",
+        ),
+        ("Caja S 2.300,50 11.502,50", "Caja S 2.300,50 11.502,50"),
+        ("B-12 Vaso 100,00 1.200,00", "B-12 Vaso 100,00 1.200,00"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(enhance(text).text, expected);
+    }
+}
+
+#[test]
+fn gaps_inside_an_amount_are_closed_after_a_currency_sign() {
+    let table = [
+        ("Total $ 1 . 234 ,50", "Total $ 1.234,50"),
+        ("Total $ 18 500,00", "Total $ 18500,00"),
+        ("3 500,00 1.500,00", "3 500,00 1.500,00"),
+    ];
+    for (text, expected) in table {
+        assert_eq!(enhance(text).text, expected);
+    }
+}

@@ -1,8 +1,10 @@
 //! Made-up invoices in many layouts, read by rules: what must be read, and exactly which findings must be reported.
 
 mod clean;
+mod counter;
 mod faulty;
 mod noisy;
+mod supplier;
 
 use mainstay_retail::tasks::{AnalyzeInvoice, InvoiceAnalysis, Task};
 use serde_json::Value;
@@ -75,7 +77,8 @@ fn every_invoice_is_read_and_only_its_own_faults_are_reported() {
 }
 
 pub(crate) fn all() -> impl Iterator<Item = &'static Case> {
-    clean::CASES.iter().chain(faulty::CASES).chain(noisy::CASES)
+    let known = clean::CASES.iter().chain(faulty::CASES).chain(noisy::CASES);
+    known.chain(supplier::CASES).chain(counter::CASES)
 }
 
 #[test]
