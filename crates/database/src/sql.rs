@@ -5,7 +5,8 @@
 //! writes is never read from its text: the database's read-only transaction decides that.
 //!
 //! Limit: a name that is put together inside the database (dynamic SQL in a function) isn't seen here. On SQLite the
-//! authorizer sees it; on PostgreSQL Mainstay keeps nothing, and the role's rights decide.
+//! authorizer sees it; on PostgreSQL the role's rights decide, and all that Mainstay keeps there are the outcomes of the
+//! role's own writes.
 
 mod lexer;
 

@@ -476,6 +476,25 @@ fn rules_and_tables_can_be_switched_off() {
 }
 
 #[test]
+fn statements_that_may_be_deferred_have_plain_names() {
+    let text = "[database.deferred.statements]\nadd_sale = \"insert into sales values ($1)\"";
+    let (config, _) = loaded(text, &[]);
+    let (name, query) = config.database.deferred.first_key_value().unwrap();
+    assert_eq!(
+        (name.as_str(), query.as_str()),
+        ("add_sale", "insert into sales values ($1)")
+    );
+    let odd = "[database.deferred.statements]\n\"a b\" = \"select 1\"\nc = 5";
+    let found = mistakes(odd, &[]).join("\n");
+    for expected in [
+        "up to 64 letters",
+        "mainstay.toml:3: database.deferred.statements.c",
+    ] {
+        assert!(found.contains(expected), "{expected}: {found}");
+    }
+}
+
+#[test]
 fn classes_of_keys_are_by_prefix() {
     let text = "[redis.classes]\nsession = [\"session:\"]\nqueue = [\"jobs\"]";
     let (config, _) = loaded(

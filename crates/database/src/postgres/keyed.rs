@@ -7,7 +7,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error as PgError};
 
 use super::error::statement as fault_of;
-use super::lease::{AFTER_COMMIT, AFTER_FAILURE};
+use super::lease::AFTER_COMMIT;
 use super::pool::Postgres;
 use super::run::{prepare, ready_ok, settle, unsent};
 use crate::codec;
@@ -49,12 +49,15 @@ impl Postgres {
         let answer = self
             .keyed_on(lease.client(), &begin, attempt, statements, keyed)
             .await;
-        // An outcome of before was read in a transaction that is still open.
-        let tidy = match &answer {
-            Ok(outcome) if outcome.age.is_none() => AFTER_COMMIT,
-            _ => AFTER_FAILURE,
+        let is_open = match &answer {
+            Ok(outcome) => outcome.age.is_some(),
+            Err(fault) => !fault.abandon,
         };
-        settle(lease, answer, tidy, AFTER_FAILURE)
+        // Before the answer, not behind it: until then the key's lock would make the next request wait.
+        if is_open && lease.client().batch_execute("ROLLBACK").await.is_err() {
+            return answer;
+        }
+        settle(lease, answer, AFTER_COMMIT, AFTER_COMMIT)
     }
 
     async fn keyed_on(

@@ -54,10 +54,10 @@ async fn a_write_that_is_cut_anywhere_happens_once() {
         .await
         .is_err()
     {
-        (bytes, id) = (bytes + 90, id + 1);
+        (bytes, id) = (bytes + 130, id + 1);
     }
     // Somewhere before this is the answer to COMMIT, of 18 bytes.
-    for bytes in (bytes.saturating_sub(110)..bytes).step_by(9) {
+    for bytes in (bytes.saturating_sub(150)..bytes).step_by(9) {
         id += 1;
         let first = cut(database, &proxy, Fault::CutAfter(bytes), id).await;
         // The guard asks again by itself, as long as its budget lasts.
@@ -67,7 +67,7 @@ async fn a_write_that_is_cut_anywhere_happens_once() {
         ));
     }
     assert!(lost > 0, "no cut took the answer to a COMMIT");
-    for bytes in (0..2400).step_by(150) {
+    for bytes in (0..2400).step_by(300) {
         id += 1;
         let _ = cut(database, &proxy, Fault::CutRequestAfter(bytes), id).await;
     }

@@ -26,7 +26,7 @@ async fn trip(database: &Database) {
     eventually(Duration::from_secs(20), "the breaker opens", async || {
         let ctx = Context {
             caller: CallerId(99),
-            ..context_for(database, Duration::from_millis(600))
+            ..context_for(database, Duration::from_millis(300))
         };
         let _ = database
             .read(&ctx, Statement::new("SELECT 'trip'", []))

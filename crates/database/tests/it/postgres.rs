@@ -261,6 +261,25 @@ async fn nothing_of_a_session_outlives_its_statement() {
 }
 
 #[tokio::test]
+async fn the_server_ends_a_statement_half_a_second_before_we_would() {
+    let (_server, fixture) = postgres().await;
+    let database = &fixture.database;
+    let _ = rows(database, "SELECT 1", &[]).await;
+    let limit = "SELECT extract(epoch FROM current_setting('statement_timeout')::interval)::float8";
+    for (left, least, most) in [(8_000, 3.0, 7.5), (600, 0.05, 0.3)] {
+        let ctx = context_for(database, Duration::from_millis(left));
+        let read = database.read(&ctx, Statement::new(limit, [])).await;
+        let ctx = context_for(database, Duration::from_millis(left));
+        let write = database.write(&ctx, Statement::new(limit, [])).await;
+        let (read, write) = (read.unwrap().value, write.unwrap().value.returned);
+        for rows in [&*read, &write] {
+            let seconds = rows.rows[0][0].as_f64().unwrap();
+            assert!(seconds > least && seconds <= most, "{seconds} of {left} ms");
+        }
+    }
+}
+
+#[tokio::test]
 async fn lost_updates_are_conflicts_worth_a_retry() {
     let (_server, fixture) = postgres().await;
     let database = &fixture.database;

@@ -1,6 +1,6 @@
 //! `/db`: statements and transactions.
 
-mod deferred;
+pub mod deferred;
 
 use std::time::Duration;
 
