@@ -93,11 +93,9 @@ impl Predictor {
     ) -> Self {
         let count = outages.len();
         let width = kernel_width(count);
-        let mut outlasts = Box::new([0.0; POINTS]);
+        let priors: [f64; POINTS] = core::array::from_fn(|point| prior(log_time(point)));
+        let mut outlasts = Box::new(priors.map(|prior| PRIOR_WEIGHT * prior));
         let mut total = PRIOR_WEIGHT;
-        for (point, sum) in outlasts.iter_mut().enumerate() {
-            *sum = PRIOR_WEIGHT * prior(log_time(point));
-        }
         let mut recency = 1.0;
         for outage in outages.rev() {
             let weight = recency * likeness(worked, outage.worked);
@@ -105,7 +103,7 @@ impl Predictor {
             if outage.complete {
                 add_kernel(&mut outlasts, weight, lasted, width);
             } else {
-                add_unfinished(&mut outlasts, weight, lasted);
+                add_unfinished(&mut outlasts, &priors, weight, lasted);
             }
             total += weight;
             recency /= RECENCY;
@@ -185,10 +183,10 @@ fn add_kernel(outlasts: &mut [f64; POINTS], weight: f64, lasted: f64, width: f64
 }
 
 /// An outage lasted longer than that.
-fn add_unfinished(outlasts: &mut [f64; POINTS], weight: f64, lasted: f64) {
+fn add_unfinished(outlasts: &mut [f64; POINTS], priors: &[f64; POINTS], weight: f64, lasted: f64) {
     let known = prior(lasted);
-    for (point, sum) in outlasts.iter_mut().enumerate() {
-        *sum += weight * (prior(log_time(point)) / known).min(1.0);
+    for (sum, prior) in outlasts.iter_mut().zip(priors) {
+        *sum += weight * (prior / known).min(1.0);
     }
 }
 
