@@ -57,3 +57,58 @@ fn masked(url: &str) -> String {
     let more = if host.len() < rest.len() { "/***" } else { "" };
     format!("{scheme}://{host}{more}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::from_text;
+    use super::*;
+
+    fn mistakes(text: &str) -> Vec<(String, String)> {
+        let mistakes = from_text(text, []).expect_err("it is wrong");
+        let pair = |one: super::super::errors::Mistake| (one.key, one.message);
+        mistakes.into_iter().map(pair).collect()
+    }
+
+    #[test]
+    fn webhooks_come_in_their_order_with_a_name_and_nothing_secret_is_shown() {
+        let text = r#"
+            [[alerts.webhooks]]
+            url = "https://user:pass@example.com/T0KEN"
+            secret = "0123456789abcdef"
+            [[alerts.webhooks]]
+            name = "second"
+            url = "http://127.0.0.1:9"
+            secret = "0123456789abcdef"
+        "#;
+        let (config, entries) = from_text(text, []).expect("it is right");
+        let names: Vec<_> = config.webhooks.webhooks.iter().map(|w| &w.name).collect();
+        assert_eq!(names, ["webhook-1", "second"]);
+        let url = &config.webhooks.webhooks[0].url;
+        assert_eq!(url, "https://user:pass@example.com/T0KEN");
+        let shown: Vec<_> = entries.iter().filter_map(|e| e.shown.as_deref()).collect();
+        assert!(
+            shown
+                .iter()
+                .any(|text| text.contains("https://example.com/***"))
+        );
+        for secret in ["T0KEN", "pass", "0123456789abcdef"] {
+            assert!(!shown.iter().any(|text| text.contains(secret)), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_webhook_without_an_address_or_with_a_guessable_secret_is_a_mistake() {
+        let missing = mistakes("[[alerts.webhooks]]\nurl = \"https://example.com\"\n");
+        assert_eq!(missing[0].0, "alerts.webhooks[0].secret");
+        let short = "[[alerts.webhooks]]\nurl = \"https://example.com\"\nsecret = \"short\"\n";
+        let (key, message) = &mistakes(short)[0];
+        assert_eq!(key, "alerts.webhooks[0].secret");
+        assert!(
+            message.contains("16 bytes") && !message.contains("short"),
+            "{message}"
+        );
+        let odd =
+            "[[alerts.webhooks]]\nurl = \"ftp://example.com\"\nsecret = \"0123456789abcdef\"\n";
+        assert_eq!(mistakes(odd)[0].0, "alerts.webhooks[0].url");
+    }
+}

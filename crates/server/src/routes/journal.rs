@@ -9,6 +9,7 @@ use axum::extract::State;
 use jiff::Timestamp;
 use mainstay_journal::{Entry, EntryId, Filter, State as EntryState};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -173,7 +174,7 @@ async fn show(
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = JournalDone)))]
 async fn flush(State(core): State<Core>, caller: Caller) -> Json<JournalDone> {
-    audit(&caller, "flush", None);
+    audit(&core, &caller, "flush", None);
     let left = core.objects.drain_now(FLUSH_PATIENCE).await;
     Json(JournalDone {
         success: true,
@@ -191,9 +192,9 @@ async fn retry(
     caller: Caller,
     PathParam(id): PathParam<String>,
 ) -> Result<Json<JournalDone>, Problem> {
-    audit(&caller, "retry", Some(&id));
     let id = parse_id("id", &id)?;
     core.objects.retry_entry(id).await?;
+    audit(&core, &caller, "retry", Some(id));
     Ok(done(&core))
 }
 
@@ -206,9 +207,9 @@ async fn discard(
     caller: Caller,
     PathParam(id): PathParam<String>,
 ) -> Result<Json<JournalDone>, Problem> {
-    audit(&caller, "discard", Some(&id));
     let id = parse_id("id", &id)?;
     core.objects.discard_entry(id).await?;
+    audit(&core, &caller, "discard", Some(id));
     Ok(done(&core))
 }
 
@@ -268,6 +269,14 @@ fn parse_id(field: &str, text: &str) -> Result<EntryId, Problem> {
     })
 }
 
-fn audit(caller: &Caller, command: &str, entry: Option<&str>) {
-    tracing::info!(target: "audit", actor = %caller.0.name, key_id = %caller.0.id, command, entry, "journal command");
+/// Notes who did what, in the log and as an event.
+fn audit(core: &Core, caller: &Caller, command: &'static str, entry: Option<EntryId>) {
+    let (actor, key_id) = (&caller.0.name, &caller.0.id);
+    let entry = entry.map(|id| id.to_string());
+    tracing::info!(target: "audit", actor, key_id, command, entry, "journal command");
+    let of = entry.as_ref().map(|id| format!(" of entry {id}"));
+    let message = format!("{actor} asks for {command}{}", of.unwrap_or_default());
+    let data = json!({"actor": actor, "command": command, "entry": entry});
+    let at = core.handle.clock().wall();
+    core.handle.events().push(at, "operator", message, data);
 }

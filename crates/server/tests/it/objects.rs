@@ -121,7 +121,8 @@ async fn a_conditional_upload_holds_what_it_promises() {
 }
 
 #[tokio::test]
-async fn the_journal_pages_in_order_and_says_why_an_entry_was_set_aside() {
+async fn the_journal_pages_in_order_says_why_an_entry_was_set_aside_and_audits_what_becomes_of_it()
+{
     let world = World::healthy().await;
     let path = "/admin/breakers/s3/forced_open";
     assert_eq!(world.post(path, json!({})).await.status, StatusCode::OK);
@@ -161,4 +162,34 @@ async fn the_journal_pages_in_order_and_says_why_an_entry_was_set_aside() {
         (Some(id.as_str()), &json!("set_aside"))
     );
     assert_eq!(item["last_error"], "the store refuses this key");
+
+    let retry = format!("/journal/{id}/retry");
+    assert_eq!(world.post(&retry, json!({})).await.status, StatusCode::OK);
+    let event = world.event("operator").await;
+    assert_eq!(
+        (&event.data["command"], &event.data["entry"]),
+        (&json!("retry"), &json!(id))
+    );
+    assert_eq!(world.get("/journal").await.body["set_aside"], 0);
+
+    let claimed = journal.claim("s3", 1, i64::MAX).pop().unwrap();
+    claimed
+        .set_aside("the store refuses this key")
+        .await
+        .unwrap();
+    let discard = format!("/journal/{id}/discard");
+    let discarded = world.post(&discard, json!({})).await;
+    assert_eq!(
+        (discarded.status, &discarded.body["entries"]),
+        (StatusCode::OK, &json!(4))
+    );
+    let event = world.event("operator").await;
+    assert_eq!(
+        (&event.data["command"], &event.data["actor"]),
+        (&json!("discard"), &json!("root"))
+    );
+    assert_eq!(
+        world.post(&discard, json!({})).await.status,
+        StatusCode::NOT_FOUND
+    );
 }

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use crate::world::{Plan, World};
 
 /// What the API promises, in short: the methods of each path.
-const PROMISED: [(&str, &str); 38] = [
+const PROMISED: [(&str, &str); 39] = [
     ("/livez", "get"),
     ("/readyz", "get"),
     ("/startupz", "get"),
@@ -49,6 +49,7 @@ const PROMISED: [(&str, &str); 38] = [
     ("/admin/level/unpin", "post"),
     ("/admin/features/{name}", "post"),
     ("/admin/operator", "get"),
+    ("/admin/reload", "post"),
     ("/openapi.json", "get"),
 ];
 

@@ -57,7 +57,7 @@ async fn an_outage_is_shown_with_its_cause_its_pattern_and_its_earlier_recoverie
         let down = world.get("/status").await.body;
         let redis = named(&down["components"], "service", "redis");
         assert!(redis["down_since"].is_string(), "{redis}");
-        assert_eq!(redis["prediction"]["words"].is_string(), true, "{redis}");
+        assert!(redis["prediction"]["words"].is_string(), "{redis}");
         let why = world.get("/status/why").await.body;
         assert!(
             why["causes"][0]

@@ -60,7 +60,7 @@ pub(super) async fn verify(
 ) -> Result<Json<VerifyReply>, Problem> {
     let after = query.after.as_deref();
     if after.is_none() {
-        audit(&caller, "verify", None);
+        audit(&core, &caller, "verify", None);
     }
     let after = after.map(|text| parse_id("after", text)).transpose()?;
     Ok(Json(stretch(core.objects.journal(), after).await))
