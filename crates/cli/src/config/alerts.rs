@@ -61,7 +61,6 @@ fn masked(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::load::from_text;
-    use super::*;
 
     fn mistakes(text: &str) -> Vec<(String, String)> {
         let mistakes = from_text(text, []).expect_err("it is wrong");

@@ -24,7 +24,7 @@ use crate::reply;
 /// A statement's name with its parameters.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub struct DeferredBody {
+pub(super) struct DeferredBody {
     /// A name from `database.deferred.statements`.
     #[schema(example = "add_sale")]
     statement: String,
@@ -36,7 +36,7 @@ pub struct DeferredBody {
 
 /// A deferred write was accepted: it is on disk and will run once.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct AcceptedReply {
+pub(super) struct AcceptedReply {
     /// Always true: errors are problems.
     success: bool,
     /// Always `waiting`.
@@ -51,7 +51,7 @@ pub struct AcceptedReply {
 
 /// What became of a deferred write.
 #[derive(Debug, Default, Serialize, ToSchema)]
-pub struct FateReply {
+pub(super) struct FateReply {
     /// `waiting`, `done` or `set_aside`.
     state: &'static str,
     /// When it was accepted; not for one that is done.
