@@ -87,6 +87,58 @@ async fn a_killed_redis_is_answered_for_from_memory_and_taken_up_again() {
 }
 
 #[tokio::test]
+async fn counters_sessions_and_locks_follow_the_rule_of_their_class() {
+    let redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await;
+    let server = Server::start(&[
+        ("REDIS_URL", &redis.url()),
+        ("REDIS_CLASSES_COUNTER", "visits:"),
+        ("REDIS_CLASSES_SESSION", "session:"),
+        ("REDIS_CLASSES_LOCK", "lock:"),
+        ("REDIS_MEMORY_BYTES", "64KiB"),
+    ])
+    .await;
+    server.level("OPTIMAL").await;
+    let incr = async |key: &str| server.post("/cache/incr", json!({"key": key})).await;
+    incr("visits:home").await;
+
+    redis.kill().await;
+    server.breaker("redis", "open").await;
+    let known = incr("visits:home").await;
+    assert_eq!(known.body["data"], json!({"status": "counter", "value": 2}));
+    assert_eq!(known.body["source"], "memory");
+    let unknown = incr("visits:new").await;
+    let delta = json!({"status": "delta", "delta": 1, "value": null});
+    assert_eq!(unknown.body["data"], delta);
+    let lock = server
+        .post("/cache/set", json!({"key": "lock:a", "value": "1"}))
+        .await;
+    assert_eq!(lock.status.as_u16(), 503, "{lock:?}");
+    assert!(lock.header("retry-after").is_some(), "{lock:?}");
+    let large = json!({"key": "session:a", "value": "x".repeat(60 * 1024)});
+    let full = server.post("/cache/set", large).await;
+    assert_eq!(full.status.as_u16(), 507, "{full:?}");
+    assert_eq!(full.body["type"], "urn:mainstay:problem:memory-full");
+    let session = json!({"key": "session:a", "value": "ana"});
+    assert_eq!(
+        server.post("/cache/set", session).await.body["source"],
+        "memory"
+    );
+
+    redis.restart().await;
+    for (key, value) in [
+        ("visits:home", "2"),
+        ("visits:new", "1"),
+        ("session:a", "ana"),
+    ] {
+        eventually(SOON, "it is brought back to Redis", async || {
+            let reply = server.post("/cache/get", json!({"key": key})).await;
+            reply.body["data"]["value"] == value && reply.body["source"] == "primary"
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_frozen_redis_opens_the_breaker_and_never_hangs_a_caller() {
     let redis = Redis::start().await;
     let server = Server::start(&[("REDIS_URL", &redis.url())]).await;
