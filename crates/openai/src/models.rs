@@ -179,11 +179,12 @@ impl Models {
         self.put(&question, identity).await
     }
 
-    /// Asks for a value that fits a JSON schema. What doesn't fit is shown to the model once, and never passed on.
+    /// Asks for a value that fits a JSON schema. What doesn't fit is shown to the model once and never passed on; then
+    /// the next provider is asked.
     ///
     /// # Errors
-    /// As [`Models::chat`]; `BadAnswer` when the answer doesn't fit after the correction either, or when the
-    /// provider can't be asked in this form.
+    /// As [`Models::chat`]; `BadAnswer` when nobody's answer fits after the correction either, or when the provider
+    /// can't be asked in this form.
     pub async fn structured(
         &self,
         ctx: &Context,
@@ -226,9 +227,7 @@ impl Models {
         let told = match ask(deadline).await {
             Ok(given) => self.given(key, given),
             Err(Ended::No(error)) => Told::not(Status::Success, None, error),
-            Err(Ended::Unusable(error)) => {
-                Told::not(Status::Failure, Some(FailureKind::Protocol), error)
-            }
+            Err(Ended::Unusable(error)) => self.unusable(key, error),
             Err(Ended::Missed(missed)) => self.missed(key, &missed),
         };
         self.told(operation, started, told)
@@ -292,6 +291,19 @@ impl Models {
             false => Status::Failure,
         };
         Told::not(status, error, failover::error(missed))
+    }
+
+    /// An earlier answer that could be used is better than one that can't.
+    pub(crate) fn unusable<T: DeserializeOwned>(&self, key: Key, error: Error) -> Told<T> {
+        let kind = Some(FailureKind::Protocol);
+        match self.earlier(&key) {
+            Some((value, age)) => Told {
+                status: Status::Fallback,
+                error: kind,
+                answer: Ok(Answer::aged(value, Source::Cache, age)),
+            },
+            None => Told::not(Status::Failure, kind, error),
+        }
     }
 
     fn earlier<T: DeserializeOwned>(&self, key: &Key) -> Option<(T, Duration)> {

@@ -11,9 +11,6 @@ use crate::reply::ChatReply;
 use crate::request::{Operation, StructuredRequest, message};
 use crate::schema;
 
-/// The first question and one correction.
-const ROUNDS: u32 = 2;
-
 impl StructuredRequest {
     pub(crate) fn validate(&self) -> Result<(), Error> {
         let fits = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
@@ -61,7 +58,8 @@ impl StructuredRequest {
     }
 }
 
-/// Asks for a value that fits, shows the model once what doesn't, and gives up after that.
+/// Asks for a value that fits. A model whose answer doesn't is shown once what is wrong; after that the providers behind
+/// its own are asked, and when nobody's answer fits, there is none.
 pub(crate) async fn ask<'a>(
     providers: &'a [Provider],
     ctx: &Context,
@@ -69,8 +67,48 @@ pub(crate) async fn ask<'a>(
     validator: &Validator,
     deadline: Moment,
 ) -> Result<Given<'a, Value>, Ended> {
+    let mut left = providers;
+    loop {
+        let asked = ask_twice(left, ctx, request, validator, deadline).await;
+        let misfit = match asked {
+            Ok(Answered::Fits(given)) => {
+                let first = providers.first().map(Provider::name);
+                return Ok(Given {
+                    preferred: first == Some(given.provider.name()),
+                    ..given
+                });
+            }
+            Ok(Answered::Misfit(by)) => by,
+            // Somebody has answered, and nobody usably.
+            Err(Ended::Missed(_)) if left.len() < providers.len() => {
+                return Err(Ended::Unusable(unusable()));
+            }
+            Err(ended) => return Err(ended),
+        };
+        let at = left.iter().position(|one| one.name() == misfit.name());
+        left = at.map_or(&[], |at| &left[at + 1..]);
+        if left.is_empty() {
+            return Err(Ended::Unusable(unusable()));
+        }
+    }
+}
+
+enum Answered<'a> {
+    Fits(Given<'a, Value>),
+    /// Also after the correction.
+    Misfit(&'a Provider),
+}
+
+/// The question and one correction.
+async fn ask_twice<'a>(
+    providers: &'a [Provider],
+    ctx: &Context,
+    request: &StructuredRequest,
+    validator: &Validator,
+    deadline: Moment,
+) -> Result<Answered<'a>, Ended> {
     let mut later = Vec::new();
-    for _ in 0..ROUNDS {
+    loop {
         let question = Question {
             ctx,
             operation: Operation::Structured,
@@ -80,19 +118,18 @@ pub(crate) async fn ask<'a>(
         };
         let given = failover::ask(providers, &question, deadline).await?;
         let text = given.value.text().unwrap_or_default();
-        let faults = match schema::read(validator, text) {
+        match schema::read(validator, text) {
             Ok(value) => {
-                return Ok(Given {
+                return Ok(Answered::Fits(Given {
                     value,
                     provider: given.provider,
                     preferred: given.preferred,
-                });
+                }));
             }
-            Err(faults) => faults,
-        };
-        later = correction(text, &faults);
+            Err(_) if !later.is_empty() => return Ok(Answered::Misfit(given.provider)),
+            Err(faults) => later = correction(text, &faults),
+        }
     }
-    Err(Ended::Unusable(unusable()))
 }
 
 fn correction(text: &str, faults: &str) -> Vec<Value> {
@@ -105,7 +142,7 @@ fn correction(text: &str, faults: &str) -> Vec<Value> {
 fn unusable() -> Error {
     Error::new(
         ErrorKind::BadAnswer,
-        "the model's answer does not fit the schema, also after a correction",
+        "no model's answer fits the schema, also after a correction",
     )
     .dependency("openai")
 }

@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use mainstay_breaker::{FailureKind, Moment};
+use mainstay_breaker::Moment;
 use mainstay_runtime::{Answer, Context, Error, Report, Source, Status};
 use serde_json::{Value, json};
 
@@ -125,9 +125,7 @@ impl Models {
                     return Ok(self.live(given, begun));
                 }
                 Err(Ended::No(error)) => Told::not(Status::Success, None, error),
-                Err(Ended::Unusable(error)) => {
-                    Told::not(Status::Failure, Some(FailureKind::Protocol), error)
-                }
+                Err(Ended::Unusable(error)) => self.unusable(key, error),
                 Err(Ended::Missed(missed)) => self.missed(key, &missed),
             };
         let answer = self.told(Operation::Chat, started, told)?;

@@ -138,3 +138,50 @@ async fn a_senseless_request_is_refused_by_name() {
     }
     assert_eq!(chats(&api).await, 0);
 }
+
+/// Two providers, of which the first answers what doesn't fit.
+async fn misfit_first() -> (ModelApi, ModelApi, World) {
+    let (a, b) = tokio::join!(ModelApi::start(), ModelApi::start());
+    let world = World::new(vec![provider("a", &a), provider("b", &b)]).await;
+    let content = "{\"total\": -1}".to_owned();
+    a.set(ModelApiMode::FixedReply { content }).await;
+    (a, b, world)
+}
+
+#[tokio::test]
+async fn when_a_corrected_answer_does_not_fit_the_next_provider_is_asked_afresh() {
+    let (a, b, world) = misfit_first().await;
+    let answer = ask(&world).await.unwrap();
+    assert_eq!(
+        (answer.value, answer.source),
+        (json!({ "total": 3 }), Source::Provider("b".into()))
+    );
+    assert_eq!((chats(&a).await, chats(&b).await), (2, 1));
+}
+
+#[tokio::test]
+async fn when_nobodys_answer_fits_there_is_none_unless_an_earlier_one_did() {
+    let (a, b, world) = misfit_first().await;
+    let content = "I can't.".to_owned();
+    b.set(ModelApiMode::FixedReply { content }).await;
+    let error = ask(&world).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::BadAnswer);
+    assert_eq!((chats(&a).await, chats(&b).await), (2, 2));
+
+    b.set(ModelApiMode::Internal500).await;
+    let error = ask(&world).await.unwrap_err();
+    assert_eq!(
+        error.kind,
+        ErrorKind::BadAnswer,
+        "an answer came, and no usable one"
+    );
+
+    b.set(ModelApiMode::Ok).await;
+    ask(&world).await.unwrap();
+    b.kill().await;
+    let earlier = ask(&world).await.unwrap();
+    assert_eq!(
+        (earlier.value, earlier.source),
+        (json!({ "total": 3 }), Source::Cache)
+    );
+}
