@@ -41,7 +41,20 @@ impl Claimed {
     /// # Errors
     /// See [`AppendError`].
     pub async fn complete(self) -> Result<(), AppendError> {
-        verdict(self.hold, Change::Remove).await
+        self.complete_and_tell(None).await
+    }
+
+    /// As [`complete`](Self::complete), and gives another entry new metadata in the same commit: what the one after it
+    /// has to know of how this one ended.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn complete_and_tell(
+        self,
+        next: Option<(EntryId, serde_json::Value)>,
+    ) -> Result<(), AppendError> {
+        let next = next.map(|(id, meta)| (id, meta.to_string().into()));
+        verdict(self.hold, |hold| Change::Remove { hold, next }).await
     }
 
     /// It failed: counts the attempt and queues it again, not to be claimed before `not_before_ms` on the clock given to

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::outcomes::NewOutcome;
 use crate::spool::Spooled;
 
 /// The number of an entry: later entries have higher numbers, also across restarts.
@@ -39,6 +40,8 @@ pub struct NewEntry<'a> {
     pub meta: serde_json::Value,
     /// The body, from [`Journal::spool`](crate::Journal::spool).
     pub body: Option<Spooled>,
+    /// What is kept for the idempotency key of the request, in the same commit.
+    pub outcome: Option<NewOutcome>,
     /// Wall clock, ms since the Unix epoch.
     pub accepted_at_ms: i64,
 }

@@ -175,6 +175,15 @@ impl Index {
         self.schedule(id);
     }
 
+    /// Replaces an entry's metadata; nothing happens when the entry is gone.
+    pub(crate) fn describe(&mut self, id: EntryId, meta: Box<str>) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            self.bytes -= slot.record.bytes();
+            slot.record.meta = meta;
+            self.bytes += slot.record.bytes();
+        }
+    }
+
     /// Takes up to `limit` entries of a queue, oldest first.
     pub(crate) fn claim(&mut self, queue: &str, limit: usize, now_ms: i64) -> Vec<Entry> {
         let Some(queue) = self.queues.get_mut(queue) else {
@@ -250,6 +259,10 @@ impl Index {
                 queue.deferred.remove(&(time, id));
             }
         }
+    }
+
+    pub(crate) fn newest(&self) -> Option<EntryId> {
+        self.slots.last_key_value().map(|(id, _)| *id)
     }
 
     pub(crate) fn get(&self, id: EntryId) -> Option<Entry> {

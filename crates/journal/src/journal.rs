@@ -83,9 +83,14 @@ impl Journal {
             last_error: None,
             set_aside: false,
         };
+        let outcome = new.outcome;
         let content = synced.map(|synced| synced.content);
         self.shared
-            .commit(Change::Append(Box::new(Append { record, content })))
+            .commit(Change::Append(Box::new(Append {
+                record,
+                content,
+                outcome,
+            })))
             .await
     }
 
@@ -136,6 +141,11 @@ impl Journal {
         self.shared.index().get(id)
     }
 
+    /// The newest of all entries. From memory.
+    pub fn newest(&self) -> Option<EntryId> {
+        self.shared.index().newest()
+    }
+
     /// Matching entries with greater ids than `after`, oldest first, up to `limit`. From memory.
     pub fn entries(&self, filter: &Filter, after: Option<EntryId>, limit: usize) -> Vec<Entry> {
         let (mut found, mut after) = (Vec::new(), after);
@@ -178,13 +188,23 @@ impl Journal {
         &self.shared.settings
     }
 
-    /// Puts an entry that was set aside back in its queue.
+    /// What tells this journal from all others: made with it, the same for its life.
+    pub fn identity(&self) -> &str {
+        &self.shared.identity
+    }
+
+    /// Puts an entry that was set aside back in its queue, with other metadata where it is given.
     ///
     /// # Errors
     /// [`ChangeError::State`] when it isn't set aside.
-    pub async fn retry(&self, id: EntryId) -> Result<(), ChangeError> {
-        let hold = self.reserve(id, |state| state == State::SetAside)?;
-        self.shared.commit(Change::Requeue(hold)).await?;
+    pub async fn retry(
+        &self,
+        id: EntryId,
+        meta: Option<serde_json::Value>,
+    ) -> Result<(), ChangeError> {
+        let hold = self.hold(id, |state| state == State::SetAside)?;
+        let meta = meta.map(|meta| meta.to_string().into());
+        self.shared.commit(Change::Requeue { hold, meta }).await?;
         Ok(())
     }
 
@@ -193,12 +213,14 @@ impl Journal {
     /// # Errors
     /// [`ChangeError::State`] when it is in flight.
     pub async fn discard(&self, id: EntryId) -> Result<(), ChangeError> {
-        let hold = self.reserve(id, |state| state != State::InFlight)?;
-        self.shared.commit(Change::Remove(hold)).await?;
+        let hold = self.hold(id, |state| state != State::InFlight)?;
+        self.shared
+            .commit(Change::Remove { hold, next: None })
+            .await?;
         Ok(())
     }
 
-    fn reserve(&self, id: EntryId, allowed: fn(State) -> bool) -> Result<Hold, ChangeError> {
+    fn hold(&self, id: EntryId, allowed: fn(State) -> bool) -> Result<Hold, ChangeError> {
         let reserved = self.shared.index().reserve(id, allowed);
         match reserved {
             Ok(()) => Ok(Hold {

@@ -19,6 +19,7 @@
 //!         kind: "put".into(),
 //!         meta: serde_json::json!({ "content_type": "text/plain" }),
 //!         body: Some(spool.finish().await?),
+//!         outcome: None,
 //!         accepted_at_ms: 1_700_000_000_000,
 //!     })
 //!     .await?; // on disk from here on
@@ -41,6 +42,8 @@
 //! - **Superseded work.** A later entry for the key may make an earlier one pointless (a put followed by a
 //!   delete). Only the caller knows, so the drain asks [`Claimed::later`] and completes the claimed entry
 //!   without carrying it out.
+//! - **Once.** [`Journal::reserve`] holds an idempotency key while its request runs, and the outcome is committed with
+//!   the entry: the same request sent again gets the first answer, also after a crash.
 //!
 //! # On disk
 //!
@@ -55,10 +58,12 @@ mod body;
 mod claim;
 mod entry;
 mod error;
+pub mod fault;
 mod folder;
 mod index;
 mod journal;
 mod open;
+mod outcomes;
 mod settings;
 mod shared;
 mod spool;
@@ -71,6 +76,7 @@ pub use claim::Claimed;
 pub use entry::{BodyInfo, Entry, EntryId, Filter, Health, NewEntry, State, Stats};
 pub use error::{AppendError, Bound, ChangeError, OpenError, ReadError};
 pub use journal::Journal;
+pub use outcomes::{KeyError, KeyHold, NewOutcome, Outcome, Reserved};
 pub use settings::Settings;
 pub use spool::{SpoolWriter, Spooled};
 pub use verify::{Damage, VerifyProgress, VerifyReport};

@@ -13,7 +13,7 @@ use crate::folder::{FileGuard, Folder, FolderLock};
 use crate::index::{Index, Place};
 use crate::shared::{Shared, lock};
 use crate::writer::{Command, Writer};
-use crate::{Journal, OpenError, Settings, store};
+use crate::{Journal, OpenError, Settings, fault, store};
 
 /// Closes the journal when the last handle goes.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(crate) fn open(dir: &Path, settings: Settings) -> Result<Journal, OpenError>
     };
     let folder = Folder::create(dir).map_err(io)?;
     let folder_lock = FolderLock::acquire(folder.root())?;
+    fault::point("open.locked");
     folder.clear_spool().map_err(io)?;
     // Opening writes, too (SQLite's shared memory file), and must work on a full disk.
     let mut reserve = folder.reserve();
@@ -47,7 +48,13 @@ pub(crate) fn open(dir: &Path, settings: Settings) -> Result<Journal, OpenError>
     let path = folder.database();
     let connection = store::open(&path)?;
     let reader = store::open_reader(&path)?;
+    fault::point("open.migrated");
     let (index, next_body) = recover(&folder, &connection)?;
+    let identity = store::identity(&connection).map_err(|source| OpenError::Database {
+        path: path.clone(),
+        source,
+    })?;
+    fault::point("open.recovered");
     if let Err(error) = reserve.take() {
         tracing::warn!(%error, "journal: no room to accept work");
     }
@@ -57,6 +64,8 @@ pub(crate) fn open(dir: &Path, settings: Settings) -> Result<Journal, OpenError>
         folder,
         settings,
         index: Mutex::new(index),
+        running: Mutex::default(),
+        identity,
         reader: Mutex::new(Some(reader)),
         fault: OnceLock::new(),
         closed: AtomicBool::new(false),

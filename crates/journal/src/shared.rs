@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::entry::{EntryId, Health};
 use crate::folder::Folder;
 use crate::index::Index;
+use crate::outcomes::Running;
 use crate::settings::Settings;
 use crate::writer::{Change, Command};
 use crate::{AppendError, Bound};
@@ -18,6 +19,10 @@ pub(crate) struct Shared {
     pub(crate) folder: Folder,
     pub(crate) settings: Settings,
     pub(crate) index: Mutex<Index>,
+    /// Idempotency keys whose requests are under way.
+    pub(crate) running: Mutex<Running>,
+    /// What tells this journal from all others.
+    pub(crate) identity: String,
     /// Reads inline bodies; gone once the journal is closed.
     pub(crate) reader: Mutex<Option<Connection>>,
     pub(crate) fault: OnceLock<String>,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::AppendError;
 use crate::entry::BodyInfo;
+use crate::fault;
 use crate::folder::FileGuard;
 use crate::index::{Place, StoredBody};
 use crate::shared::Shared;
@@ -126,6 +127,7 @@ impl SpoolWriter {
             spool.hasher.update(&pending);
             let written = spool.file.write_all(&pending);
             written.map_err(|error| shared.file_failure("write a body", &error))?;
+            fault::point("spool.written");
             Ok(spool)
         };
         let spool = tokio::task::spawn_blocking(work)
@@ -146,6 +148,7 @@ impl SpoolFile {
             .mode(0o600)
             .open(&path);
         let file = file.map_err(|error| shared.file_failure("create a body file", &error))?;
+        fault::point("spool.created");
         Ok(Self {
             file,
             guard: FileGuard::new(path),
@@ -199,6 +202,7 @@ impl Spooled {
         let work = move || {
             file.sync_all()
                 .map_err(|error| shared.file_failure("fsync a body", &error))?;
+            fault::point("spool.synced");
             let number = shared.next_body.fetch_add(1, Ordering::Relaxed);
             let body = StoredBody {
                 info,

@@ -14,7 +14,8 @@ use crate::index::{Place, Record, StoredBody};
 const APPLICATION_ID: i64 = 0x4d53_4a31;
 
 /// One script per schema version; `user_version` counts those applied. Only ever appended to.
-const MIGRATIONS: &[&str] = &["
+const MIGRATIONS: &[&str] = &[
+    "
     CREATE TABLE entries (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
         queue TEXT NOT NULL,
@@ -31,7 +32,28 @@ const MIGRATIONS: &[&str] = &["
     ) STRICT;
     -- Apart from the entries, so that start-up reads no bodies.
     CREATE TABLE bodies (entry INTEGER PRIMARY KEY, body BLOB NOT NULL) STRICT;
-"];
+",
+    IDENTITY,
+    OUTCOMES,
+];
+
+const IDENTITY: &str = "
+    CREATE TABLE identity (id TEXT NOT NULL) STRICT;
+    INSERT INTO identity VALUES (lower(hex(randomblob(8))));
+";
+
+pub(crate) const OUTCOMES: &str = "
+    CREATE TABLE outcomes (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        scope TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request BLOB NOT NULL,
+        answer TEXT NOT NULL,
+        entry INTEGER,
+        at_ms INTEGER NOT NULL,
+        UNIQUE (scope, key)
+    ) STRICT;
+";
 
 /// How long to wait for another program that locks the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -133,6 +155,11 @@ fn migrate(connection: &mut Connection, script: &str, version: usize) -> rusqlit
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", version as i64)?;
     transaction.commit()
+}
+
+/// What tells this journal from all others, made with it.
+pub(crate) fn identity(connection: &Connection) -> rusqlite::Result<String> {
+    connection.query_row("SELECT id FROM identity", [], |row| row.get(0))
 }
 
 /// All entries, oldest first.
@@ -247,6 +274,14 @@ pub(crate) fn fail(
             "UPDATE entries SET attempts = attempts + 1, last_error = ?, set_aside = ? WHERE id = ?",
         )?
         .execute(params![error, set_aside, id.0])?;
+    Ok(())
+}
+
+/// Replaces an entry's metadata.
+pub(crate) fn describe(connection: &Connection, id: EntryId, meta: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE entries SET meta = ? WHERE id = ?")?
+        .execute(params![meta, id.0])?;
     Ok(())
 }
 

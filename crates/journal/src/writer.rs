@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, oneshot};
 use crate::entry::EntryId;
 use crate::folder::{FileGuard, FolderLock, Reserve};
 use crate::index::{Index, Place, Record};
+use crate::outcomes::{self, NewOutcome};
 use crate::shared::{Hold, Shared, lock};
 use crate::spool::SyncedContent;
 use crate::store::{self, Checkpoint, Failure};
-use crate::{AppendError, Bound};
+use crate::{AppendError, Bound, fault};
 
 /// Changes in one group at most, so that no acknowledgement waits for a very long commit.
 const GROUP: usize = 512;
@@ -40,20 +41,29 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) enum Change {
     Append(Box<Append>),
-    Remove(Hold),
+    Remove {
+        hold: Hold,
+        /// Another entry and its new metadata.
+        next: Option<(EntryId, Box<str>)>,
+    },
     Fail {
         hold: Hold,
         error: Box<str>,
         not_before_ms: Option<i64>,
         set_aside: bool,
     },
-    Requeue(Hold),
+    Requeue {
+        hold: Hold,
+        meta: Option<Box<str>>,
+    },
+    Record(Box<NewOutcome>),
 }
 
 #[derive(Debug)]
 pub(crate) struct Append {
     pub(crate) record: Record,
     pub(crate) content: Option<SyncedContent>,
+    pub(crate) outcome: Option<NewOutcome>,
 }
 
 impl Append {
@@ -193,6 +203,7 @@ impl Writer {
             }
         })?;
         let written = transact(&self.connection, group);
+        fault::point("group.committed");
         if written.is_err() && !self.connection.is_autocommit() {
             // Nothing of the group is acknowledged, whether or not this succeeds.
             let _ = self.connection.execute_batch("ROLLBACK");
@@ -219,12 +230,14 @@ impl Writer {
                     .rename(folder.body(number))
                     .map_err(|error| ("rename a body", error))?;
                 moved = true;
+                fault::point("group.renamed");
             }
         }
         if moved {
             folder
                 .sync_bodies()
                 .map_err(|error| ("fsync the bodies folder", error))?;
+            fault::point("group.folder-synced");
         }
         Ok(())
     }
@@ -242,6 +255,7 @@ impl Writer {
                 replies.push((reply, id));
             }
         }
+        fault::point("group.indexed");
         // Ends the claims: before the acknowledgements, so that nobody still sees them in flight.
         drop(holds);
         self.shared.claimable.send_replace(());
@@ -249,8 +263,10 @@ impl Writer {
             // The caller may have stopped waiting; the change stands.
             let _ = reply.send(Ok(id));
         }
+        fault::point("group.acknowledged");
         for number in files {
             drop(FileGuard::new(self.shared.folder.body(number)));
+            fault::point("group.file-removed");
         }
     }
 
@@ -280,12 +296,14 @@ impl Writer {
     /// fault.
     fn checkpoint(&mut self, mode: Checkpoint) {
         self.log_bytes = 0;
+        fault::point("checkpoint.before");
         if let Err(error) = store::checkpoint(&self.connection, mode) {
             match store::classify(&error) {
                 Failure::Full | Failure::Busy => tracing::warn!(%error, "journal checkpoint"),
                 Failure::Fault => drop(self.shared.faulted("checkpoint", &error)),
             }
         }
+        fault::point("checkpoint.after");
     }
 
     fn flush(&mut self) -> Result<(), AppendError> {
@@ -301,21 +319,41 @@ fn transact(connection: &Connection, group: &Group) -> rusqlite::Result<Vec<Entr
         .iter()
         .map(|(change, _)| write_change(connection, change));
     let ids = ids.collect::<rusqlite::Result<Vec<EntryId>>>()?;
+    fault::point("group.rows-written");
     connection.execute_batch("COMMIT")?;
     Ok(ids)
 }
 
 fn write_change(connection: &Connection, change: &Change) -> rusqlite::Result<EntryId> {
     match change {
-        Change::Append(append) => store::insert(connection, &append.record, append.inline()),
-        Change::Remove(hold) => store::remove(connection, hold.id).map(|()| hold.id),
+        Change::Append(append) => {
+            let id = store::insert(connection, &append.record, append.inline())?;
+            if let Some(outcome) = &append.outcome {
+                outcomes::write(connection, outcome, Some(id))?;
+            }
+            Ok(id)
+        }
+        Change::Remove { hold, next } => {
+            store::remove(connection, hold.id)?;
+            if let Some((id, meta)) = next {
+                store::describe(connection, *id, meta)?;
+            }
+            Ok(hold.id)
+        }
         Change::Fail {
             hold,
             error,
             set_aside,
             ..
         } => store::fail(connection, hold.id, error, *set_aside).map(|()| hold.id),
-        Change::Requeue(hold) => store::requeue(connection, hold.id).map(|()| hold.id),
+        Change::Requeue { hold, meta } => {
+            if let Some(meta) = meta {
+                store::describe(connection, hold.id, meta)?;
+            }
+            store::requeue(connection, hold.id).map(|()| hold.id)
+        }
+        // It is no entry: nobody looks at this id.
+        Change::Record(outcome) => outcomes::write(connection, outcome, None).map(|()| EntryId(0)),
     }
 }
 
@@ -329,7 +367,10 @@ fn apply(index: &mut Index, change: Change, id: EntryId) -> (Option<Hold>, Optio
             index.insert(id, append.record);
             (None, None)
         }
-        Change::Remove(hold) => {
+        Change::Remove { hold, next } => {
+            if let Some((id, meta)) = next {
+                index.describe(id, meta);
+            }
             let file = match index.remove(id) {
                 Some(Place::File(number)) => Some(number),
                 _ => None,
@@ -349,10 +390,15 @@ fn apply(index: &mut Index, change: Change, id: EntryId) -> (Option<Hold>, Optio
             });
             (Some(hold), None)
         }
-        Change::Requeue(hold) => {
+        Change::Requeue { hold, meta } => {
+            if let Some(meta) = meta {
+                index.describe(id, meta);
+            }
             index.change(id, None, |record| record.set_aside = false);
             (Some(hold), None)
         }
+        // Its key is free again: the outcome is on disk.
+        Change::Record(_) => (None, None),
     }
 }
 

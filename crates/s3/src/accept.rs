@@ -8,7 +8,7 @@ use mainstay_runtime::{Answer, Error, ErrorKind, Source};
 use serde_json::{Value, json};
 
 use crate::key::Key;
-use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, PUT, QUEUE, Receipt};
+use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, PUT, QUEUE, Receipt, content_type_of};
 use crate::resolve::{Found, not_found};
 
 /// How often a source is looked up again that was drained while being read.
@@ -54,7 +54,12 @@ impl Inner {
                 Ok(body) => {
                     let body = self.spool_again(body).await?;
                     return self
-                        .append(PUT, to, entry.meta, Some(body))
+                        .append(
+                            PUT,
+                            to,
+                            json!({ "content_type": content_type_of(&entry) }),
+                            Some(body),
+                        )
                         .await
                         .map(accepted);
                 }
@@ -93,15 +98,17 @@ impl Inner {
         &self,
         kind: &str,
         key: &Key,
-        meta: Value,
+        mut meta: Value,
         body: Option<Spooled>,
     ) -> Result<EntryId, Error> {
+        self.base_of(key.as_str()).write_to(&mut meta);
         let entry = NewEntry {
             queue: QUEUE,
             key: key.as_str().to_owned(),
             kind: kind.to_owned(),
             meta,
             body,
+            outcome: None,
             accepted_at_ms: self.wall().as_millisecond(),
         };
         self.journal

@@ -5,20 +5,32 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
-use mainstay_journal::{Body, Claimed, Entry, EntryId, ReadError};
+use mainstay_journal::{Body, Claimed, Entry, EntryId, ReadError, fault};
 use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Status};
 
 use crate::classify::{Failed, Meaning, meaning};
+use crate::conflict::Policy;
 use crate::drain::LONGEST_PAUSE;
 use crate::key::Key;
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
-use crate::store::Condition;
+use crate::standing::{Base, Present, Standing, standing};
+use crate::store::{Condition, Store};
 
 /// Refusals after which an entry is set aside.
 const REFUSALS: u32 = 3;
 /// First pause of an entry that failed, ms.
 const FIRST_PAUSE: i64 = 1000;
+/// Attempts at a conditional upload whose condition turned out wrong.
+const ROUNDS: usize = 4;
+/// The places of the drain where a test may kill the process (see [`mainstay_journal::fault`]).
+pub const FAULT_POINTS: &[&str] = &[
+    "drain.claimed",
+    "drain.part",
+    "drain.sent",
+    "drain.arrived",
+    "drain.completed",
+];
 /// Pause of an entry that waits for others, ms.
 const WAIT: i64 = 200;
 
@@ -61,6 +73,14 @@ impl From<ReadError> for Trouble {
     }
 }
 
+/// How carrying out an entry ended well.
+enum Arrived {
+    /// The store has the object of this entry; of a delete, none. What the entry after it has to know of it.
+    There(Base),
+    /// Somebody else's change stays.
+    Theirs(Base),
+}
+
 /// Carries a claimed entry out. `refusals` is how often the store has refused it before.
 pub(crate) async fn carry(
     inner: Arc<Inner>,
@@ -69,8 +89,10 @@ pub(crate) async fn carry(
     now_ms: i64,
 ) -> Carried {
     let (id, started) = (claimed.id(), inner.now());
+    fault::point("drain.claimed");
     if is_replaced(&inner, &claimed) {
-        end(claimed.complete().await);
+        let base = Base::of(claimed.entry());
+        complete(claimed, base).await;
         return Carried::Pointless(id);
     }
     if waits(&inner, claimed.entry()) {
@@ -82,20 +104,40 @@ pub(crate) async fn carry(
     let done = inner.carry_out(claimed.entry()).await;
     report(&inner, done.is_ok(), started);
     match done {
-        Ok(()) => {
-            end(claimed.complete().await);
+        Ok(Arrived::There(base) | Arrived::Theirs(base)) => {
+            fault::point("drain.arrived");
+            complete(claimed, base).await;
+            fault::point("drain.completed");
             Carried::Stored(id)
         }
         Err(trouble) => judge(&inner, claimed, trouble, refusals, now_ms).await,
     }
 }
 
-/// Whether a later entry replaces this one whole, and no copy has to read it in between.
+/// Ends an entry and tells the next of its key how it left the object.
+async fn complete(claimed: Claimed, base: Base) {
+    let next = claimed.later().into_iter().next();
+    let next = next.filter(|_| base != Base::Unknown).map(|mut next| {
+        base.write_to(&mut next.meta);
+        (next.id, next.meta)
+    });
+    end(claimed.complete_and_tell(next).await);
+}
+
+/// Whether a later entry replaces this one whole, and no copy has to read it in between. A copy that may have been
+/// tried is carried out again all the same: what it leaves bears no mark of ours, and the next entry has to know it.
 fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
+    let entry = claimed.entry();
+    let was_tried = entry.attempts > 0 || Some(entry.id) <= inner.newest_at_start;
+    !(entry.kind == COPY && was_tried) && has_replacement(inner, claimed)
+}
+
+fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
+    let entry = claimed.entry();
     let Some(next) = claimed.later().into_iter().find(|later| later.kind != COPY) else {
         return false;
     };
-    let readers = inner.pending.of(&claimed.entry().key, &inner.journal);
+    let readers = inner.pending.of(&entry.key, &inner.journal);
     readers.range(claimed.id()..next.id).next().is_none()
 }
 
@@ -112,76 +154,223 @@ fn waits(inner: &Inner, entry: &Entry) -> bool {
 }
 
 impl Inner {
-    async fn carry_out(self: &Arc<Self>, entry: &Entry) -> Result<(), Trouble> {
+    async fn carry_out(self: &Arc<Self>, entry: &Entry) -> Result<Arrived, Trouble> {
         let unreadable = |_| Trouble::Person("its key can't be read".into());
         let key = Key::parse("key", &entry.key).map_err(unreadable)?;
         let ctx = Context {
             caller: CallerId(u64::MAX),
             deadline: self.now() + Duration::from_secs(24 * 3600),
         };
-        match entry.kind.as_str() {
-            DELETE => {
-                let call = self.to_first_byte(Call::new("delete", &ctx).idempotent());
-                self.call(call, || self.store.delete(&key)).await?;
-                self.copies.forget(&key).await;
-            }
+        let arrived = match entry.kind.as_str() {
+            DELETE => self.remove(&ctx, &key, entry).await?,
             COPY => {
                 let source =
                     source_of(entry).ok_or_else(|| Trouble::Person("it names no source".into()))?;
                 let source = Key::parse("from", &source).map_err(unreadable)?;
-                let call = Call::new("copy", &ctx)
-                    .idempotent()
-                    .no_later_than(self.now() + self.settings.idle);
-                self.call(call, || self.store.copy(&source, &key))
-                    .await
-                    .map_err(|error| no_source(error, &source))?;
-                self.copies.forget(&key).await;
+                self.copy_over(&ctx, &source, &key, entry).await?
             }
             _ => self.bring(&ctx, &key, entry).await?,
+        };
+        if let Arrived::There(Base::Etag(etag)) | Arrived::Theirs(Base::Etag(etag)) = &arrived {
+            self.etags.saw(key.as_str(), Some(etag));
         }
-        Ok(())
+        Ok(arrived)
     }
 
+    async fn remove(&self, ctx: &Context, key: &Key, entry: &Entry) -> Result<Arrived, Trouble> {
+        if Base::of(entry) != Base::Unknown
+            && let Some(theirs) = self.look(ctx, key, entry).await?.theirs(self, entry)?
+        {
+            return Ok(theirs);
+        }
+        let call = self.to_first_byte(Call::new("delete", ctx).idempotent());
+        self.call(call, || self.store.delete(key)).await?;
+        self.copies.forget(key).await;
+        self.etags.saw(key.as_str(), None);
+        Ok(Arrived::There(Base::Absent))
+    }
+
+    async fn copy_over(
+        &self,
+        ctx: &Context,
+        source: &Key,
+        key: &Key,
+        entry: &Entry,
+    ) -> Result<Arrived, Trouble> {
+        if Base::of(entry) != Base::Unknown {
+            let looked = self.look(ctx, key, entry).await?;
+            // An earlier attempt of ours leaves the source's own ETag, and no mark that tells.
+            if !looked.shows_copy_of(self.present(ctx, source).await?)
+                && let Some(theirs) = looked.theirs(self, entry)?
+            {
+                return Ok(theirs);
+            }
+        }
+        let call = Call::new("copy", ctx)
+            .idempotent()
+            .no_later_than(self.now() + self.settings.idle);
+        self.call(call, || self.store.copy(source, key))
+            .await
+            .map_err(|error| no_source(error, source))?;
+        fault::point("drain.sent");
+        self.copies.forget(key).await;
+        match self.present(ctx, key).await? {
+            Some(there) => Ok(Arrived::There(Base::after(there.etag))),
+            None => Err(Trouble::Differs("the store has no copy".into())),
+        }
+    }
+
+    /// Uploads, on condition that nobody else has changed the object: by what is known of it, and after that was wrong,
+    /// or if nothing is known, by what is there.
     async fn bring(
         self: &Arc<Self>,
         ctx: &Context,
         key: &Key,
         entry: &Entry,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Arrived, Trouble> {
+        let fences = self.fences() && entry.body.is_some_and(|body| body.len <= PART as u64);
+        let mut known = Base::of(entry).condition().filter(|_| fences);
+        for _ in 0..ROUNDS {
+            let condition = match known.take() {
+                Some(condition) => condition,
+                None if matches!(self.store, Store::Local(_)) => Condition::None,
+                None => match self.look(ctx, key, entry).await? {
+                    Looked(Standing::Done, there) => return Ok(Arrived::There(after(there))),
+                    Looked(Standing::Free(condition), _) => condition,
+                    changed => {
+                        let Looked(Standing::Changed(condition), _) = &changed else {
+                            continue;
+                        };
+                        let condition = condition.clone();
+                        if let Some(theirs) = changed.theirs(self, entry)? {
+                            return Ok(theirs);
+                        }
+                        condition
+                    }
+                },
+            };
+            let condition = if fences { condition } else { Condition::None };
+            match self.send(ctx, key, entry, &condition).await {
+                Err(Trouble::Store(error))
+                    if condition != Condition::None && has_changed(&error) => {}
+                sent => return sent.map(Arrived::There),
+            }
+        }
+        Err(Trouble::Differs(
+            "the object changes faster than it can be replaced".into(),
+        ))
+    }
+
+    async fn send(
+        self: &Arc<Self>,
+        ctx: &Context,
+        key: &Key,
+        entry: &Entry,
+        condition: &Condition,
+    ) -> Result<Base, Trouble> {
         let kind = content_type_of(entry);
+        let about = self.about(kind.as_deref(), Some(entry.id));
         let mut body = self.journal.body(entry.id).await?;
         let len = body.len();
         if len <= PART as u64 {
             let content = body.into_bytes().await?;
-            let etag = self
-                .put_one(ctx, key, &content, kind.as_deref(), &Condition::None)
-                .await?;
-            self.verify(ctx, key, len).await?;
-            self.keep_copy(key, content, etag, kind.as_deref()).await;
-            return Ok(());
+            let etag = self.put_one(ctx, key, &content, &about, condition).await?;
+            fault::point("drain.sent");
+            self.verify(ctx, key, len, etag.as_deref()).await?;
+            self.keep_copy(key, content, etag.clone(), kind.as_deref())
+                .await;
+            return Ok(Base::after(etag));
         }
-        let mut sending = Sending::start(self, ctx, key, kind.as_deref()).await?;
+        let mut sending = Sending::start(self, ctx, key, &about).await?;
         let mut rest = BytesMut::new();
         while let Some(part) = next_part(&mut body, &mut rest).await? {
             sending.part(&part).await?;
+            fault::point("drain.part");
         }
-        sending.complete().await?;
-        self.verify(ctx, key, len).await?;
+        let etag = sending.complete().await?;
+        fault::point("drain.sent");
+        self.verify(ctx, key, len, etag.as_deref()).await?;
         self.copies.forget(key).await;
-        Ok(())
+        Ok(Base::after(etag))
     }
 
-    /// Asks the store for what it has before our own copy is given up.
-    async fn verify(&self, ctx: &Context, key: &Key, len: u64) -> Result<(), Trouble> {
-        let call = self.to_first_byte(Call::new("head", ctx).idempotent());
-        let size = self.call(call, || self.store.head(key)).await?.meta.size;
-        if size == len {
+    /// Asks the store for what it has before our own copy is given up. Another ETag than the upload's is a later write,
+    /// whose size says nothing.
+    async fn verify(
+        &self,
+        ctx: &Context,
+        key: &Key,
+        len: u64,
+        etag: Option<&str>,
+    ) -> Result<(), Trouble> {
+        let Some(there) = self.present(ctx, key).await? else {
+            return Err(Trouble::Differs("the store has no such object".into()));
+        };
+        let is_later = etag.is_some() && there.etag.as_deref() != etag;
+        if is_later || there.size == len {
             return Ok(());
         }
         Err(Trouble::Differs(format!(
-            "the store has {size} bytes of {len}"
+            "the store has {} bytes of {len}",
+            there.size
         )))
     }
+
+    /// What the store has of a key.
+    async fn present(&self, ctx: &Context, key: &Key) -> Result<Option<Present>, Trouble> {
+        let call = self.to_first_byte(Call::new("head", ctx).idempotent());
+        match self.call(call, || self.store.head(key)).await {
+            Ok(result) => Ok(Some(Present::of(&result))),
+            Err(CallError::Failed(failed)) if meaning(&failed) == Meaning::Absent => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn look(&self, ctx: &Context, key: &Key, entry: &Entry) -> Result<Looked, Trouble> {
+        let there = self.present(ctx, key).await?;
+        let identity = self.journal.identity();
+        let standing = standing(&Base::of(entry), identity, entry.id, there.as_ref());
+        Ok(Looked(standing, there))
+    }
+
+    /// Whether uploads from the journal can be made conditional.
+    fn fences(&self) -> bool {
+        matches!(self.store, Store::S3(_)) && self.conditions.get() == Some(&true)
+    }
+}
+
+/// How an entry stands, and what the store has.
+struct Looked(Standing, Option<Present>);
+
+impl Looked {
+    /// Where somebody else has changed the object: how it ends if their change stays; nothing if ours goes over it.
+    fn theirs(self, inner: &Inner, entry: &Entry) -> Result<Option<Arrived>, Trouble> {
+        let Self(Standing::Changed(_), there) = self else {
+            return Ok(None);
+        };
+        let policy = inner.settings.conflicts.of(&entry.key);
+        inner.tell_conflict(entry, policy);
+        match policy {
+            Policy::Ours => Ok(None),
+            Policy::Theirs => Ok(Some(Arrived::Theirs(after(there)))),
+            Policy::SetAside => Err(Trouble::Person(
+                "conflict: somebody else has changed the object since this was accepted; retry replaces that, discard leaves it".into(),
+            )),
+        }
+    }
+
+    fn shows_copy_of(&self, source: Option<Present>) -> bool {
+        let etag = |present: &Option<Present>| present.as_ref().and_then(|p| p.etag.clone());
+        etag(&self.1).is_some() && etag(&self.1) == etag(&source)
+    }
+}
+
+fn after(there: Option<Present>) -> Base {
+    Base::after(there.and_then(|there| there.etag))
+}
+
+fn has_changed(error: &CallError<Failed>) -> bool {
+    matches!(error, CallError::Failed(failed) if meaning(failed) == Meaning::ConditionFailed)
 }
 
 /// The next part of a body; `None` at its end.
@@ -215,6 +404,11 @@ async fn judge(
     let id = claimed.id();
     let pause = now_ms + pause(id, claimed.entry().attempts);
     let (is_refusal, why) = match trouble {
+        Trouble::Person(_) if has_replacement(inner, &claimed) => {
+            let base = Base::of(claimed.entry());
+            complete(claimed, base).await;
+            return Carried::Pointless(id);
+        }
         Trouble::Person(why) => return set_aside(claimed, &why).await,
         Trouble::Body(error @ (ReadError::Corrupt { .. } | ReadError::NoBody(_))) => {
             return set_aside(claimed, &error.to_string()).await;

@@ -9,6 +9,7 @@ use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 
 use crate::copies::Copies;
+use crate::etags::Etags;
 use crate::local::Local;
 use crate::objects::{DEPENDENCY, Inner, Objects};
 use crate::parts::PART;
@@ -51,9 +52,14 @@ pub fn connect(
         Store::Local(_) => OnceLock::from(true),
         Store::S3(_) => OnceLock::new(),
     };
+    let etags = Etags::default();
+    copies.etags(|key, etag| etags.saw(key, Some(etag)));
     let inner = Arc::new(Inner {
         pending: Pending::rebuild(&journal),
         lists: Default::default(),
+        etags,
+        engine: OnceLock::new(),
+        newest_at_start: journal.newest(),
         hurry: Default::default(),
         conditions,
         guard: guard.clone(),
@@ -69,6 +75,8 @@ pub fn connect(
 impl Objects {
     /// Begins to bring accepted work to the store, until the engine stops.
     pub fn start(&self, handle: &Handle) {
+        // A second start changes nothing: there is one engine.
+        let _ = self.0.engine.set(handle.clone());
         handle.spawn(crate::drain::run(
             Arc::clone(&self.0),
             handle.stopping(),

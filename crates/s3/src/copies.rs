@@ -92,6 +92,15 @@ impl Copies {
         Ok(copies)
     }
 
+    /// Tells the ETag of every copy that has one.
+    pub(crate) fn etags(&self, mut tell: impl FnMut(&str, &str)) {
+        for (key, slot) in &self.lock().by_key {
+            if let Some(etag) = &slot.info.etag {
+                tell(key, etag);
+            }
+        }
+    }
+
     /// Largest object worth keeping; 0 when nothing is kept.
     pub(crate) fn max_one(&self) -> u64 {
         self.max_one.min(self.max_bytes)

@@ -108,6 +108,7 @@ impl Inner {
             Ok((running, result, to_first_byte)) => {
                 let copy = range.is_none().then(|| copy_of(at, &result, seen));
                 let info = info_of(key, &result);
+                self.etags.saw(at.as_str(), info.etag.as_deref());
                 let bytes = result.range.clone();
                 let flow = Flow::new(self, running, result, to_first_byte, copy);
                 let download = Download {
@@ -194,10 +195,11 @@ impl Inner {
         };
         let call = self.to_first_byte(Call::new("head", ctx).idempotent());
         match self.call(call, || self.store.head(&at)).await {
-            Ok(result) => (
-                Ok(Answer::fresh(info_of(key, &result), source(accepted))),
-                None,
-            ),
+            Ok(result) => {
+                let info = info_of(key, &result);
+                self.etags.saw(at.as_str(), info.etag.as_deref());
+                (Ok(Answer::fresh(info, source(accepted))), None)
+            }
             Err(error) if is_outage(&error) => match self.copies.info(&at) {
                 Some(copy) => {
                     let age = self.age_of(copy.seen);
@@ -218,6 +220,7 @@ impl Inner {
     async fn forget_if_absent(&self, key: &Key, error: &CallError<Failed>) {
         if matches!(error, CallError::Failed(failed) if meaning(failed) == Meaning::Absent) {
             self.copies.forget(key).await;
+            self.etags.saw(key.as_str(), None);
         }
     }
 

@@ -17,17 +17,29 @@
 //!
 //! When the breaker has closed, accepted work is brought to the store, oldest first and in order per key, behind live
 //! traffic. What the store refuses three times for its own sake is set aside for an operator, never dropped.
+//!
+//! # Conflicts
+//!
+//! An entry keeps the ETag that was known of its key when it was accepted. If somebody else has changed the object
+//! since, the entry is set aside, or a rule by prefix decides ([`Policy`]); each conflict is an event. Where the store
+//! honours conditions on writes, every upload from the journal of up to [`PART`] bytes is conditional, so a late
+//! duplicate of it can't overwrite what came after. Larger uploads, deletes and copies look first and then write:
+//! between the two somebody else may. The same holds for all of them where the store ignores conditions. An upload
+//! that goes to the store at once is unconditional: if the store is so late with one it never answered that a later
+//! one overtakes it, the late one wins.
 
 mod accept;
 mod carry;
 mod check;
 mod classify;
 mod client;
+mod conflict;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod copies;
 mod download;
 mod drain;
+mod etags;
 mod flow;
 mod intake;
 mod key;
@@ -43,12 +55,15 @@ mod probe;
 mod resolve;
 mod settings;
 mod slice;
+mod standing;
 mod store;
 mod trace;
 mod upload;
 mod writes;
 
+pub use carry::FAULT_POINTS;
 pub use client::connect;
+pub use conflict::{Conflicts, Policy};
 pub use key::Key;
 pub use listing::MAX_LIMIT;
 pub use objects::{

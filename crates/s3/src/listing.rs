@@ -96,8 +96,13 @@ impl Inner {
         count: usize,
     ) -> Result<Vec<Listed>, CallError<Failed>> {
         let call = self.to_first_byte(Call::new("list", ctx).idempotent());
-        self.call(call, || self.store.list(&request.prefix, after, count))
-            .await
+        let found = self
+            .call(call, || self.store.list(&request.prefix, after, count))
+            .await?;
+        for object in &found {
+            self.etags.saw(&object.key, object.etag.as_deref());
+        }
+        Ok(found)
     }
 
     /// The last answer to the same request, as the journal has it now.

@@ -10,7 +10,7 @@ use object_store::{
 use tokio::sync::Mutex;
 
 use crate::key::Key;
-use crate::store::{Store, attributes};
+use crate::store::{About, Store, attributes};
 
 /// A multipart upload that was begun.
 #[derive(Clone, Debug)]
@@ -28,19 +28,17 @@ pub(crate) enum Multipart {
 pub(crate) struct Part(Option<PartId>);
 
 impl Multipart {
-    pub(crate) async fn start(
-        store: &Store,
-        key: &Key,
-        content_type: Option<&str>,
-    ) -> Result<Self> {
+    pub(crate) async fn start(store: &Store, key: &Key, about: &About) -> Result<Self> {
         match store {
             Store::Local(local) => {
-                let upload = local.start_multipart(key, content_type).await?;
+                let upload = local
+                    .start_multipart(key, about.content_type.as_deref())
+                    .await?;
                 Ok(Self::Local(Arc::new(Mutex::new(upload))))
             }
             Store::S3(s3) => {
                 let options = PutMultipartOptions {
-                    attributes: attributes(content_type),
+                    attributes: attributes(about),
                     ..PutMultipartOptions::default()
                 };
                 Ok(Self::S3 {

@@ -9,18 +9,21 @@ use jiff::Timestamp;
 use mainstay_journal::{Entry, EntryId, Journal};
 use mainstay_runtime::breaker::FailureKind;
 use mainstay_runtime::{
-    Answer, Call, CallError, Error, ErrorKind, Guard, Moment, Report, Source, Status, Verdict,
+    Answer, Call, CallError, Error, ErrorKind, Guard, Handle, Moment, Report, Source, Status,
+    Verdict,
 };
 
 use tokio::sync::Notify;
 
 use crate::classify::{Failed, Meaning, classify, meaning};
 use crate::copies::Copies;
+use crate::etags::Etags;
 use crate::key::Key;
 use crate::lists::Lists;
 use crate::pending::Pending;
 use crate::settings::Settings;
-use crate::store::{Condition, Listed, Store};
+use crate::standing::{Base, mark};
+use crate::store::{About, Condition, Listed, Store};
 use crate::trace::Trace;
 
 /// The journal's queue for objects.
@@ -42,10 +45,15 @@ pub(crate) struct Inner {
     pub(crate) copies: Copies,
     pub(crate) pending: Pending,
     pub(crate) lists: Lists,
+    pub(crate) etags: Etags,
     /// Whether the store honours conditions of writes, once that was found out.
     pub(crate) conditions: OnceLock<bool>,
     /// Wakes the drain before its time.
     pub(crate) hurry: Notify,
+    /// The newest entry that an earlier process may have tried.
+    pub(crate) newest_at_start: Option<EntryId>,
+    /// The engine, once it runs: where events go.
+    pub(crate) engine: OnceLock<Handle>,
     pub(crate) settings: Settings,
 }
 
@@ -185,6 +193,23 @@ impl Inner {
     pub(crate) fn is_pending(&self, key: &Key) -> bool {
         self.journal.latest(QUEUE, key.as_str()).is_some()
             || !self.pending.of(key.as_str(), &self.journal).is_empty()
+    }
+
+    /// What is known of the key in the store, for work on it that is accepted now. What follows accepted work is told
+    /// when that has arrived. A folder of ours has no other writers.
+    pub(crate) fn base_of(&self, key: &str) -> Base {
+        if matches!(self.store, Store::Local(_)) || self.journal.latest(QUEUE, key).is_some() {
+            return Base::Unknown;
+        }
+        Base::after(self.etags.of(key))
+    }
+
+    /// What is stored beside the content of an upload: its type, and whose it is.
+    pub(crate) fn about(&self, content_type: Option<&str>, entry: Option<EntryId>) -> About {
+        About {
+            content_type: content_type.map(str::to_owned),
+            mark: mark(self.journal.identity(), entry),
+        }
     }
 
     /// A guarded call of the store that answers with its first byte.

@@ -6,6 +6,7 @@ use mainstay_journal::{ChangeError, Entry, EntryId, Filter, State, Stats};
 use mainstay_runtime::{Error, ErrorKind};
 
 use crate::objects::{DEPENDENCY, Objects, QUEUE};
+use crate::standing::Base;
 
 /// How often a flush looks whether everything has reached the store.
 const LOOK: Duration = Duration::from_millis(50);
@@ -30,12 +31,17 @@ impl Objects {
         self.0.journal.entries(&filter, after, limit)
     }
 
-    /// Puts an entry that was set aside back in its queue and wakes the drain.
+    /// Puts an entry that was set aside back in its queue and wakes the drain. Whatever the store has of its key by then
+    /// is replaced: who retries an entry has looked.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` when it isn't set aside; `JournalFull` when the journal can't be written.
     pub async fn retry_entry(&self, id: EntryId) -> Result<(), Error> {
-        self.0.journal.retry(id).await.map_err(refused)?;
+        let meta = self.0.journal.get(id).map(|mut entry| {
+            Base::Unknown.write_to(&mut entry.meta);
+            entry.meta
+        });
+        self.0.journal.retry(id, meta).await.map_err(refused)?;
         self.0.hurry.notify_one();
         Ok(())
     }

@@ -12,7 +12,7 @@ use crate::classify::Failed;
 use crate::key::Key;
 use crate::multipart::{Multipart, Part};
 use crate::objects::Inner;
-use crate::store::Condition;
+use crate::store::{About, Condition};
 
 /// Bytes of one part; larger bodies go up in parts.
 pub const PART: usize = 8 << 20;
@@ -32,7 +32,7 @@ impl Inner {
         ctx: &Context,
         key: &Key,
         body: &Bytes,
-        content_type: Option<&str>,
+        about: &About,
         condition: &Condition,
     ) -> Result<Option<String>, CallError<Failed>> {
         let call = Call::new("put", ctx).no_later_than(self.now() + self.time_for(body.len()));
@@ -44,7 +44,7 @@ impl Inner {
         };
         let put = || {
             self.store
-                .put(key, PutPayload::from(body.clone()), content_type, condition)
+                .put(key, PutPayload::from(body.clone()), about, condition)
         };
         let done = self.call(call, put).await?;
         self.guard
@@ -66,11 +66,11 @@ impl Sending {
         inner: &Arc<Inner>,
         ctx: &Context,
         key: &Key,
-        content_type: Option<&str>,
+        about: &About,
     ) -> Result<Self, CallError<Failed>> {
         let call = inner.to_first_byte(Call::new("put_begin", ctx).idempotent());
         let upload = inner
-            .call(call, || Multipart::start(&inner.store, key, content_type))
+            .call(call, || Multipart::start(&inner.store, key, about))
             .await?;
         Ok(Self {
             inner: Arc::clone(inner),

@@ -10,7 +10,7 @@ use object_store::{Error as StoreError, PutPayload};
 use crate::classify::{Failed, classify};
 use crate::key::{Key, RESERVED};
 use crate::objects::Inner;
-use crate::store::{Condition, Store};
+use crate::store::{About, Condition, Store};
 use crate::trace::Trace;
 
 /// What the conditional uploads of the trial hold.
@@ -80,13 +80,25 @@ impl Inner {
     }
 }
 
+fn trial() -> About {
+    About {
+        content_type: None,
+        mark: "trial".into(),
+    }
+}
+
 async fn works(store: &Store) -> object_store::Result<()> {
     if matches!(store, Store::S3(_)) {
         return store.list(RESERVED, None, 1).await.map(drop);
     }
     let key = Key::reserved("probe");
     store
-        .put(&key, PutPayload::from_static(TRIAL), None, &Condition::None)
+        .put(
+            &key,
+            PutPayload::from_static(TRIAL),
+            &trial(),
+            &Condition::None,
+        )
         .await?;
     let read = store.get(&key, None).await?.bytes().await?;
     store.delete(&key).await?;
@@ -106,7 +118,7 @@ async fn tries_conditions(store: &Store) -> object_store::Result<bool> {
         let key = key.clone();
         async move {
             store
-                .put(&key, PutPayload::from_static(TRIAL), None, &condition)
+                .put(&key, PutPayload::from_static(TRIAL), &trial(), &condition)
                 .await
         }
     };

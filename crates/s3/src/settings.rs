@@ -8,6 +8,8 @@ use mainstay_runtime::{EndpointSpec, Secret};
 
 use crate::objects::DEPENDENCY;
 
+use crate::conflict::Conflicts;
+
 /// Where objects live.
 #[derive(Clone, Debug)]
 pub enum Target {
@@ -57,6 +59,8 @@ pub struct Settings {
     pub copy_limit: u64,
     /// Uploads from the journal at once when the level allows the full rate.
     pub drain_parallel: usize,
+    /// What happens to accepted work whose object somebody else has changed meanwhile.
+    pub conflicts: Conflicts,
 }
 
 impl Settings {
@@ -73,6 +77,7 @@ impl Settings {
             copies_bytes: 256 << 20,
             copy_limit: 8 << 20,
             drain_parallel: 8,
+            conflicts: Conflicts::default(),
         }
     }
 

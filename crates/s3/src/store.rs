@@ -15,6 +15,7 @@ use crate::classify::names_bucket;
 use crate::key::Key;
 use crate::local::Local;
 use crate::objects::ByteRange;
+use crate::standing::MARK;
 
 /// What must hold for a write to happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +42,14 @@ pub struct Listed {
     pub last_modified: Option<jiff::Timestamp>,
 }
 
+/// What is stored beside an object's content.
+#[derive(Clone, Debug)]
+pub(crate) struct About {
+    pub(crate) content_type: Option<String>,
+    /// Says that we wrote it; a folder of ours needs none.
+    pub(crate) mark: String,
+}
+
 /// Where objects are.
 #[derive(Clone, Debug)]
 pub(crate) enum Store {
@@ -53,11 +62,14 @@ impl Store {
         &self,
         key: &Key,
         payload: PutPayload,
-        content_type: Option<&str>,
+        about: &About,
         condition: &Condition,
     ) -> Result<PutResult> {
         match self {
-            Self::Local(local) => local.put(key, payload, content_type, condition).await,
+            Self::Local(local) => {
+                let content_type = about.content_type.as_deref();
+                local.put(key, payload, content_type, condition).await
+            }
             Self::S3(s3) => {
                 let mode = match condition {
                     Condition::None => PutMode::Overwrite,
@@ -69,7 +81,7 @@ impl Store {
                 };
                 let options = PutOptions {
                     mode,
-                    attributes: attributes(content_type),
+                    attributes: attributes(about),
                     ..PutOptions::default()
                 };
                 s3.put_opts(key.path(), payload, options).await
@@ -210,10 +222,11 @@ pub(crate) fn timestamp(meta: &ObjectMeta) -> Option<jiff::Timestamp> {
     jiff::Timestamp::try_from(SystemTime::from(meta.last_modified)).ok()
 }
 
-pub(crate) fn attributes(content_type: Option<&str>) -> Attributes {
-    content_type
-        .map(|kind| Attributes::from_iter([(Attribute::ContentType, kind.to_owned())]))
-        .unwrap_or_default()
+pub(crate) fn attributes(about: &About) -> Attributes {
+    let mark = (Attribute::Metadata(MARK.into()), about.mark.clone());
+    let kind = about.content_type.clone();
+    let kind = kind.map(|kind| (Attribute::ContentType, kind));
+    Attributes::from_iter(kind.into_iter().chain([mark]))
 }
 
 /// All of a folder's objects, for the local store.

@@ -114,7 +114,11 @@ impl Inner {
 
     async fn put_whole(&self, ctx: &Context, key: &Key, body: Bytes, upload: &Upload) -> Ended {
         let kind = upload.content_type.as_deref();
-        match self.put_one(ctx, key, &body, kind, &upload.condition).await {
+        let about = self.about(kind, None);
+        match self
+            .put_one(ctx, key, &body, &about, &upload.condition)
+            .await
+        {
             Ok(etag) => {
                 self.keep_copy(key, body, etag.clone(), kind).await;
                 (Ok(stored(etag)), None)
@@ -146,6 +150,7 @@ impl Inner {
         {
             Ok(etag) => {
                 self.copies.forget(key).await;
+                self.etags.saw(key.as_str(), etag.as_deref());
                 (Ok(stored(etag)), None)
             }
             Err(Unsent::Caller(error)) => (Err(error), None),
@@ -166,7 +171,8 @@ impl Inner {
         upload: &Upload,
     ) -> Result<Option<String>, Unsent> {
         tee.write(&first).await;
-        let mut sending = Sending::start(self, ctx, key, upload.content_type.as_deref()).await?;
+        let about = self.about(upload.content_type.as_deref(), None);
+        let mut sending = Sending::start(self, ctx, key, &about).await?;
         let mut part = first;
         loop {
             sending.part(&part).await?;
@@ -225,6 +231,7 @@ impl Inner {
         etag: Option<String>,
         content_type: Option<&str>,
     ) {
+        self.etags.saw(key.as_str(), etag.as_deref());
         if content.len() as u64 > self.copies.max_one() {
             return self.copies.forget(key).await;
         }

@@ -59,6 +59,7 @@ impl Inner {
         match self.call(call, || self.store.delete(key)).await {
             Ok(()) => {
                 self.copies.forget(key).await;
+                self.etags.saw(key.as_str(), None);
                 (Ok(stored(None)), None)
             }
             Err(error) if is_outage(&error) => (self.accept_delete(key).await, Some(error)),
@@ -81,6 +82,7 @@ impl Inner {
         match self.call(call, || self.store.copy(from, to)).await {
             Ok(()) => {
                 self.copies.forget(to).await;
+                self.etags.saw(to.as_str(), None);
                 (Ok(stored(None)), None)
             }
             Err(error) if is_outage(&error) => (self.accept_copy(from, to).await, Some(error)),

@@ -36,9 +36,20 @@ pub enum S3Mode {
         /// Milliseconds.
         ms: u64,
     },
+    /// An error of the caller's making for keys that begin with `prefix`; as it should for all others.
+    Refuse {
+        /// The beginning of the keys.
+        prefix: String,
+        /// The status, e.g. 403.
+        status: u16,
+        /// The code in the body, e.g. `AccessDenied`.
+        code: String,
+    },
     /// Carries the request out and closes the connection in the middle of the answer's body, or before
     /// any of it when the body is empty.
     CutMidway,
+    /// The same for writes only; reads are answered as they should be.
+    CutWrites,
 }
 
 /// A real S3-protocol server of this test's own, which checks signatures and keeps objects in a folder.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use mainstay_database::PostgresUrl;
 use mainstay_redis::{Class, ClassRule};
 use mainstay_runtime::Secret;
+use mainstay_s3::{Conflicts, Policy};
 
 use super::env::variable;
 use super::errors::Origin;
@@ -183,7 +184,20 @@ pub(super) fn s3(r: &mut Reader) -> S3 {
         copies_bytes: size(r, "s3.copies_bytes", base.copies_bytes, 0),
         copy_limit: size(r, "s3.copy_limit", base.copy_limit, 0),
         drain_parallel: r.within("s3.drain_parallel", base.drain_parallel, 1..=1_000),
+        conflicts: conflicts(r),
     }
+}
+
+fn conflicts(r: &mut Reader) -> Conflicts {
+    let words = [Policy::SetAside, Policy::Ours, Policy::Theirs];
+    let words = words.map(|policy| (policy.as_str(), policy));
+    let mut rules = Vec::new();
+    for name in r.names("s3.conflicts") {
+        let policy = r.choice(&format!("s3.conflicts.{name}"), Policy::SetAside, &words);
+        // Odd names stand quoted in a key's path, as in the file.
+        rules.push((serde_json::from_str(&name).unwrap_or(name), policy));
+    }
+    Conflicts::new(rules)
 }
 
 fn object_store(r: &mut Reader) -> ObjectStore {

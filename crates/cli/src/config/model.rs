@@ -103,6 +103,7 @@ pub(crate) struct S3 {
     pub(crate) copies_bytes: u64,
     pub(crate) copy_limit: u64,
     pub(crate) drain_parallel: usize,
+    pub(crate) conflicts: mainstay_s3::Conflicts,
 }
 
 #[derive(Clone, Debug)]

@@ -144,6 +144,7 @@ pub(super) fn s3(config: &Config) -> mainstay_s3::Settings {
         copies_bytes: section.copies_bytes,
         copy_limit: section.copy_limit,
         drain_parallel: section.drain_parallel,
+        conflicts: section.conflicts.clone(),
         ..Settings::new(target, Path::new(&config.data_dir), config.breakers.s3)
     }
 }

@@ -7,4 +7,5 @@ mod bounds;
 mod crash;
 mod durability;
 mod order;
+mod outcomes;
 mod support;

@@ -35,13 +35,13 @@ async fn later_entries_of_a_key_wait_and_other_keys_do_not() {
     );
 
     assert!(matches!(
-        journal.retry(a2).await,
+        journal.retry(a2, None).await,
         Err(ChangeError::State {
             state: State::Queued,
             ..
         })
     ));
-    journal.retry(a1).await.unwrap();
+    journal.retry(a1, None).await.unwrap();
     assert_eq!(ids(&journal.claim(QUEUE, 1, 0)), [a1]);
     journal.discard(a1).await.unwrap();
     assert_eq!(ids(&journal.claim(QUEUE, 9, 0)), [a2, b1]);
@@ -255,7 +255,7 @@ async fn operator(model: &mut Model, journal: &Journal, step: &Step) {
     }
     let entry = model.entries[i % model.entries.len()].clone();
     if matches!(step, Step::Retry(_)) {
-        let allowed = journal.retry(entry.id).await.is_ok();
+        let allowed = journal.retry(entry.id, None).await.is_ok();
         assert_eq!(allowed, entry.state == State::SetAside);
         if allowed {
             model.set(entry.id, State::Queued, 0);

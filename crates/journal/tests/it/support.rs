@@ -42,6 +42,7 @@ pub(crate) async fn try_append(
         kind: "put".into(),
         meta: json!({ "key": key }),
         body,
+        outcome: None,
         accepted_at_ms: 1_000,
     };
     journal.append(entry).await

@@ -216,6 +216,53 @@ async fn what_the_store_will_never_take_is_set_aside_and_kept() {
 }
 
 #[tokio::test]
+async fn what_the_store_refuses_for_its_own_sake_is_set_aside_and_its_neighbours_are_not() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.until_closed().await;
+    for (status, code) in [
+        (400, "EntityTooLarge"),
+        (403, "AccessDenied"),
+        (400, "KeyTooLongError"),
+    ] {
+        server.set(S3Mode::Internal).await;
+        world.until_open().await;
+        let poison = format!("poison/{code}");
+        world.accepted(&poison, "refused").await;
+        world.accepted(&poison, "behind it").await;
+        let neighbour = format!("fine/{code}");
+        world.accepted(&neighbour, "fine").await;
+        let prefix = "poison/".to_owned();
+        let code = code.to_owned();
+        server
+            .set(S3Mode::Refuse {
+                prefix,
+                status,
+                code,
+            })
+            .await;
+        eventually(Duration::from_secs(30), "one to be set aside", async || {
+            world.objects.drain_now(Duration::from_millis(100)).await;
+            world.set_aside().len() == 1
+        })
+        .await;
+        let one = world.set_aside().pop().unwrap();
+        assert_eq!((one.key, one.attempts), (poison.clone(), 3));
+        let at = world.get(&neighbour).await.unwrap().source;
+        assert_eq!(at, Source::Primary);
+        assert_eq!(
+            world.objects.journal_stats().entries,
+            1,
+            "the first is replaced by the one behind it"
+        );
+        server.set(S3Mode::Ok).await;
+        world.objects.retry_entry(one.id).await.unwrap();
+        world.until_drained().await;
+        assert_eq!(world.get(&poison).await.unwrap().value, "behind it");
+    }
+}
+
+#[tokio::test]
 async fn an_outage_during_the_drain_loses_nothing() {
     let (server, world) = down().await;
     for at in 0..40 {

@@ -148,6 +148,19 @@ impl World {
         .await;
     }
 
+    /// The kinds of all events so far, with their data.
+    pub(crate) fn events(&self, kind: &str) -> Vec<serde_json::Value> {
+        let all = self.handle.events().recent(1000);
+        let wanted = all.into_iter().filter(|event| event.kind == kind);
+        wanted.map(|event| event.data).collect()
+    }
+
+    /// Entries that were set aside.
+    pub(crate) fn set_aside(&self) -> Vec<mainstay_journal::Entry> {
+        let state = Some(mainstay_journal::State::SetAside);
+        self.objects.journal_entries(state, None, 100)
+    }
+
     /// What was reported since the last look.
     pub(crate) fn reports(&self) -> Vec<Report> {
         std::mem::take(&mut self.reports.0.lock().expect("no test panics here"))

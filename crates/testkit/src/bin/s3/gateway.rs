@@ -84,7 +84,20 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         S3Mode::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
         S3Mode::Internal => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         S3Mode::Hang => std::future::pending().await,
-        S3Mode::Ok => gateway.carry_out(Request::from_parts(head, body)).await,
+        S3Mode::Refuse {
+            prefix,
+            status,
+            code,
+        } if names_key_under(head.uri.path(), &prefix) => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+            error(status, &code)
+        }
+        S3Mode::CutWrites if !matches!(head.method, Method::GET | Method::HEAD) => {
+            cut(gateway.carry_out(Request::from_parts(head, body)).await).await
+        }
+        S3Mode::Ok | S3Mode::Refuse { .. } | S3Mode::CutWrites => {
+            gateway.carry_out(Request::from_parts(head, body)).await
+        }
         S3Mode::Slow { ms } => {
             let response = gateway.carry_out(Request::from_parts(head, body)).await;
             pause(Duration::from_millis(ms)).await;
@@ -142,6 +155,12 @@ impl Gateway {
             segments.next().unwrap_or_default().is_empty() && request.method() == Method::PUT;
         creates || Path::new(&self.folder).join(bucket).is_dir()
     }
+}
+
+/// Whether a path-style request is for an object whose key begins with `prefix`.
+fn names_key_under(path: &str, prefix: &str) -> bool {
+    let key = path.trim_start_matches('/').split_once('/');
+    key.is_some_and(|(_, key)| !key.is_empty() && key.starts_with(prefix))
 }
 
 /// An error as S3 words it.

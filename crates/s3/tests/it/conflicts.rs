@@ -1,0 +1,186 @@
+//! Accepted work whose object somebody else has changed meanwhile.
+
+use std::time::Duration;
+
+use mainstay_runtime::{ErrorKind, Source};
+use mainstay_s3::{Conflicts, Policy};
+use mainstay_testkit::{Fault, FaultProxy, S3, S3Mode, eventually};
+use serde_json::json;
+
+use crate::world::{World, is_accepted};
+
+/// A store, an adapter that reaches it through a proxy, and another writer that reaches it always.
+struct Two {
+    server: S3,
+    proxy: FaultProxy,
+    ours: World,
+    theirs: World,
+}
+
+impl Two {
+    async fn start() -> Self {
+        let server = S3::start().await;
+        let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into()).await;
+        let endpoint = format!("http://{}", proxy.addr());
+        let rules = [("ours/", Policy::Ours), ("theirs/", Policy::Theirs)];
+        let ours = World::at(&server, &endpoint, |settings, _| {
+            settings.conflicts = Conflicts::new(rules.map(|(p, o)| (p.to_owned(), o)).to_vec());
+        })
+        .await;
+        let theirs = World::of(&server).await;
+        let knows = async || ours.objects.conditional_writes().is_some();
+        eventually(Duration::from_secs(20), "what the store honours", knows).await;
+        Self {
+            server,
+            proxy,
+            ours,
+            theirs,
+        }
+    }
+
+    async fn cut_off(&self) {
+        self.proxy.set(Fault::RefuseConnections).await;
+        self.ours.until_open().await;
+    }
+
+    async fn set_aside(&self, count: usize) {
+        eventually(
+            Duration::from_secs(20),
+            "the conflict to be seen",
+            async || self.ours.set_aside().len() == count,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn somebody_elses_change_is_never_overwritten_unless_a_person_says_so() {
+    let two = Two::start().await;
+    for key in ["put", "deleted", "copied"] {
+        two.ours.stored(key, "before").await;
+    }
+    two.ours.stored("source", "source").await;
+    two.cut_off().await;
+    two.ours.accepted("put", "ours").await;
+    is_accepted(two.ours.delete("deleted").await);
+    is_accepted(two.ours.copy("source", "copied").await);
+    for key in ["put", "deleted", "copied"] {
+        two.theirs.stored(key, format!("theirs: {key}")).await;
+    }
+    two.proxy.set(Fault::Pass).await;
+    two.set_aside(3).await;
+    for key in ["put", "deleted", "copied"] {
+        let there = two.theirs.get(key).await.unwrap().value;
+        assert_eq!(there, format!("theirs: {key}"));
+    }
+    assert_eq!(two.ours.get("put").await.unwrap().source, Source::Journal);
+    let events = two.ours.events("object_conflict");
+    assert_eq!(events.len(), 3, "{events:?}");
+    assert!(events.iter().all(|event| event["policy"] == "set-aside"));
+
+    for entry in two.ours.set_aside() {
+        assert!(entry.last_error.unwrap().starts_with("conflict"));
+        match entry.key.as_str() {
+            "copied" => two.ours.objects.discard_entry(entry.id).await.unwrap(),
+            _ => two.ours.objects.retry_entry(entry.id).await.unwrap(),
+        }
+    }
+    two.ours.until_drained().await;
+    assert_eq!(two.theirs.get("put").await.unwrap().value, "ours");
+    assert_eq!(
+        two.theirs.get("deleted").await.unwrap_err().kind,
+        ErrorKind::NotFound
+    );
+    assert_eq!(
+        two.theirs.get("copied").await.unwrap().value,
+        "theirs: copied"
+    );
+}
+
+#[tokio::test]
+async fn a_rule_by_prefix_decides_without_a_person() {
+    let two = Two::start().await;
+    for key in ["ours/a", "theirs/a"] {
+        two.ours.stored(key, "before").await;
+    }
+    two.cut_off().await;
+    for key in ["ours/a", "theirs/a"] {
+        two.ours.accepted(key, "accepted").await;
+        two.theirs.stored(key, "changed").await;
+    }
+    // What comes behind a change that stays doesn't take it for a conflict of its own.
+    two.ours.accepted("theirs/b", "new").await;
+    two.proxy.set(Fault::Pass).await;
+    two.ours.until_drained().await;
+    assert_eq!(two.theirs.get("ours/a").await.unwrap().value, "accepted");
+    assert_eq!(two.theirs.get("theirs/a").await.unwrap().value, "changed");
+    assert_eq!(two.theirs.get("theirs/b").await.unwrap().value, "new");
+    let policies: Vec<_> = two
+        .ours
+        .events("object_conflict")
+        .iter()
+        .map(|event| event["policy"].clone())
+        .collect();
+    assert_eq!(policies.len(), 2, "{policies:?}");
+    assert!(policies.contains(&json!("ours")) && policies.contains(&json!("theirs")));
+}
+
+#[tokio::test]
+async fn what_nothing_was_known_of_is_replaced_and_what_is_gone_is_no_conflict() {
+    let two = Two::start().await;
+    two.ours.stored("gone", "before").await;
+    two.cut_off().await;
+    two.ours.accepted("unknown", "ours").await;
+    two.ours.accepted("gone", "ours").await;
+    two.theirs.stored("unknown", "theirs").await;
+    two.theirs.delete("gone").await.unwrap();
+    two.proxy.set(Fault::Pass).await;
+    two.ours.until_drained().await;
+    for key in ["unknown", "gone"] {
+        assert_eq!(two.theirs.get(key).await.unwrap().value, "ours", "{key}");
+    }
+    assert_eq!(two.ours.events("object_conflict").len(), 0);
+}
+
+#[tokio::test]
+async fn what_an_unanswered_attempt_of_ours_has_left_is_no_conflict() {
+    let two = Two::start().await;
+    let keys = ["again", "replaced", "deleted", "copied"];
+    for key in keys {
+        two.ours.stored(key, "before").await;
+    }
+    two.ours.stored("source", "source").await;
+    two.cut_off().await;
+    two.ours.accepted("again", "ours").await;
+    two.ours.accepted("replaced", "first").await;
+    two.ours.accepted("deleted", "first").await;
+    is_accepted(two.ours.copy("source", "copied").await);
+    // Carried out, and never answered.
+    two.server.set(S3Mode::CutWrites).await;
+    two.proxy.set(Fault::Pass).await;
+    eventually(
+        Duration::from_secs(30),
+        "first attempts to land",
+        async || {
+            two.ours.objects.drain_now(Duration::from_millis(100)).await;
+            let tried = two.ours.objects.journal_entries(None, None, 10);
+            tried.iter().any(|entry| entry.attempts > 0)
+        },
+    )
+    .await;
+    two.ours.put("replaced", "second").await.unwrap();
+    two.ours.delete("deleted").await.unwrap();
+    two.ours.put("copied", "second").await.unwrap();
+    let ours = two.ours.reopen().await;
+    two.server.set(S3Mode::Ok).await;
+    ours.until_closed().await;
+    ours.until_drained().await;
+    assert_eq!(two.theirs.get("again").await.unwrap().value, "ours");
+    assert_eq!(two.theirs.get("replaced").await.unwrap().value, "second");
+    assert_eq!(two.theirs.get("copied").await.unwrap().value, "second");
+    assert_eq!(
+        two.theirs.get("deleted").await.unwrap_err().kind,
+        ErrorKind::NotFound
+    );
+    assert_eq!(ours.events("object_conflict").len(), 0);
+}
