@@ -6,12 +6,15 @@ cd "$(dirname "$0")/.."
 stage_install() { tools/install-test-servers.sh; }
 stage_format() { cargo fmt --all --check; }
 stage_lint() { cargo clippy --workspace --all-targets --quiet -- -D warnings; }
-stage_build() { cargo build --workspace --bins --quiet; }
-stage_tests() { cargo nextest run --workspace --no-fail-fast --status-level fail --final-status-level slow; }
+# The crash tests kill the program at places that only this feature makes: one build for all tests.
+TESTED="--features mainstay/fault-points"
+stage_build() { cargo build --workspace --bins $TESTED --quiet; }
+stage_tests() { cargo nextest run --workspace $TESTED --no-fail-fast --status-level fail --final-status-level slow; }
 stage_doctests() { cargo test --workspace --doc --quiet; }
 stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; }
 stage_quick-tests() { cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-runtime -p mainstay-retail --status-level fail; }
 stage_seeds() { MAINSTAY_SEEDS=1000000 PROPTEST_CASES=20000 cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-retail --release --status-level fail; }
+stage_crash() { MAINSTAY_CRASH_KILLS=1000 cargo nextest run -p mainstay --features fault-points --no-capture -E 'test(/^crash::/)'; }
 stage_loom() { RUSTFLAGS="--cfg loom" cargo test -p mainstay-breaker --release --test loom --target-dir target/loom; }
 stage_bench() { cargo build --release --quiet --bin mainstay && cargo bench --package mainstay-bench; }
 stage_miri() { PROPTEST_CASES=2 cargo +nightly miri test --package mainstay-breaker; }

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::key::Key;
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, PUT, QUEUE, Receipt, content_type_of};
+use crate::once::Once;
 use crate::resolve::{Found, not_found};
 
 /// How often a source is looked up again that was drained while being read.
@@ -21,34 +22,45 @@ impl Inner {
         key: &Key,
         content_type: Option<&str>,
         body: Spooled,
+        once: Option<&Once>,
     ) -> Result<Answer<Receipt>, Error> {
         self.append(
             PUT,
             key,
             json!({ "content_type": content_type }),
             Some(body),
+            once,
         )
         .await
         .map(accepted)
     }
 
     /// Accepts a delete.
-    pub(crate) async fn accept_delete(&self, key: &Key) -> Result<Answer<Receipt>, Error> {
-        self.append(DELETE, key, Value::Null, None)
+    pub(crate) async fn accept_delete(
+        &self,
+        key: &Key,
+        once: Option<&Once>,
+    ) -> Result<Answer<Receipt>, Error> {
+        self.append(DELETE, key, Value::Null, None, once)
             .await
             .map(accepted)
     }
 
     /// Accepts a copy. An accepted body is copied at once; else the store copies when it is back, from the source as
     /// it is now: what is written to the source meanwhile waits.
-    pub(crate) async fn accept_copy(&self, from: &Key, to: &Key) -> Result<Answer<Receipt>, Error> {
+    pub(crate) async fn accept_copy(
+        &self,
+        from: &Key,
+        to: &Key,
+        once: Option<&Once>,
+    ) -> Result<Answer<Receipt>, Error> {
         for _ in 0..TRIES {
             let latest = self.journal.latest(QUEUE, from.as_str());
             let entry = match latest {
                 Some(entry) if entry.kind == PUT => entry,
                 Some(entry) if entry.kind == DELETE => return Err(not_found(from)),
                 _ if matches!(self.resolve(from), Found::Gone) => return Err(not_found(from)),
-                _ => return self.accept_copy_in_store(from, to).await,
+                _ => return self.accept_copy_in_store(from, to, once).await,
             };
             match self.journal.body(entry.id).await {
                 Ok(body) => {
@@ -59,6 +71,7 @@ impl Inner {
                             to,
                             json!({ "content_type": content_type_of(&entry) }),
                             Some(body),
+                            once,
                         )
                         .await
                         .map(accepted);
@@ -75,9 +88,14 @@ impl Inner {
         .dependency(DEPENDENCY))
     }
 
-    async fn accept_copy_in_store(&self, from: &Key, to: &Key) -> Result<Answer<Receipt>, Error> {
+    async fn accept_copy_in_store(
+        &self,
+        from: &Key,
+        to: &Key,
+        once: Option<&Once>,
+    ) -> Result<Answer<Receipt>, Error> {
         let id = self
-            .append(COPY, to, json!({ "from": from.as_str() }), None)
+            .append(COPY, to, json!({ "from": from.as_str() }), None, once)
             .await?;
         self.pending.add(from.as_str(), id);
         Ok(accepted(id))
@@ -100,7 +118,9 @@ impl Inner {
         key: &Key,
         mut meta: Value,
         body: Option<Spooled>,
+        once: Option<&Once>,
     ) -> Result<EntryId, Error> {
+        let accepted_at_ms = self.wall().as_millisecond();
         self.base_of(key.as_str()).write_to(&mut meta);
         let entry = NewEntry {
             queue: QUEUE,
@@ -108,8 +128,8 @@ impl Inner {
             kind: kind.to_owned(),
             meta,
             body,
-            outcome: None,
-            accepted_at_ms: self.wall().as_millisecond(),
+            outcome: once.and_then(|once| once.outcome(None, accepted_at_ms)),
+            accepted_at_ms,
         };
         self.journal
             .append(entry)

@@ -197,7 +197,7 @@ pub async fn objects_are_stored_read_and_deleted(objects: &Objects) {
     // Not every store gives one in its lists.
     listed[0].etag.iter().for_each(|e| assert_quoted_once(e));
     let gone = objects
-        .delete(&context(objects), &key("contract/hello"))
+        .delete(&context(objects), &key("contract/hello"), None)
         .await
         .expect("a delete");
     assert!(matches!(gone.value, Receipt::Stored { .. }));
@@ -336,7 +336,7 @@ pub async fn missing_objects_are_not_found(objects: &Objects) {
             Some(ErrorKind::NotFound)
         );
         let copied = objects
-            .copy(&ctx, &missing, &key("contract/copy-of-nothing"))
+            .copy(&ctx, &missing, &key("contract/copy-of-nothing"), None)
             .await;
         assert_eq!(kind(copied), Some(ErrorKind::NotFound));
     }
@@ -348,7 +348,7 @@ pub async fn deleting_twice_is_deleting_once(objects: &Objects) {
     stored(objects, "contract/deleted", &content(3)).await;
     for _ in 0..2 {
         objects
-            .delete(&context(objects), &key("contract/deleted"))
+            .delete(&context(objects), &key("contract/deleted"), None)
             .await
             .expect("a delete");
     }
@@ -369,7 +369,7 @@ pub async fn copies_have_content_and_media_type(objects: &Objects) {
     put_with(objects, from.as_str(), &Bytes::from_static(b"a;b"), upload)
         .await
         .expect("an upload");
-    objects.copy(&ctx, &from, &to).await.expect("a copy");
+    objects.copy(&ctx, &from, &to, None).await.expect("a copy");
     stored(objects, from.as_str(), &Bytes::from_static(b"other")).await;
     assert_eq!(
         get(objects, to.as_str(), None)
@@ -381,7 +381,7 @@ pub async fn copies_have_content_and_media_type(objects: &Objects) {
     let info = objects.head(&ctx, &to).await.expect("it is there").value;
     assert_eq!(info.content_type.as_deref(), Some("text/csv"));
     assert_eq!(
-        kind(objects.copy(&ctx, &from, &from).await),
+        kind(objects.copy(&ctx, &from, &from, None).await),
         Some(ErrorKind::InvalidInput)
     );
 }

@@ -6,6 +6,7 @@ use futures_util::stream::BoxStream;
 use mainstay_journal::{AppendError, SpoolWriter, Spooled};
 use mainstay_runtime::{Error, ErrorKind};
 
+use crate::once::Once;
 use crate::parts::PART;
 
 /// What a caller sends. An error in it means that the caller broke off.
@@ -19,6 +20,8 @@ pub(crate) struct Intake<'a> {
     taken: u64,
     rest: BytesMut,
     ended: bool,
+    /// Where the request has an idempotency key: what is to see all of the body.
+    once: Option<&'a Once>,
 }
 
 impl<'a> Intake<'a> {
@@ -26,7 +29,12 @@ impl<'a> Intake<'a> {
     ///
     /// # Errors
     /// `TooLarge` when what the caller said is too much.
-    pub(crate) fn new(body: CallerBody<'a>, max: u64, length: Option<u64>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        body: CallerBody<'a>,
+        max: u64,
+        length: Option<u64>,
+        once: Option<&'a Once>,
+    ) -> Result<Self, Error> {
         if length.is_some_and(|length| length > max) {
             return Err(too_large(max));
         }
@@ -37,7 +45,19 @@ impl<'a> Intake<'a> {
             taken: 0,
             rest: BytesMut::new(),
             ended: false,
+            once,
         })
+    }
+
+    /// Reads to the end for nobody but the idempotency key.
+    ///
+    /// # Errors
+    /// As [`Intake::part`].
+    pub(crate) async fn skip(&mut self) -> Result<(), Error> {
+        while !self.is_done() {
+            self.part().await?;
+        }
+        Ok(())
     }
 
     /// The next part: as much as one part may hold, less only at the end.
@@ -65,6 +85,9 @@ impl<'a> Intake<'a> {
         match self.body.next().await {
             Some(Ok(chunk)) => {
                 self.taken += chunk.len() as u64;
+                if let Some(once) = self.once {
+                    once.absorb(&chunk);
+                }
                 part.extend_from_slice(&chunk);
                 if self.taken > self.max {
                     return Err(too_large(self.max));
@@ -141,7 +164,7 @@ mod tests {
     }
 
     async fn parts(sizes: &[usize]) -> Vec<usize> {
-        let mut intake = Intake::new(body(sizes), u64::MAX, None).unwrap();
+        let mut intake = Intake::new(body(sizes), u64::MAX, None, None).unwrap();
         let mut parts = vec![intake.part().await.unwrap().len()];
         while !intake.is_done() {
             parts.push(intake.part().await.unwrap().len());
@@ -165,15 +188,15 @@ mod tests {
             (&[4, 4], 100, Some(9), ErrorKind::MalformedInput),
             (&[4, 4], 100, Some(7), ErrorKind::MalformedInput),
         ] {
-            let mut intake = Intake::new(body(sizes), max, length).unwrap();
+            let mut intake = Intake::new(body(sizes), max, length, None).unwrap();
             assert_eq!(intake.part().await.unwrap_err().kind, kind);
         }
         assert_eq!(
-            Intake::new(body(&[]), 7, Some(8)).err().unwrap().kind,
+            Intake::new(body(&[]), 7, Some(8), None).err().unwrap().kind,
             ErrorKind::TooLarge
         );
         let broken = stream::iter([Ok(Bytes::from_static(b"x")), Err(())]).boxed();
-        let mut intake = Intake::new(broken, 100, None).unwrap();
+        let mut intake = Intake::new(broken, 100, None, None).unwrap();
         assert_eq!(
             intake.part().await.unwrap_err().kind,
             ErrorKind::MalformedInput

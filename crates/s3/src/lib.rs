@@ -48,6 +48,7 @@ mod lists;
 mod local;
 mod multipart;
 mod objects;
+mod once;
 mod operators;
 mod parts;
 mod pending;
@@ -69,6 +70,7 @@ pub use listing::MAX_LIMIT;
 pub use objects::{
     ByteRange, Download, ListRequest, ObjectInfo, Objects, Page, QUEUE, Receipt, Upload,
 };
+pub use once::OnceKey;
 pub use parts::PART;
 pub use settings::{S3Target, Settings, Target};
 pub use store::{Condition, Listed};

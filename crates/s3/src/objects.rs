@@ -20,6 +20,7 @@ use crate::copies::Copies;
 use crate::etags::Etags;
 use crate::key::Key;
 use crate::lists::Lists;
+use crate::once::OnceKey;
 use crate::pending::Pending;
 use crate::settings::Settings;
 use crate::standing::{Base, mark};
@@ -74,6 +75,8 @@ pub struct Upload {
     pub condition: Condition,
     /// It may be accepted only while the journal is less than half full.
     pub half_journal: bool,
+    /// With this the same upload, sent again, gets the first one's outcome.
+    pub once: Option<OnceKey>,
 }
 
 /// How a write ended.
@@ -275,6 +278,7 @@ fn is_the_callers(kind: ErrorKind) -> bool {
             | ErrorKind::TooLarge
             | ErrorKind::RangeNotSatisfiable
             | ErrorKind::Conflict
+            | ErrorKind::KeyReused
             | ErrorKind::Unsupported
     )
 }

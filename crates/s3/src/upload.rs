@@ -12,8 +12,9 @@ use crate::copies::CopyInfo;
 use crate::intake::{Intake, Tee};
 use crate::key::Key;
 use crate::objects::{
-    DEPENDENCY, Inner, Objects, Receipt, Upload, is_outage, to_error, unavailable,
+    DEPENDENCY, Inner, Objects, PUT, Receipt, Upload, is_outage, to_error, unavailable,
 };
+use crate::once::Once;
 use crate::parts::{PART, Sending};
 use crate::store::Condition;
 use crate::trace::Phase;
@@ -31,7 +32,7 @@ impl Objects {
     /// # Errors
     /// The caller's mistakes (`TooLarge`, `MalformedInput`, `InvalidInput`): nothing was stored.
     /// `PreconditionFailed`; `Unsupported` and `Unavailable` when a condition can't be checked; `OutcomeUnknown` when
-    /// a conditional upload was sent and not answered; `JournalFull` when it can be neither stored nor accepted.
+    /// a conditional upload was sent and not answered; `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`; `JournalFull` when it can be neither stored nor accepted.
     ///
     /// # Cancel safety
     /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened.
@@ -48,8 +49,21 @@ impl Objects {
         let started = self.0.now();
         check(upload)?;
         let body = body.map(|chunk| chunk.map_err(drop)).boxed();
-        let (result, failure) = match Intake::new(body, self.max_object(), upload.length) {
-            Ok(intake) => self.0.upload(ctx, key, intake, upload).await,
+        let words = [
+            PUT,
+            key.as_str(),
+            upload.content_type.as_deref().unwrap_or_default(),
+            &format!("{:?}", upload.condition),
+        ];
+        let once = self.0.once(upload.once.as_ref(), &words).await?;
+        let put = Put {
+            key,
+            upload,
+            once: once.as_ref(),
+        };
+        let intake = Intake::new(body, self.max_object(), upload.length, put.once);
+        let (result, failure) = match intake {
+            Ok(intake) => self.0.upload(ctx, &put, intake).await,
             Err(error) => (Err(error), None),
         };
         self.0.report("put", started, &result, failure.as_ref());
@@ -82,14 +96,36 @@ fn too_large_for_condition() -> Error {
     )
 }
 
+/// An upload under way.
+struct Put<'a> {
+    key: &'a Key,
+    upload: &'a Upload,
+    once: Option<&'a Once>,
+}
+
+impl Put<'_> {
+    fn content_type(&self) -> Option<&str> {
+        self.upload.content_type.as_deref()
+    }
+}
+
 impl Inner {
     async fn upload(
         self: &Arc<Self>,
         ctx: &Context,
-        key: &Key,
+        put: &Put<'_>,
         mut intake: Intake<'_>,
-        upload: &Upload,
     ) -> Ended {
+        if let Some(once) = put.once.filter(|once| once.is_known()) {
+            let again = match intake.skip().await {
+                Ok(()) => once.replay(),
+                Err(error) => Some(Err(error)),
+            };
+            if let Some(outcome) = again {
+                return (outcome, None);
+            }
+        }
+        let Put { key, upload, .. } = *put;
         let conditional = upload.condition != Condition::None;
         if conditional {
             if let Err(error) = self.can_check(key).await {
@@ -97,39 +133,40 @@ impl Inner {
             }
         } else if self.is_pending(key) || self.guard.is_open() {
             let tee = Tee::new(self.journal.spool());
-            return (self.take_in(key, upload, tee, intake).await, None);
+            return (self.take_in(put, tee, intake).await, None);
         }
         let first = match intake.part().await {
             Ok(first) => first,
             Err(error) => return (Err(error), None),
         };
         if intake.is_done() {
-            self.put_whole(ctx, key, first, upload).await
+            self.put_whole(ctx, put, first).await
         } else if conditional {
             (Err(too_large_for_condition()), None)
         } else {
-            self.put_in_parts(ctx, key, first, intake, upload).await
+            self.put_in_parts(ctx, put, first, intake).await
         }
     }
 
-    async fn put_whole(&self, ctx: &Context, key: &Key, body: Bytes, upload: &Upload) -> Ended {
-        let kind = upload.content_type.as_deref();
+    async fn put_whole(&self, ctx: &Context, put: &Put<'_>, body: Bytes) -> Ended {
+        let (key, kind) = (put.key, put.content_type());
         let about = self.about(kind, None);
         match self
-            .put_one(ctx, key, &body, &about, &upload.condition)
+            .put_one(ctx, key, &body, &about, &put.upload.condition)
             .await
         {
             Ok(etag) => {
+                self.keep_outcome(put.once, etag.as_deref()).await;
                 self.keep_copy(key, body, etag.clone(), kind).await;
                 (Ok(stored(etag)), None)
             }
-            Err(error) if upload.condition != Condition::None => {
+            Err(error) if put.upload.condition != Condition::None => {
                 (Err(condition_error(&error, key)), Some(error))
             }
             Err(error) if may_accept(&error) => {
                 let mut tee = Tee::new(self.journal.spool());
                 tee.write(&body).await;
-                (self.accept(key, upload, tee).await, Some(error))
+                (self.accept(put, tee).await, Some(error))
             }
             Err(error) => (Err(to_error(&error, key.as_str())), None),
         }
@@ -138,24 +175,25 @@ impl Inner {
     async fn put_in_parts(
         self: &Arc<Self>,
         ctx: &Context,
-        key: &Key,
+        put: &Put<'_>,
         first: Bytes,
         mut intake: Intake<'_>,
-        upload: &Upload,
     ) -> Ended {
+        let key = put.key;
         let mut tee = Tee::new(self.journal.spool());
         match self
-            .send_parts(ctx, key, first, &mut intake, &mut tee, upload)
+            .send_parts(ctx, put, first, &mut intake, &mut tee)
             .await
         {
             Ok(etag) => {
+                self.keep_outcome(put.once, etag.as_deref()).await;
                 self.copies.forget(key).await;
                 self.etags.saw(key.as_str(), etag.as_deref());
                 (Ok(stored(etag)), None)
             }
             Err(Unsent::Caller(error)) => (Err(error), None),
             Err(Unsent::Store(error)) if may_accept(&error) => {
-                (self.take_in(key, upload, tee, intake).await, Some(error))
+                (self.take_in(put, tee, intake).await, Some(error))
             }
             Err(Unsent::Store(error)) => (Err(to_error(&error, key.as_str())), None),
         }
@@ -164,15 +202,14 @@ impl Inner {
     async fn send_parts(
         self: &Arc<Self>,
         ctx: &Context,
-        key: &Key,
+        put: &Put<'_>,
         first: Bytes,
         intake: &mut Intake<'_>,
         tee: &mut Tee,
-        upload: &Upload,
     ) -> Result<Option<String>, Unsent> {
         tee.write(&first).await;
-        let about = self.about(upload.content_type.as_deref(), None);
-        let mut sending = Sending::start(self, ctx, key, &about).await?;
+        let about = self.about(put.content_type(), None);
+        let mut sending = Sending::start(self, ctx, put.key, &about).await?;
         let mut part = first;
         loop {
             sending.part(&part).await?;
@@ -187,8 +224,7 @@ impl Inner {
     /// Takes the rest of a body into the spool and accepts it.
     async fn take_in(
         &self,
-        key: &Key,
-        upload: &Upload,
+        put: &Put<'_>,
         mut tee: Tee,
         mut intake: Intake<'_>,
     ) -> Result<Answer<Receipt>, Error> {
@@ -198,15 +234,15 @@ impl Inner {
             }
             tee.write(&intake.part().await?).await;
         }
-        self.accept(key, upload, tee).await
+        self.accept(put, tee).await
     }
 
-    async fn accept(&self, key: &Key, upload: &Upload, tee: Tee) -> Result<Answer<Receipt>, Error> {
+    async fn accept(&self, put: &Put<'_>, tee: Tee) -> Result<Answer<Receipt>, Error> {
         let body = tee.finish().await.map_err(|e| self.not_accepted(&e))?;
-        if upload.half_journal {
+        if put.upload.half_journal {
             self.fits_in_half(body.len())?;
         }
-        self.accept_put(key, upload.content_type.as_deref(), body)
+        self.accept_put(put.key, put.content_type(), body, put.once)
             .await
     }
 

@@ -4,7 +4,8 @@ use mainstay_runtime::{Answer, Call, CallError, Context, Error, Source};
 
 use crate::classify::Failed;
 use crate::key::Key;
-use crate::objects::{Inner, Objects, Receipt, is_outage, to_error};
+use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage, to_error};
+use crate::once::{Once, OnceKey};
 
 type Ended = (Result<Answer<Receipt>, Error>, Option<CallError<Failed>>);
 
@@ -13,13 +14,22 @@ impl Objects {
     /// and the object is gone for readers from then on.
     ///
     /// # Errors
-    /// `JournalFull` when it can be neither carried out nor accepted.
+    /// `JournalFull` when it can be neither carried out nor accepted; `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
     /// Dropped midway, it may or may not have been carried out or accepted.
-    pub async fn delete(&self, ctx: &Context, key: &Key) -> Result<Answer<Receipt>, Error> {
+    pub async fn delete(
+        &self,
+        ctx: &Context,
+        key: &Key,
+        once: Option<&OnceKey>,
+    ) -> Result<Answer<Receipt>, Error> {
         let started = self.0.now();
-        let (result, failure) = self.0.delete(ctx, key).await;
+        let once = self.0.once(once, &[DELETE, key.as_str()]).await?;
+        let (result, failure) = match once.as_ref().and_then(Once::replay) {
+            Some(outcome) => (outcome, None),
+            None => self.0.delete(ctx, key, once.as_ref()).await,
+        };
         self.0.report("delete", started, &result, failure.as_ref());
         result
     }
@@ -27,7 +37,8 @@ impl Objects {
     /// Copies an object. While the store is down the copy is accepted, of the source as it is now.
     ///
     /// # Errors
-    /// `NotFound` when there is no source; `JournalFull` when it can be neither carried out nor accepted.
+    /// `NotFound` when there is no source; `JournalFull` when it can be neither carried out nor accepted;
+    /// `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
     /// As [`Objects::delete`].
@@ -36,6 +47,7 @@ impl Objects {
         ctx: &Context,
         from: &Key,
         to: &Key,
+        once: Option<&OnceKey>,
     ) -> Result<Answer<Receipt>, Error> {
         if from == to {
             return Err(Error::invalid(
@@ -44,48 +56,57 @@ impl Objects {
             ));
         }
         let started = self.0.now();
-        let (result, failure) = self.0.copy(ctx, from, to).await;
+        let words = [COPY, from.as_str(), to.as_str()];
+        let once = self.0.once(once, &words).await?;
+        let (result, failure) = match once.as_ref().and_then(Once::replay) {
+            Some(outcome) => (outcome, None),
+            None => self.0.copy(ctx, from, to, once.as_ref()).await,
+        };
         self.0.report("copy", started, &result, failure.as_ref());
         result
     }
 }
 
 impl Inner {
-    async fn delete(&self, ctx: &Context, key: &Key) -> Ended {
+    async fn delete(&self, ctx: &Context, key: &Key, once: Option<&Once>) -> Ended {
         if self.is_pending(key) {
-            return (self.accept_delete(key).await, None);
+            return (self.accept_delete(key, once).await, None);
         }
         let call = self.to_first_byte(Call::new("delete", ctx).idempotent());
         match self.call(call, || self.store.delete(key)).await {
             Ok(()) => {
+                self.keep_outcome(once, None).await;
                 self.copies.forget(key).await;
                 self.etags.saw(key.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(error) if is_outage(&error) => (self.accept_delete(key).await, Some(error)),
+            Err(error) if is_outage(&error) => (self.accept_delete(key, once).await, Some(error)),
             Err(error) => (Err(to_error(&error, key.as_str())), None),
         }
     }
 
-    async fn copy(&self, ctx: &Context, from: &Key, to: &Key) -> Ended {
+    async fn copy(&self, ctx: &Context, from: &Key, to: &Key, once: Option<&Once>) -> Ended {
         if self.is_pending(to)
             || self
                 .journal
                 .latest(crate::objects::QUEUE, from.as_str())
                 .is_some()
         {
-            return (self.accept_copy(from, to).await, None);
+            return (self.accept_copy(from, to, once).await, None);
         }
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
         match self.call(call, || self.store.copy(from, to)).await {
             Ok(()) => {
+                self.keep_outcome(once, None).await;
                 self.copies.forget(to).await;
                 self.etags.saw(to.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(error) if is_outage(&error) => (self.accept_copy(from, to).await, Some(error)),
+            Err(error) if is_outage(&error) => {
+                (self.accept_copy(from, to, once).await, Some(error))
+            }
             Err(error) => (Err(to_error(&error, from.as_str())), None),
         }
     }

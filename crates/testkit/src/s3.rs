@@ -57,7 +57,7 @@ pub enum S3Mode {
 /// Conditional writes are atomic, and a body is checked against its checksum headers before anything is stored.
 pub struct S3 {
     server: Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl S3 {
@@ -79,10 +79,7 @@ impl S3 {
             command
         });
         let server = Server::start("listening", recipe).await;
-        Self {
-            server,
-            _folder: folder,
-        }
+        Self { server, folder }
     }
 
     const ACCESS_KEY: &str = "test";
@@ -116,6 +113,11 @@ impl S3 {
     /// The secret of that access key.
     pub fn secret_key(&self) -> &'static str {
         Self::SECRET_KEY
+    }
+
+    /// The object of this key, from the disk, whether the server runs or not.
+    pub fn content(&self, key: &str) -> Option<Vec<u8>> {
+        fs::read(self.folder.path().join(BUCKET).join(key)).ok()
     }
 
     /// Switches how it answers; back to [`S3Mode::Ok`] after a restart.

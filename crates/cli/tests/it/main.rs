@@ -2,6 +2,7 @@
 
 mod architecture;
 mod command_line;
+mod crash;
 mod end_to_end;
 mod serving;
 mod stopping;

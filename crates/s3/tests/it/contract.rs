@@ -54,12 +54,12 @@ async fn the_folder_refuses_keys_that_files_cannot_have() {
         let missing = contract::get(objects, name, None).await.unwrap_err();
         assert_eq!(missing.kind, ErrorKind::NotFound, "{name}");
         objects
-            .delete(&contract::context(objects), &contract::key(name))
+            .delete(&contract::context(objects), &contract::key(name), None)
             .await
             .unwrap();
     }
     objects
-        .delete(&contract::context(objects), &contract::key("b/c"))
+        .delete(&contract::context(objects), &contract::key("b/c"), None)
         .await
         .unwrap();
     contract::put(objects, "b", &contract::content(1))

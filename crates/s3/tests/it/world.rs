@@ -197,14 +197,18 @@ impl World {
 
     pub(crate) async fn delete(&self, name: &str) -> Result<Answer<Receipt>, Error> {
         self.objects
-            .delete(&contract::context(&self.objects), &contract::key(name))
+            .delete(
+                &contract::context(&self.objects),
+                &contract::key(name),
+                None,
+            )
             .await
     }
 
     pub(crate) async fn copy(&self, from: &str, to: &str) -> Result<Answer<Receipt>, Error> {
         let ctx = contract::context(&self.objects);
         self.objects
-            .copy(&ctx, &contract::key(from), &contract::key(to))
+            .copy(&ctx, &contract::key(from), &contract::key(to), None)
             .await
     }
 

@@ -9,7 +9,9 @@ use axum::routing;
 use futures_util::TryStreamExt;
 use mainstay_runtime::degradation::FeatureMode;
 use mainstay_runtime::{Answer, Context};
-use mainstay_s3::{ByteRange, Condition, Download, Key, ListRequest, ObjectInfo, Receipt, Upload};
+use mainstay_s3::{
+    ByteRange, Condition, Download, Key, ListRequest, ObjectInfo, OnceKey, Receipt, Upload,
+};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 use utoipa::{IntoParams, ToSchema};
@@ -108,7 +110,7 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
             routing::put(|s, c, r| upload(s, c, PathParam("copy".to_owned()), r))
                 .get(|s, c, h| download(s, c, PathParam("copy".to_owned()), h))
                 .head(|s, c, h| head(s, c, PathParam("copy".to_owned()), h))
-                .delete(|s, c| delete(s, c, PathParam("copy".to_owned()))),
+                .delete(|s, c, h| delete(s, c, PathParam("copy".to_owned()), h)),
         );
     core.guarded(Scope::Objects, routes)
 }
@@ -121,10 +123,11 @@ fn context(core: &Core, caller: &Caller) -> Context {
 #[utoipa::path(put, path = "/objects/{*key}", tag = "objects", request_body(content = String, content_type = "application/octet-stream"),
     params(("key" = String, Path, description = "The object's key"),
            ("If-None-Match" = Option<String>, Header, description = "`*`: only if there is no such object"),
-           ("If-Match" = Option<String>, Header, description = "An ETag: only if the object still has it")),
+           ("If-Match" = Option<String>, Header, description = "An ETag: only if the object still has it"),
+           ("Idempotency-Key" = Option<String>, Header, description = "The same upload, sent again with it, gets the first outcome")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 400, body = ProblemBody),
-              (status = 412, body = ProblemBody), (status = 413, body = ProblemBody), (status = 503, body = ProblemBody)))]
+              (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 422, body = ProblemBody), (status = 413, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn upload(
     State(core): State<Core>,
     caller: Caller,
@@ -137,6 +140,7 @@ async fn upload(
     let half_journal = gate::mode(&core, "s3_uploads")? == FeatureMode::Partial;
     let details = Upload {
         half_journal,
+        once: once(&caller, request.headers())?,
         ..details(request.headers())?
     };
     let body = request
@@ -251,36 +255,51 @@ async fn head(
 
 /// Deletes an object; deleting what isn't there is done already.
 #[utoipa::path(delete, path = "/objects/{*key}", tag = "objects",
-    params(("key" = String, Path, description = "The object's key")),
+    params(("key" = String, Path, description = "The object's key"),
+           ("Idempotency-Key" = Option<String>, Header, description = "The same request, sent again with it, gets the first outcome")),
     security(("key" = []), ("bearer" = [])),
-    responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 503, body = ProblemBody)))]
+    responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 409, body = ProblemBody),
+              (status = 422, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn delete(
     State(core): State<Core>,
     caller: Caller,
     PathParam(key): PathParam<String>,
+    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", true)?;
     let answer = core
         .objects
-        .delete(&context(&core, &caller), &Key::parse("key", &key)?)
+        .delete(
+            &context(&core, &caller),
+            &Key::parse("key", &key)?,
+            once(&caller, &headers)?.as_ref(),
+        )
         .await?;
     Ok(write_reply(key, answer))
 }
 
 /// Copies an object.
 #[utoipa::path(post, path = "/objects/copy", tag = "objects", request_body = CopyBody,
+    params(("Idempotency-Key" = Option<String>, Header, description = "The same request, sent again with it, gets the first outcome")),
     security(("key" = []), ("bearer" = [])),
-    responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody)))]
+    responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 409, body = ProblemBody),
+              (status = 422, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn copy(
     State(core): State<Core>,
     caller: Caller,
+    headers: HeaderMap,
     JsonBody(body): JsonBody<CopyBody>,
 ) -> Result<Response, Problem> {
     gate::primitive(&core, "file_storage", true)?;
     let (from, to) = (Key::parse("from", &body.from)?, Key::parse("to", &body.to)?);
     let answer = core
         .objects
-        .copy(&context(&core, &caller), &from, &to)
+        .copy(
+            &context(&core, &caller),
+            &from,
+            &to,
+            once(&caller, &headers)?.as_ref(),
+        )
         .await?;
     Ok(write_reply(body.to, answer))
 }
@@ -394,7 +413,18 @@ fn details(headers: &HeaderMap) -> Result<Upload, Problem> {
         content_type: text(header::CONTENT_TYPE).map(str::to_owned),
         condition,
         ..Upload::default()
+        once: None,
     })
+}
+
+/// The request's idempotency key. Those of different API keys don't meet.
+fn once(caller: &Caller, headers: &HeaderMap) -> Result<Option<OnceKey>, Problem> {
+    let Some(value) = headers.get("idempotency-key") else {
+        return Ok(None);
+    };
+    // What isn't text is no key either.
+    let key = value.to_str().unwrap_or_default();
+    Ok(Some(OnceKey::new(&caller.0.id, key)?))
 }
 
 /// One range of bytes. Several, or what can't be read, is no range: the whole object is the answer then (RFC 9110 §14.2).

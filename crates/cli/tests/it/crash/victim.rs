@@ -1,0 +1,132 @@
+//! The program that is killed.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use mainstay_testkit::{Program, S3, Signal, free_port, pause};
+use reqwest::{Method, RequestBuilder};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::support;
+
+/// The admin key that it is given.
+const KEY: &str = "mk_test00001_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI";
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_millis(5);
+/// Longest start.
+const START: Duration = Duration::from_secs(60);
+
+pub(crate) struct Victim {
+    folder: TempDir,
+    port: u16,
+    settings: Vec<(&'static str, String)>,
+    program: Mutex<Option<Program>>,
+    client: reqwest::Client,
+}
+
+impl Victim {
+    pub(crate) fn new(s3: &S3) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let settings = vec![
+            ("S3_ENDPOINT", s3.endpoint()),
+            ("S3_BUCKET", s3.bucket().to_owned()),
+            ("S3_REGION", s3.region().to_owned()),
+            ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
+            ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
+            ("BREAKERS_S3_RESET_TIMEOUT", "200ms".to_owned()),
+            ("BREAKERS_S3_RAMP", "100ms".to_owned()),
+            ("JOURNAL_MIN_FREE_DISK", "0B".to_owned()),
+            ("ADMIN_KEY", KEY.to_owned()),
+            ("RATELIMIT_ENABLED", "false".to_owned()),
+        ];
+        let client = reqwest::Client::builder().timeout(Duration::from_secs(20));
+        Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            port: free_port(),
+            settings,
+            program: Mutex::new(None),
+            client: client.build().expect("a client"),
+        }
+    }
+
+    /// Starts it, to die at a fault point where one is named.
+    pub(crate) fn start(&self, fault: Option<String>) {
+        let mut command = support::mainstay(self.folder.path());
+        command.arg("serve");
+        command.env("MAINSTAY_SERVER_LISTEN", format!("127.0.0.1:{}", self.port));
+        for (name, value) in &self.settings {
+            command.env(format!("MAINSTAY_{name}"), value);
+        }
+        if let Some(fault) = fault {
+            command.env("MAINSTAY_FAULT_POINT", fault);
+        }
+        *self.lock() = Some(Program::start(command).expect("the program starts"));
+    }
+
+    /// Waits until it listens; false when it died before.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let mut waited = Duration::ZERO;
+        while waited < START {
+            if self.client.get(self.url("/livez")).send().await.is_ok() {
+                return true;
+            }
+            if self.has_died() {
+                return false;
+            }
+            pause(LOOK).await;
+            waited += LOOK;
+        }
+        panic!("it didn't start");
+    }
+
+    fn has_died(&self) -> bool {
+        let program = self.lock();
+        program.as_ref().is_none_or(|p| p.exit_status().is_some())
+    }
+
+    /// Waits for its death, but not longer than this.
+    pub(crate) async fn dies_within(&self, life: Duration) -> bool {
+        let mut waited = Duration::ZERO;
+        while waited < life && !self.has_died() {
+            pause(LOOK).await;
+            waited += LOOK;
+        }
+        self.has_died()
+    }
+
+    /// Kills it; says whether it was dead already, by the signal that fault points send.
+    pub(crate) async fn kill(&self) -> bool {
+        let program = self.lock().take().expect("it was started");
+        let was_dead = program.exit_status().is_some();
+        program.signal(Signal::KILL);
+        let ended = program.wait(Duration::from_secs(20)).await;
+        let by_kill = std::os::unix::process::ExitStatusExt::signal(&ended) == Some(9);
+        assert!(
+            by_kill,
+            "it ended by itself ({ended}): {:?} {:?}",
+            program.stdout(),
+            program.stderr()
+        );
+        was_dead
+    }
+
+    pub(crate) async fn journal(&self) -> Value {
+        let request = self.request(Method::GET, "/journal");
+        let reply = request.send().await.expect("an answer");
+        reply.json().await.expect("JSON")
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let request = self.client.request(method, self.url(path));
+        request.header("x-api-key", KEY)
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Program>> {
+        self.program.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}

@@ -1,0 +1,140 @@
+//! The same request, sent again with its idempotency key.
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use mainstay_runtime::{Answer, Error, ErrorKind};
+use mainstay_s3::{OnceKey, Receipt, Upload, contract};
+use mainstay_testkit::S3;
+
+use crate::world::World;
+
+fn key(text: &str) -> OnceKey {
+    OnceKey::new("caller", text).unwrap()
+}
+
+async fn put(world: &World, once: &str, name: &str, body: &str) -> Result<Answer<Receipt>, Error> {
+    let upload = Upload {
+        once: Some(key(once)),
+        ..Upload::default()
+    };
+    let body = Bytes::from(body.to_owned());
+    contract::put_with(&world.objects, name, &body, upload).await
+}
+
+async fn delete(world: &World, once: &str, name: &str) -> Result<Answer<Receipt>, Error> {
+    let ctx = contract::context(&world.objects);
+    let once = key(once);
+    world
+        .objects
+        .delete(&ctx, &contract::key(name), Some(&once))
+        .await
+}
+
+async fn copy(world: &World, once: &str, from: &str, to: &str) -> Result<Answer<Receipt>, Error> {
+    let ctx = contract::context(&world.objects);
+    let (from, to) = (contract::key(from), contract::key(to));
+    world.objects.copy(&ctx, &from, &to, Some(&key(once))).await
+}
+
+fn kind(result: Result<Answer<Receipt>, Error>) -> ErrorKind {
+    result.unwrap_err().kind
+}
+
+#[tokio::test]
+async fn the_same_request_gets_the_first_outcome_and_changes_nothing() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    let first = put(&world, "put", "a", "one").await.unwrap();
+    assert!(matches!(first.value, Receipt::Stored { .. }));
+    copy(&world, "copy", "a", "b").await.unwrap();
+    delete(&world, "delete", "c").await.unwrap();
+    for name in ["a", "b", "c"] {
+        world.stored(name, "later").await;
+    }
+    let world = world.reopen().await;
+    let again = put(&world, "put", "a", "one").await.unwrap();
+    assert_eq!(again.value, first.value);
+    copy(&world, "copy", "a", "b").await.unwrap();
+    delete(&world, "delete", "c").await.unwrap();
+    for name in ["a", "b", "c"] {
+        assert_eq!(world.get(name).await.unwrap().value, "later", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_came_with_another_request_is_refused() {
+    let world = World::embedded().await;
+    put(&world, "key", "a", "one").await.unwrap();
+    assert_eq!(
+        kind(put(&world, "key", "a", "two").await),
+        ErrorKind::KeyReused
+    );
+    assert_eq!(
+        kind(put(&world, "key", "b", "one").await),
+        ErrorKind::KeyReused
+    );
+    assert_eq!(kind(delete(&world, "key", "a").await), ErrorKind::KeyReused);
+    assert_eq!(world.get("a").await.unwrap().value, "one");
+    // Somebody else's key of the same name is another key.
+    let upload = Upload {
+        once: Some(OnceKey::new("other caller", "key").unwrap()),
+        ..Upload::default()
+    };
+    contract::put_with(&world.objects, "a", &Bytes::from("two"), upload)
+        .await
+        .unwrap();
+    for odd in ["", "white space", "ñ", &"x".repeat(256)] {
+        let error = OnceKey::new("caller", odd).unwrap_err();
+        assert_eq!(error.field.as_deref(), Some("Idempotency-Key"));
+    }
+}
+
+#[tokio::test]
+async fn accepted_work_has_one_entry_however_often_it_is_sent() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    server.kill().await;
+    world.until_open().await;
+    let body = "x".repeat(100_000);
+    let first = put(&world, "put", "a", &body).await.unwrap();
+    let deleted = delete(&world, "delete", "b").await.unwrap();
+    let world = world.reopen().await;
+    assert_eq!(put(&world, "put", "a", &body).await.unwrap(), first);
+    assert_eq!(delete(&world, "delete", "b").await.unwrap(), deleted);
+    assert_eq!(world.objects.journal_stats().entries, 2);
+    server.restart().await;
+    world.until_drained().await;
+    assert_eq!(put(&world, "put", "a", &body).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_request_still_running_holds_its_key_and_a_failed_one_frees_it() {
+    let world = World::embedded().await;
+    let (more, body) = tokio::sync::mpsc::unbounded_channel::<Bytes>();
+    let body = stream::unfold(body, async |mut body| {
+        let chunk = body.recv().await?;
+        Some((Ok::<_, ()>(chunk), body))
+    });
+    let upload = Upload {
+        once: Some(key("key")),
+        ..Upload::default()
+    };
+    let (ctx, name) = (contract::context(&world.objects), contract::key("a"));
+    let mut running = Box::pin(world.objects.put(&ctx, &name, body.boxed(), &upload));
+    more.send(Bytes::from("on")).unwrap();
+    let second = async {
+        // The first holds the key from its first step on.
+        tokio::task::yield_now().await;
+        put(&world, "key", "a", "one").await.unwrap_err()
+    };
+    let error = tokio::select! {
+        biased;
+        _ = &mut running => panic!("its body has not ended"),
+        error = second => error,
+    };
+    assert_eq!(error.kind, ErrorKind::Conflict);
+    assert!(error.retryable);
+    drop(running);
+    put(&world, "key", "a", "one").await.unwrap();
+    assert_eq!(world.get("a").await.unwrap().value, "one");
+}
