@@ -21,14 +21,14 @@ pub const POINTS: &[&str] = &[
     "checkpoint.after",
 ];
 
-/// Dies here (SIGKILL) when `MAINSTAY_FAULT_POINT` is `<name>:<count>` and this is the count-th time.
+/// Dies here (SIGKILL) when `CRASH_AT` is `<name>:<count>` and this is the count-th time.
 #[cfg(feature = "fault-points")]
 pub fn point(name: &str) {
     use std::sync::OnceLock;
     use std::sync::atomic::{AtomicI64, Ordering};
     static CHOSEN: OnceLock<Option<(String, AtomicI64)>> = OnceLock::new();
     let chosen = CHOSEN.get_or_init(|| {
-        let text = std::env::var("MAINSTAY_FAULT_POINT").ok()?;
+        let text = std::env::var("CRASH_AT").ok()?;
         let (name, count) = text.rsplit_once(':')?;
         Some((name.to_owned(), AtomicI64::new(count.parse().ok()?)))
     });

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_journal::{ChangeError, Entry, EntryId, Filter, State, Stats};
+use mainstay_journal::{ChangeError, Entry, EntryId, Filter, Journal, State, Stats};
 use mainstay_runtime::{Error, ErrorKind};
 
 use crate::objects::{DEPENDENCY, Objects, QUEUE};
@@ -37,11 +37,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`; `Conflict` when it isn't set aside; `JournalFull` when the journal can't be written.
     pub async fn retry_entry(&self, id: EntryId) -> Result<(), Error> {
-        let meta = self.0.journal.get(id).map(|mut entry| {
-            Base::Unknown.write_to(&mut entry.meta);
-            entry.meta
-        });
-        self.0.journal.retry(id, meta).await.map_err(refused)?;
+        retry(&self.0.journal, id).await.map_err(refused)?;
         self.0.hurry.notify_one();
         Ok(())
     }
@@ -71,6 +67,20 @@ impl Objects {
         }
         self.0.journal.stats().entries
     }
+}
+
+/// Puts an entry that was set aside back in its queue, also where no store is at hand. One for objects forgets the ETag
+/// that it was accepted on.
+///
+/// # Errors
+/// As [`Journal::retry`].
+pub async fn retry(journal: &Journal, id: EntryId) -> Result<(), ChangeError> {
+    let ours = journal.get(id).filter(|entry| entry.queue == QUEUE);
+    let meta = ours.map(|mut entry| {
+        Base::Unknown.write_to(&mut entry.meta);
+        entry.meta
+    });
+    journal.retry(id, meta).await
 }
 
 fn refused(error: ChangeError) -> Error {

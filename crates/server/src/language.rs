@@ -79,6 +79,18 @@ pub fn title(language: Language, kind: &str) -> &'static str {
     }
 }
 
+/// What a failed storage of the journal means.
+pub fn journal_faulted(language: Language) -> &'static str {
+    match language {
+        Language::English => {
+            "the journal's storage has failed: nothing is accepted for later until a restart has checked it"
+        }
+        Language::Spanish => {
+            "falló el almacenamiento del diario: no se acepta nada para después hasta que un reinicio lo haya verificado"
+        }
+    }
+}
+
 /// One sentence for a person who was woken up.
 pub fn summary(
     language: Language,

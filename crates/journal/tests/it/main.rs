@@ -8,4 +8,5 @@ mod crash;
 mod durability;
 mod order;
 mod outcomes;
+mod scale;
 mod support;

@@ -286,6 +286,33 @@ async fn an_outage_during_the_drain_loses_nothing() {
 }
 
 #[tokio::test]
+async fn lists_are_whole_while_the_drain_runs() {
+    let (server, world) = down().await;
+    let names: Vec<String> = (0..120).map(|at| format!("many/{at:03}")).collect();
+    for name in &names {
+        world.accepted(name, name.clone()).await;
+    }
+    server.restart().await;
+    world.until_closed().await;
+    let mut walks = 0;
+    while world.objects.journal_stats().entries > 0 {
+        let (mut seen, mut after) = (Vec::new(), None::<String>);
+        loop {
+            let page = contract::list(&world.objects, "many/", after.as_deref(), 50).await;
+            let page = page.unwrap().value;
+            seen.extend(page.objects.into_iter().map(|listed| listed.key));
+            after = page.next_after;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, names);
+        walks += 1;
+    }
+    assert!(walks > 1, "the drain was over before anybody looked");
+}
+
+#[tokio::test]
 async fn a_flush_gives_up_at_once_while_the_store_is_down() {
     let (_server, world) = down().await;
     world.accepted("a", "a").await;

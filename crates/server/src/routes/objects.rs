@@ -413,7 +413,6 @@ fn details(headers: &HeaderMap) -> Result<Upload, Problem> {
         content_type: text(header::CONTENT_TYPE).map(str::to_owned),
         condition,
         ..Upload::default()
-        once: None,
     })
 }
 

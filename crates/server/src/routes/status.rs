@@ -9,7 +9,8 @@ use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::Stream;
-use mainstay_runtime::degradation::{EndpointStatus, FeatureState, Level, Snapshot};
+use mainstay_journal::Health as JournalHealth;
+use mainstay_runtime::degradation::{EndpointStatus, FeatureMode, FeatureState, Level, Snapshot};
 use mainstay_runtime::{Delivery, EventRecord, Moment, OperatorState};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -226,7 +227,14 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
     let spoken = language::of_request(&headers);
     let level = level_view(&core, &snapshot, &headers, now);
     let rules = core.handle.rules();
-    let affected = snapshot.features.iter().filter(|f| f.mode.rank() != 0);
+    let affected = snapshot
+        .features
+        .iter()
+        .filter(|f| core.mode_of(f).rank() != 0);
+    let mut warnings = forecast::warnings(&snapshot, &rules, spoken);
+    if core.journal_is_faulted() {
+        warnings.push(language::journal_faulted(spoken).to_owned());
+    }
     Json(WhyReply {
         summary: language::summary(
             spoken,
@@ -238,7 +246,7 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
         features: affected
             .map(|f| feature_view(&core, f, &headers, now))
             .collect(),
-        warnings: forecast::warnings(&snapshot, &rules, spoken),
+        warnings,
         patterns: snapshot.patterns.words(spoken, &rules),
         predictions: forecast::predictions(&snapshot, &rules, spoken),
         alerts: forecast::alerts(&core, &snapshot, &headers, now)
@@ -445,11 +453,16 @@ fn feature_view(
         language::Language::English => note.english.clone(),
         language::Language::Spanish => note.spanish.clone(),
     });
+    let mode = core.mode_of(state);
+    let reason = match mode == state.mode {
+        true => state.words(spoken, &rules, now),
+        false => language::journal_faulted(spoken).to_owned(),
+    };
     FeatureView {
         feature: settings.name.clone(),
-        mode: state.mode.as_str(),
+        mode: mode.as_str(),
         cell: state.cell.as_str(),
-        reason: state.words(spoken, &rules, now),
+        reason,
         requires: settings.requires.clone(),
         note,
     }
@@ -459,7 +472,38 @@ impl Core {
     /// Each feature's name and state.
     pub fn features(&self, snapshot: &Snapshot) -> Vec<(String, FeatureState)> {
         let rules = self.handle.rules();
-        let named = |state: &FeatureState| (rules.feature(state.id).name.clone(), *state);
+        let named = |state: &FeatureState| {
+            let mode = self.mode_of(state);
+            (
+                rules.feature(state.id).name.clone(),
+                FeatureState { mode, ..*state },
+            )
+        };
         snapshot.features.iter().map(named).collect()
+    }
+
+    fn journal_is_faulted(&self) -> bool {
+        matches!(self.objects.journal().health(), JournalHealth::Faulted(_))
+    }
+
+    /// A feature's mode. Those that rely on a journal whose storage has failed do what the store itself takes now.
+    fn mode_of(&self, state: &FeatureState) -> FeatureMode {
+        let rules = self.handle.rules();
+        let relies = matches!(
+            rules.feature(state.id).name.as_str(),
+            "s3_uploads" | "file_storage"
+        );
+        if !relies || !self.journal_is_faulted() {
+            return state.mode;
+        }
+        let left = match self.objects.guard().is_open() {
+            true => FeatureMode::Off,
+            false => FeatureMode::Partial,
+        };
+        if left.rank() > state.mode.rank() {
+            left
+        } else {
+            state.mode
+        }
     }
 }

@@ -63,7 +63,7 @@ impl Folder {
         };
         let id = number(id)?;
         let changed = match change {
-            Change::Retry => journal.retry(id).await,
+            Change::Retry => mainstay_s3::retry(journal, id).await,
             Change::Discard => journal.discard(id).await,
         };
         changed.map_err(failed)

@@ -59,7 +59,7 @@ impl Victim {
             command.env(format!("MAINSTAY_{name}"), value);
         }
         if let Some(fault) = fault {
-            command.env("MAINSTAY_FAULT_POINT", fault);
+            command.env("CRASH_AT", fault);
         }
         *self.lock() = Some(Program::start(command).expect("the program starts"));
     }

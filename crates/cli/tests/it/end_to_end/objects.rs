@@ -109,3 +109,68 @@ async fn an_upload_to_a_frozen_store_is_accepted() {
         .expect("an answer");
     assert_eq!(reply.bytes().await.expect("whole"), body);
 }
+
+#[tokio::test]
+async fn a_journal_whose_storage_has_failed_says_so_everywhere_until_a_restart() {
+    let s3 = S3::start().await;
+    let mut server = serving(&s3).await;
+    s3.kill().await;
+    server.breaker("s3", "open").await;
+    assert_eq!(server.put("/objects/kept.txt", "kept").await.status, 202);
+    let spool = server.folder.path().join("mainstay-data/journal/spool");
+    std::fs::remove_dir(&spool).expect("it is there and empty");
+    let large = vec![7u8; 200_000];
+    let refused = server.put("/objects/large.bin", large.clone()).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.problem()),
+        (503, "journal-full"),
+        "{refused:?}"
+    );
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(server.put("/objects/small.txt", "small").await.status, 503);
+    let status = server.get("/status").await.body;
+    assert_eq!(status["journal"]["faulted"], true);
+    assert_eq!(status["features"]["s3_uploads"], "off");
+    let why = server.get("/status/why").await.body.to_string();
+    assert!(why.contains("journal's storage has failed"), "{why}");
+    assert_eq!(server.feature("s3_uploads").await, "off");
+    assert_eq!(server.get("/objects/kept.txt").await.body, json!("kept"));
+
+    // It could not be flushed, and its end says so.
+    server.program.kill().await;
+    server.start_again().await;
+    assert_eq!(server.put("/objects/large.bin", large).await.status, 202);
+    assert_eq!(
+        server.get("/status").await.body["journal"]["faulted"],
+        false
+    );
+    assert_eq!(server.feature("s3_uploads").await, "queued");
+    assert_eq!(server.get("/objects/kept.txt").await.body, json!("kept"));
+}
+
+#[tokio::test]
+async fn a_request_with_an_idempotency_key_is_carried_out_once() {
+    let server = Server::start(&[]).await;
+    let put = async |body: &'static str| {
+        let request = server.request(Method::PUT, "/objects/a.txt");
+        let request = request.header("idempotency-key", "first").body(body);
+        server.send(request).await
+    };
+    let first = put("one").await;
+    assert_eq!(first.status, 200, "{first:?}");
+    server.put("/objects/a.txt", "later").await;
+    let again = put("one").await;
+    assert_eq!((again.status, &again.body), (first.status, &first.body));
+    assert_eq!(server.get("/objects/a.txt").await.body, json!("later"));
+    let other = put("two").await;
+    assert_eq!(
+        (other.status.as_u16(), other.problem()),
+        (422, "idempotency-key-reused")
+    );
+    let odd = server.request(Method::DELETE, "/objects/a.txt");
+    let odd = server.send(odd.header("idempotency-key", "a b")).await;
+    assert_eq!(
+        (odd.status.as_u16(), odd.body["field"].as_str()),
+        (400, Some("Idempotency-Key"))
+    );
+}
