@@ -32,7 +32,8 @@ impl Objects {
     /// # Errors
     /// The caller's mistakes (`TooLarge`, `MalformedInput`, `InvalidInput`): nothing was stored.
     /// `PreconditionFailed`; `Unsupported` and `Unavailable` when a condition can't be checked; `OutcomeUnknown` when
-    /// a conditional upload was sent and not answered; `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`; `JournalFull` when it can be neither stored nor accepted.
+    /// a conditional upload was sent and not answered; `Conflict`, worth a retry, while a request with the idempotency
+    /// key runs; `KeyReused`; `JournalFull` when it can be neither stored nor accepted.
     ///
     /// # Cancel safety
     /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened.

@@ -14,7 +14,8 @@ impl Objects {
     /// and the object is gone for readers from then on.
     ///
     /// # Errors
-    /// `JournalFull` when it can be neither carried out nor accepted; `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`.
+    /// `JournalFull` when it can be neither carried out nor accepted; `Conflict`, worth a retry, while a request with the
+    /// idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
     /// Dropped midway, it may or may not have been carried out or accepted.

@@ -165,7 +165,7 @@ async fn a_request_with_an_idempotency_key_is_carried_out_once() {
     let other = put("two").await;
     assert_eq!(
         (other.status.as_u16(), other.problem()),
-        (422, "idempotency-key-reused")
+        (422, "key-reused")
     );
     let odd = server.request(Method::DELETE, "/objects/a.txt");
     let odd = server.send(odd.header("idempotency-key", "a b")).await;
