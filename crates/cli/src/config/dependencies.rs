@@ -189,13 +189,19 @@ pub(super) fn s3(r: &mut Reader) -> S3 {
 }
 
 fn conflicts(r: &mut Reader) -> Conflicts {
-    let words = [Policy::SetAside, Policy::Ours, Policy::Theirs];
-    let words = words.map(|policy| (policy.as_str(), policy));
     let mut rules = Vec::new();
-    for name in r.names("s3.conflicts") {
-        let policy = r.choice(&format!("s3.conflicts.{name}"), Policy::SetAside, &words);
-        // Odd names stand quoted in a key's path, as in the file.
-        rules.push((serde_json::from_str(&name).unwrap_or(name), policy));
+    for (key, policy) in [
+        ("s3.conflicts.ours", Policy::Ours),
+        ("s3.conflicts.theirs", Policy::Theirs),
+        ("s3.conflicts.set_aside", Policy::SetAside),
+    ] {
+        let prefixes: Option<Vec<String>> = r.maybe(key);
+        rules.extend(
+            prefixes
+                .unwrap_or_default()
+                .into_iter()
+                .map(|p| (p, policy)),
+        );
     }
     Conflicts::new(rules)
 }
