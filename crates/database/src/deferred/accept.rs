@@ -155,6 +155,7 @@ impl Database {
             kind: name.to_owned(),
             meta: content.to_json(),
             body: None,
+            outcome: None,
             accepted_at_ms: self.guard().clock().wall().as_millisecond(),
         };
         let appended = deferred.journal.append(entry).await;

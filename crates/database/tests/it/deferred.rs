@@ -190,7 +190,7 @@ async fn what_the_database_refuses_is_set_aside_and_blocks_nobody() {
     let entries = deferring
         .journal
         .entries(&mainstay_journal::Filter::default(), None, 9);
-    deferring.journal.retry(entries[0].id).await.unwrap();
+    deferring.journal.retry(entries[0].id, None).await.unwrap();
     eventually(SOON, "an operator's retry", async || {
         deferring.is_done(1).await
     })
