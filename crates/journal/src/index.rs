@@ -3,7 +3,7 @@
 //! The writer thread applies a change here after its commit and before its acknowledgement, so a caller always reads
 //! its own writes. Metadata stays JSON text: a parsed tree would be several times as large.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ pub(crate) struct StoredBody {
 pub(crate) struct Record {
     pub(crate) queue: Arc<str>,
     pub(crate) key: Arc<str>,
-    pub(crate) kind: Box<str>,
+    pub(crate) kind: Arc<str>,
     pub(crate) meta: Box<str>,
     pub(crate) body: Option<StoredBody>,
     pub(crate) accepted_at_ms: i64,
@@ -99,7 +99,10 @@ struct Queue {
 /// All entries, by id and by key.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    slots: BTreeMap<EntryId, Slot>,
+    /// Boxed, since a tree that only grows at its end leaves nearly half of each node empty.
+    slots: BTreeMap<EntryId, Box<Slot>>,
+    /// One of each, since there are few.
+    kinds: HashSet<Arc<str>>,
     queues: HashMap<Arc<str>, Queue>,
     bytes: u64,
     held: u64,
@@ -112,22 +115,25 @@ impl Index {
         if let Some((queue, _)) = self.queues.get_key_value(&record.queue) {
             record.queue = queue.clone();
         }
+        match self.kinds.get(&record.kind) {
+            Some(kind) => record.kind = kind.clone(),
+            None => drop(self.kinds.insert(record.kind.clone())),
+        }
         self.bytes += record.bytes();
         self.set_aside += u64::from(record.set_aside);
         let queue = self.queues.entry(record.queue.clone()).or_default();
         queue
             .keys
             .entry(record.key.clone())
-            .or_default()
+            // Most keys have one entry.
+            .or_insert_with(|| VecDeque::with_capacity(1))
             .push_back(id);
-        self.slots.insert(
-            id,
-            Slot {
-                record,
-                held: false,
-                not_before_ms: None,
-            },
-        );
+        let slot = Slot {
+            record,
+            held: false,
+            not_before_ms: None,
+        };
+        self.slots.insert(id, Box::new(slot));
         self.schedule(id);
     }
 
@@ -205,7 +211,7 @@ impl Index {
         id: EntryId,
         allowed: fn(State) -> bool,
     ) -> Result<(), Option<State>> {
-        let state = self.slots.get(&id).map(Slot::state).ok_or(None)?;
+        let state = self.slots.get(&id).map(|slot| slot.state()).ok_or(None)?;
         if !allowed(state) {
             return Err(Some(state));
         }

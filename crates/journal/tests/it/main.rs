@@ -8,5 +8,6 @@ mod crash;
 mod durability;
 mod order;
 mod outcomes;
+mod power_cut;
 mod scale;
 mod support;
