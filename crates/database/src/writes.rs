@@ -195,17 +195,17 @@ impl Database {
             Ok(outcome) => return Ok(outcome),
             Err(ended) => ended,
         };
-        *trouble = Trouble::of(&ended);
         let is_unknown =
             unanswered.into_inner() || matches!(ended, CallError::Deadline { sent: true });
+        let takes_no_writes = matches!(&ended, CallError::Failed(fault) if fault.read_only);
+        if takes_no_writes {
+            self.primary.set_read_only();
+        }
+        *trouble = Trouble::of(&ended).or(takes_no_writes.then_some(Trouble::Refused));
         Err(match ended {
             _ if is_unknown && trouble.is_some() => outcome_unknown(),
             CallError::Rejected(_) => self.read_only(),
-            CallError::Failed(fault) if fault.read_only => {
-                self.primary.set_read_only();
-                *trouble = Some(Trouble::Refused);
-                self.read_only()
-            }
+            _ if takes_no_writes => self.read_only(),
             ended => into_error(ended),
         })
     }

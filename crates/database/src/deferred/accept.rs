@@ -166,7 +166,7 @@ impl Database {
     fn not_accepted(&self, error: &AppendError) -> Error {
         let why = match error {
             AppendError::TooLarge => {
-                let detail = "the parameters are too large to be deferred: 512 KiB fit";
+                let detail = "the parameters are too large to be deferred: about 700 KiB fit";
                 return Error::new(ErrorKind::TooLarge, detail)
                     .field("params")
                     .dependency(DATABASE);

@@ -248,3 +248,26 @@ async fn a_key_stands_for_a_transaction_in_its_isolation() {
         assert_eq!(done.map(|d| d.age.is_some()).map_err(|e| e.kind), known);
     }
 }
+
+/// COMMIT ends the server's side of the connection, and the guard's next attempt meets a server that takes no writes: that
+/// one knows nothing of the first.
+#[tokio::test]
+async fn an_unanswered_commit_stays_unknown_when_the_next_attempt_finds_a_read_only_server() {
+    let server = Postgres::start().await;
+    let mut admin = settings(&server.superuser_url());
+    admin.allow_superuser = true;
+    let admin = connect(admin).await;
+    let fixture = connect(settings(&server.url())).await;
+    let database = &fixture.database;
+    for statement in [
+        "CREATE TABLE cut (id BIGINT)",
+        "CREATE FUNCTION hang_up() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); RETURN NULL; END $$",
+        "CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON cut DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION hang_up()",
+    ] {
+        write(database, statement, &[]).await;
+    }
+    let role = "ALTER ROLE mainstay SET default_transaction_read_only = on";
+    write(&admin.database, role, &[]).await;
+    let ended = once(database, 1, Duration::from_secs(5)).await;
+    assert_eq!(ended, Err(ErrorKind::OutcomeUnknown));
+}
