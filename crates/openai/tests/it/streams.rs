@@ -255,6 +255,28 @@ async fn a_caller_who_leaves_cancels_the_providers_call_and_counts_as_neutral() 
 }
 
 #[tokio::test]
+async fn a_caller_who_leaves_a_provider_that_has_long_been_silent_has_seen_something_slow() {
+    let api = ModelApi::start().await;
+    let mut settings = settings(vec![provider("a", &api)]);
+    if let Some(slow) = &mut settings.breaker.slow {
+        slow.after = Duration::from_millis(200);
+    }
+    let world = World::with(settings).await;
+    set(&api, 1, StreamFault::Stall).await;
+    for (patience, slow) in [(0, 0), (400, 1)] {
+        let begun = world.begin(TEXT).await.unwrap();
+        world.pass::<()>(Duration::from_millis(patience)).await;
+        drop(begun);
+        eventually(LONG, "the call to be over", async || {
+            api.streams().await.open == 0
+        })
+        .await;
+        assert_eq!(world.totals("openai/a").slow, slow, "after {patience} ms");
+    }
+    assert_eq!(world.totals("openai/a").failures, 0);
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_before_the_first_content_cancels_the_call_too() {
     let api = ModelApi::start().await;
     let world = World::new(vec![provider("a", &api)]).await;
