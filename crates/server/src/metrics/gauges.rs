@@ -83,6 +83,11 @@ impl Metrics {
             &[],
             core.redis.pool_size() as f64,
         );
+        self.set(
+            "redis_keys_to_reconcile",
+            &[],
+            core.redis.keys_to_reconcile() as f64,
+        );
         let writes = core.database.write_mode() == mainstay_database::WriteMode::Enabled;
         self.set("db_write_mode", &[], f64::from(u8::from(writes)));
         self.set(

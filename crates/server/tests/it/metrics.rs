@@ -107,6 +107,7 @@ async fn the_gauges_of_a_healthy_system_say_so_and_an_absent_dependency_has_no_s
         (r#"component_limit_factor{component_name="redis"}"#, 1.0),
         (r#"component_back_probability{component_name="redis"}"#, 1.0),
         ("failing_together", 0.0),
+        ("redis_keys_to_reconcile", 0.0),
     ] {
         assert_metric(&world, line, value).await;
     }

@@ -114,6 +114,7 @@ async fn counters_sessions_and_locks_follow_the_rule_of_their_class() {
         .await;
     assert_eq!(lock.status.as_u16(), 503, "{lock:?}");
     assert!(lock.header("retry-after").is_some(), "{lock:?}");
+    assert_eq!(server.metric("redis_keys_to_reconcile").await, 2.0);
     let large = json!({"key": "session:a", "value": "x".repeat(60 * 1024)});
     let full = server.post("/cache/set", large).await;
     assert_eq!(full.status.as_u16(), 507, "{full:?}");
@@ -136,6 +137,10 @@ async fn counters_sessions_and_locks_follow_the_rule_of_their_class() {
         })
         .await;
     }
+    eventually(SOON, "nothing to be owed any more", async || {
+        server.metric("redis_keys_to_reconcile").await == 0.0
+    })
+    .await;
 }
 
 #[tokio::test]
