@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use mainstay_server::Scope;
 
+use crate::commands::ScenarioName;
+
 const LONG_ABOUT: &str = "\
 Keeps a service serving when what it depends on fails.
 
@@ -20,6 +22,9 @@ Examples:
   MAINSTAY_REDIS_URL=redis://cache:6379 mainstay check
                                                    try every dependency, with one setting overridden
   mainstay status --watch                          watch a running server
+  mainstay journal ls                              what was accepted and waits for its dependency
+  mainstay replay                                  the recordings of what happened
+  mainstay simulate --scenario hang                what would happen
 
 Configuration: --config FILE, else ./mainstay.toml, else the embedded defaults; every setting can be overridden by the
 environment, server.listen by MAINSTAY_SERVER_LISTEN.
@@ -51,6 +56,12 @@ pub(crate) enum Command {
     /// Look after accepted work that has not reached its dependency yet.
     #[command(after_long_help = JOURNAL)]
     Journal(JournalArguments),
+    /// Tell what happened in a recording, and what another policy would have done.
+    #[command(after_long_help = REPLAY)]
+    Replay(ReplayArguments),
+    /// Play a made-up outage, and tell what would happen.
+    #[command(after_long_help = SIMULATE)]
+    Simulate(SimulateArguments),
     /// Make, list and revoke API keys.
     #[command(subcommand, after_long_help = KEY)]
     Key(KeyCommand),
@@ -104,6 +115,29 @@ Examples:
   mainstay journal discard 17 18                   give it up for good, and its body
   mainstay journal flush                           carry everything out now
   mainstay journal verify                          compare every body with its checksum";
+
+const REPLAY: &str = "\
+A recording holds what a server's controller was told: counts, times and states, no addresses and no contents. Recordings \
+lie in recordings/ of the data directory; without FILE they are listed.
+
+The table tells the story: time, score, level, what happened and why; below it are the figures. With --config another \
+configuration is put to the same course of events, side by side: the controller's decisions are computed exactly; other \
+breaker settings would have let other calls pass, so their effect is an estimate, and labelled as one.
+
+Examples:
+  mainstay replay                                  list the recordings
+  mainstay replay mainstay-data/recordings/2026-01-31T12-00-00Z-000.rec.gz --svg outage.svg
+  mainstay replay outage.rec.gz --config stricter.toml";
+
+const SIMULATE: &str = "\
+The real controller and the real breakers run in a made-up world under a virtual clock: minutes take milliseconds, and \
+the same scenario and seed give the same course of events. Trouble begins after a minute and lasts for half of the rest.
+
+Examples:
+  mainstay simulate --scenario hang --dependency redis
+  mainstay simulate --scenario flapping --dependency database --length 20m --svg flapping.svg
+  mainstay simulate --scenario drawn --seed 42 --details
+  mainstay simulate --scenario slow --dependency s3 --config stricter.toml     what another policy would do";
 
 const KEY: &str = "\
 Keys live as hashes in the data directory; a running server takes up changes by itself. Scopes: db:read, db:write, \
@@ -200,6 +234,44 @@ pub(crate) enum EntryState {
     SetAside,
 }
 
+/// How a story is told.
+#[derive(Debug, Args)]
+pub(crate) struct StoryArguments {
+    /// Also draw it: score, levels and breakers over time, as an SVG file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) svg: Option<PathBuf>,
+    /// Show changes of health and single probes, too.
+    #[arg(long)]
+    pub(crate) details: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// The recording; without it, all recordings of the data directory are listed.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) story: StoryArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArguments {
+    /// What kind of trouble.
+    #[arg(long, value_enum, default_value = "crash", value_name = "SCENARIO")]
+    pub(crate) scenario: ScenarioName,
+    /// Whose: database, openai, redis or s3. All of them in a blackout; as drawn in a drawn one.
+    #[arg(long, default_value = "database", value_name = "NAME")]
+    pub(crate) dependency: String,
+    /// What chance does: the same seed gives the same course of events.
+    #[arg(long, default_value = "1", value_name = "N")]
+    pub(crate) seed: u64,
+    /// How long it is, in the world's own time, as 10m or 1h.
+    #[arg(long, default_value = "10m", value_name = "DURATION", value_parser = simulated)]
+    pub(crate) length: Duration,
+    #[command(flatten)]
+    pub(crate) story: StoryArguments,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyCommand {
     /// Make a key. It is printed on standard output, this once.
@@ -226,6 +298,16 @@ pub(crate) enum ConfigCommand {
     Default,
     /// Print what is in force and where each value came from; secrets are masked.
     Show,
+}
+
+fn simulated(text: &str) -> Result<Duration, String> {
+    let length = duration(text)?;
+    let allowed = Duration::from_secs(120)..=Duration::from_secs(7 * 86_400);
+    if allowed.contains(&length) {
+        Ok(length)
+    } else {
+        Err("must be 2m to 168h".to_owned())
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -7,8 +7,12 @@ mod journal;
 mod key;
 mod logging;
 mod reload;
+mod replay;
 mod serve;
+mod simulate;
 mod status;
+
+pub(crate) use simulate::Name as ScenarioName;
 
 use std::fmt;
 use std::path::Path;
@@ -108,6 +112,8 @@ pub(crate) async fn run(
         Command::Check(arguments) => check::run(&around, &arguments).await,
         Command::Status(arguments) => status::run(&around, &arguments).await,
         Command::Journal(arguments) => journal::run(&around, &arguments).await,
+        Command::Replay(arguments) => replay::run(&around, &arguments),
+        Command::Simulate(arguments) => simulate::run(&around, &arguments),
         Command::Key(command) => key::run(&around, command),
         Command::Config(command) => config::run(&around, command),
     }

@@ -10,6 +10,8 @@ mod degradation;
 mod dependencies;
 mod env;
 mod errors;
+#[cfg(test)]
+mod fuzz;
 mod load;
 mod model;
 mod raw;

@@ -136,6 +136,19 @@ pub(crate) struct Breakers {
     pub(crate) s3: breaker::Settings,
 }
 
+impl Breakers {
+    /// Those of a dependency's endpoints.
+    pub(crate) fn of(&self, dependency: &str) -> Option<breaker::Settings> {
+        match dependency {
+            "database" => Some(self.database),
+            "openai" => Some(self.openai),
+            "redis" => Some(self.redis),
+            "s3" => Some(self.s3),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     pub(crate) level: tracing::Level,

@@ -168,7 +168,9 @@ fn help_teaches_with_examples_and_exit_codes() {
             help.out
         );
     }
-    for command in ["serve", "check", "status", "journal", "key", "config"] {
+    for command in [
+        "serve", "check", "status", "journal", "replay", "simulate", "key", "config",
+    ] {
         let help = run(folder.path(), &[command, "--help"]);
         assert!(help.out.contains("Examples:"), "{command}\n{}", help.out);
     }

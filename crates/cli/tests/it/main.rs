@@ -5,5 +5,6 @@ mod command_line;
 mod crash;
 mod end_to_end;
 mod serving;
+mod simulating;
 mod stopping;
 mod support;

@@ -40,6 +40,7 @@ pub(super) struct Player {
     differs: Option<Moment>,
     trouble: Option<Trouble>,
     happened: Vec<Happened>,
+    scores: Vec<(Duration, f64)>,
     levels: Vec<LevelSpan>,
     lanes: BTreeMap<String, Vec<(Duration, State)>>,
     off: BTreeMap<String, Duration>,
@@ -76,6 +77,7 @@ impl Player {
             differs: None,
             trouble: None,
             happened: Vec::new(),
+            scores: Vec::new(),
             levels: Vec::new(),
             lanes: BTreeMap::new(),
             off: BTreeMap::new(),
@@ -89,6 +91,7 @@ impl Player {
     fn begin(&mut self) {
         let (from, level) = (Duration::ZERO, self.snapshot.level);
         self.levels.push(LevelSpan { from, level });
+        self.scores.push((from, self.snapshot.score));
         for (id, rule) in self.controller.rules().endpoints() {
             let state = self.snapshot.endpoint(id).view.state;
             self.lanes.insert(rule.name.clone(), vec![(from, state)]);
@@ -200,6 +203,7 @@ impl Player {
         });
         if let Some(snapshot) = published {
             self.snapshot.clone_from(snapshot);
+            self.follow_score();
             self.decided = Decided::by(effects);
             self.follow_level(snapshot.level);
         }
@@ -243,6 +247,14 @@ impl Player {
             .map(|cause| cause.words(self.language, rules, self.now))
             .collect();
         causes.join("; ")
+    }
+
+    fn follow_score(&mut self) {
+        let score = self.snapshot.score;
+        if self.scores.last().is_none_or(|(_, last)| *last != score) {
+            let at = self.now.saturating_since(self.head.at);
+            self.scores.push((at, score));
+        }
     }
 
     fn follow_level(&mut self, level: Level) {
@@ -306,6 +318,7 @@ impl Player {
             began: self.head.at,
             lasted,
             happened: self.happened,
+            scores: self.scores,
             levels: self.levels,
             lanes: lanes
                 .map(|(endpoint, states)| Lane { endpoint, states })

@@ -19,6 +19,8 @@ pub struct Story {
     pub lasted: Duration,
     /// Everything that happened, in order.
     pub happened: Vec<Happened>,
+    /// The overall score wherever it changed.
+    pub scores: Vec<(Duration, f64)>,
     /// The levels, in order; each lasts until the next begins.
     pub levels: Vec<LevelSpan>,
     /// Every endpoint's breaker.

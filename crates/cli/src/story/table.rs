@@ -1,0 +1,114 @@
+//! A story as a table.
+
+use mainstay_degradation::Level;
+use mainstay_simulator::{Fidelity, Happened};
+
+use super::{Told, clock};
+use crate::output::{Screen, Text, Tone};
+
+/// What says more about how than about what.
+const DETAILS: [&str; 3] = ["health_changed", "probes_failed", "probes_passed"];
+
+/// What happened, line by line; details only if asked for.
+pub(crate) fn table(screen: Screen, told: &Told, details: bool) -> String {
+    let (hidden, shown): (Vec<_>, Vec<_>) = told
+        .story
+        .happened
+        .iter()
+        .partition(|one| !details && DETAILS.contains(&one.kind));
+    let mut last = String::new();
+    let rows = shown.into_iter().map(|one| {
+        let (what, why) = what_and_why(one);
+        // The same reason again, a little later, says nothing new.
+        let reason: String = why.chars().filter(|c| !c.is_ascii_digit()).collect();
+        let why = if reason == last { "" } else { why };
+        last = reason;
+        row(told, one, what, why)
+    });
+    let table = screen.table(
+        ["time", "score", "level", "what happened", "why"],
+        rows.collect(),
+    );
+    let mut parts = vec![head(screen, told), table];
+    if !hidden.is_empty() {
+        let more = format!("{} details more (--details)", hidden.len());
+        parts.push(screen.paint(&more, Tone::Dim));
+    }
+    parts.join("\n\n")
+}
+
+fn head(screen: Screen, told: &Told) -> String {
+    let (story, length) = (&told.story, clock(told.story.lasted));
+    let began = told.began().map_or(String::new(), |began| {
+        format!("from {} (UTC), ", began.strftime("%Y-%m-%d %H:%M:%S"))
+    });
+    let mut lines = vec![format!(
+        "{}: {began}{length} long, by {}",
+        told.name, story.program
+    )];
+    let (words, tone) = reliance(&story.fidelity);
+    lines.push(screen.paint(&words, tone));
+    if let Some(broken) = &story.broken {
+        let words = format!("it ends there because {broken}");
+        lines.push(screen.paint(&words, Tone::Warning));
+    }
+    lines.join("\n")
+}
+
+/// How far it can be relied on, in a sentence.
+pub(super) fn reliance(fidelity: &Fidelity) -> (String, Tone) {
+    match fidelity {
+        Fidelity::Exact => (
+            "every decision came out as it was recorded".to_owned(),
+            Tone::Good,
+        ),
+        Fidelity::Differs { at } => (
+            format!(
+                "from {} on this version decides otherwise than the one that recorded",
+                clock(*at)
+            ),
+            Tone::Warning,
+        ),
+        Fidelity::Recomputed => (
+            "computed exactly: other rules on exactly what was recorded".to_owned(),
+            Tone::Good,
+        ),
+        Fidelity::Estimated { endpoints } => (
+            format!(
+                "an estimate: breakers with other settings ({}) would have let other calls pass; they are judged by each second's counts",
+                endpoints.join(", ")
+            ),
+            Tone::Warning,
+        ),
+    }
+}
+
+/// A change of level brings its own reason, after a colon.
+fn what_and_why(one: &Happened) -> (&str, &str) {
+    match one.what.split_once(": ") {
+        Some(parts) if one.kind == "level_changed" => parts,
+        _ => (&one.what, &one.why),
+    }
+}
+
+fn row(told: &Told, one: &Happened, what: &str, why: &str) -> [Text; 5] {
+    let time = told.wall(one.at).map_or_else(
+        || format!("{}.{:03}", clock(one.at), one.at.subsec_millis()),
+        |wall| wall.strftime("%H:%M:%S.%3f").to_string(),
+    );
+    [
+        Text(time, Tone::Dim),
+        format!("{:.1}", one.score).into(),
+        Text(one.level.to_string(), tone(one.level)),
+        what.into(),
+        Text(why.to_owned(), Tone::Dim),
+    ]
+}
+
+pub(super) fn tone(level: Level) -> Tone {
+    match level {
+        Level::Optimal => Tone::Good,
+        Level::Degraded | Level::Limited => Tone::Warning,
+        Level::Minimal | Level::Emergency => Tone::Bad,
+    }
+}
