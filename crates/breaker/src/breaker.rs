@@ -179,12 +179,23 @@ impl Breaker {
     /// Opens it for a reason that its own calls don't show: failed probes, an operator. Does nothing when it is
     /// open, forced open or disabled.
     pub fn trip(&self, rule: Rule, kind: FailureKind, now: Moment) -> Option<Transition> {
+        self.trip_with_hint(rule, kind, None, now)
+    }
+
+    /// Like [`Breaker::trip`], for at least as long as a server asked for, up to the longest open time.
+    pub fn trip_with_hint(
+        &self,
+        rule: Rule,
+        kind: FailureKind,
+        retry_after: Option<Duration>,
+        now: Moment,
+    ) -> Option<Transition> {
         let ledger = self.aside.ledger.lock();
         let word = self.word.load();
         if !word.mode().decides() || word.state() == State::Open {
             return None;
         }
-        ledger.failed(&self.settings.load(), kind, None, now);
+        ledger.failed(&self.settings.load(), kind, retry_after, now);
         Some(self.open(&ledger, word, Some(rule), Some(kind), now))
     }
 

@@ -123,6 +123,15 @@ fn of_breaker(dependency: &str, old: &breaker::Settings, new: &breaker::Settings
     d.found
 }
 
+/// What differs in the share of reads that exercise a fallback.
+pub(crate) fn of_share(old: Option<f64>, new: Option<f64>) -> Vec<Change> {
+    let mut d = Differences::at("fallbacks");
+    // Kept as a whole number of parts of 2^32.
+    let rounded = |share: f64| (share * 1e6).round() / 1e6;
+    d.see_or_off("exercise_share", old.map(rounded), new.map(rounded));
+    d.found
+}
+
 /// What differs for the controller. Both hold the same dependencies and features in the same order.
 pub(crate) fn of_rules(old: &Settings, new: &Settings) -> Vec<Change> {
     // Spelled out, so that a new group of settings can't be forgotten here.

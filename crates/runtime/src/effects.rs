@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use mainstay_breaker::{Moment, Rule};
-use mainstay_degradation::{Alert, Effect, Event, Language, Retuning, Snapshot};
+use mainstay_breaker::{Moment, Rule, State};
+use mainstay_degradation::{Alert, Effect, Event, Language, Level, Retuning, Snapshot, Status};
 
 use crate::changes;
 use crate::handle::LevelChange;
@@ -15,7 +15,8 @@ impl Monitor {
             Effect::Probe { endpoint, at } => self.probe(endpoint, at),
             Effect::Trip { endpoint, kind } => {
                 let found = &self.inner.endpoints[endpoint.index()];
-                found.tell(found.breaker.trip(Rule::Probes, kind, now));
+                let hint = found.hint(now);
+                found.tell(found.breaker.trip_with_hint(Rule::Probes, kind, hint, now));
             }
             Effect::HalfOpenEarly { endpoint } => {
                 let found = &self.inner.endpoints[endpoint.index()];
@@ -43,6 +44,11 @@ impl Monitor {
 
     fn publish(&self, snapshot: Snapshot) {
         let seq = snapshot.seq;
+        for (component, fallbacks) in snapshot.components.iter().zip(&self.inner.fallbacks) {
+            let mut endpoints = snapshot.endpoints_of(component.id).iter();
+            let well = component.status == Status::Healthy && snapshot.level <= Level::Degraded;
+            fallbacks.set_calm(well && endpoints.all(|one| one.view.state == State::Closed));
+        }
         self.inner.snapshot.store(Arc::new(snapshot));
         self.inner.published.send_replace(seq);
     }
@@ -73,6 +79,7 @@ impl Monitor {
                 };
                 changes::announce(inner, change);
             }
+            Event::DependencyUp { .. } => self.remember_outages(now),
             Event::Recovered { took } => inner.shared.observer.recovered(*took),
             _ => {}
         }

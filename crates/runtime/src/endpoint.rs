@@ -15,6 +15,7 @@ use crate::budget::RetryBudget;
 use crate::call::Rejection;
 use crate::clock::Clock;
 use crate::events::EventLog;
+use crate::exercise::Exercises;
 use crate::flight::{Flight, Pass};
 use crate::limit::Limit;
 use crate::monitor::Wake;
@@ -39,6 +40,9 @@ pub(crate) struct Endpoint {
     pub(crate) trials: Trials,
     /// In nanoseconds.
     pub(crate) call_deadline: AtomicU64,
+    /// Until when the server asked a probe to stay away, in nanoseconds; 0: it didn't.
+    pub(crate) hint_until: AtomicU64,
+    pub(crate) exercises: Arc<Exercises>,
     /// Told when the configured limit changes: pools of connections follow it.
     pub(crate) resized: Mutex<Vec<Resized>>,
     /// A probe can give a verdict on it.
@@ -163,6 +167,12 @@ impl Endpoint {
                 transition,
             });
         }
+    }
+
+    /// What is left of the time for which the server asked a probe to stay away.
+    pub(crate) fn hint(&self, now: Moment) -> Option<Duration> {
+        let until = Moment::from_nanos(self.hint_until.load(Ordering::Relaxed));
+        Some(until.saturating_since(now)).filter(|left| !left.is_zero())
     }
 
     pub(crate) fn ask_for_probe(&self) {

@@ -1,30 +1,28 @@
-//! Puts an engine together: rules, endpoints and their probes first, then one monitor task over all of them.
+//! Puts an engine together: rules, endpoints, their probes and fallbacks. [`crate::start`] sets it going.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use mainstay_breaker::{Breaker, Settings as BreakerSettings};
-use mainstay_degradation::{Controller, Level, Rules};
-use tokio::sync::{Notify, mpsc, watch};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use mainstay_degradation::{Journal, Level, Rules};
+use tokio::sync::{Notify, mpsc};
 
+use crate::answer::Source;
 use crate::budget::RetryBudget;
-use crate::changes;
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, Shared};
 use crate::error::{Error, ErrorKind};
+use crate::exercise::{Exercise, Exercises, Sampler};
+use crate::fallbacks::FallbackFile;
 use crate::guard::Guard;
-use crate::handle::{Handle, Inner};
 use crate::limit::Limit;
-use crate::monitor::{Monitor, Wake};
+use crate::monitor::Wake;
 use crate::observe::Observer;
 use crate::operator::{OperatorFile, OperatorState};
-use crate::operators::{self, Operators};
-use crate::probe::{Probe, Prober};
+use crate::probe::Probe;
 use crate::stats::Stats;
 use crate::suspects::{Abandoned, Suspects};
 use crate::trials::Trials;
@@ -73,16 +71,27 @@ impl EndpointSpec {
 
 /// An engine that is being put together.
 pub struct EngineBuilder {
-    shared: Arc<Shared>,
-    rules: Rules,
-    endpoints: Vec<Option<Arc<Endpoint>>>,
-    probes: Vec<Option<Arc<dyn Probe>>>,
-    wakes: mpsc::UnboundedReceiver<Wake>,
-    operator: OperatorState,
-    file: OperatorFile,
-    data_dir: PathBuf,
-    seed: u64,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) rules: Rules,
+    pub(crate) endpoints: Vec<Option<Arc<Endpoint>>>,
+    pub(crate) probes: Vec<Option<Arc<dyn Probe>>>,
+    pub(crate) wakes: mpsc::UnboundedReceiver<Wake>,
+    pub(crate) operator: OperatorState,
+    pub(crate) file: OperatorFile,
+    pub(crate) data_dir: PathBuf,
+    pub(crate) seed: u64,
+    /// By dependency.
+    pub(crate) exercises: Vec<Arc<Exercises>>,
+    pub(crate) waiting: Vec<mpsc::Receiver<Exercise>>,
+    pub(crate) sampler: Arc<Sampler>,
+    pub(crate) fallback_file: FallbackFile,
+    pub(crate) journal: Option<JournalFacts>,
+    /// Bound on all recordings together, in bytes.
+    pub(crate) record: Option<u64>,
 }
+
+/// What is known of the journals, asked for once a second.
+pub(crate) type JournalFacts = Box<dyn Fn() -> Journal + Send + Sync>;
 
 impl std::fmt::Debug for EngineBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -108,11 +117,19 @@ impl EngineBuilder {
             .load()
             .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
         let (wake, wakes) = mpsc::unbounded_channel();
-        let seed = rules.settings().seed;
+        let (clock, seed) = (Clock::start(), rules.settings().seed);
+        let fallback_file = FallbackFile::load(&data_dir, clock);
+        let sampler = Arc::new(Sampler::new(seed));
+        let (exercises, waiting) = rules
+            .dependencies()
+            .map(|(_, one)| Arc::new(fallback_file.of(&one.name, clock)))
+            .map(|fallbacks| Exercises::new(fallbacks, Arc::clone(&sampler)))
+            .map(|(exercises, waiting)| (Arc::new(exercises), waiting))
+            .unzip();
         let count = rules.endpoints().count();
         Ok(Self {
             shared: Arc::new(Shared {
-                clock: Clock::start(),
+                clock,
                 observer,
                 tuning: ArcSwap::from_pointee(rules.tuning(Level::Optimal).clone()),
                 wake,
@@ -127,6 +144,12 @@ impl EngineBuilder {
             file,
             data_dir,
             seed,
+            exercises,
+            waiting,
+            sampler,
+            fallback_file,
+            journal: None,
+            record: None,
         })
     }
 
@@ -151,7 +174,8 @@ impl EngineBuilder {
             .wrapping_add(u64::from(id.0).wrapping_mul(0x9E37_79B9_7F4A_7C15));
         let breaker = Breaker::new(spec.breaker, seed)
             .map_err(|e| wrong(format!("breaker of `{}`: {e}", spec.name)))?;
-        let dependency = self.rules.dependency(self.rules.endpoint(id).dependency);
+        let dependency_id = self.rules.endpoint(id).dependency;
+        let dependency = self.rules.dependency(dependency_id);
         let endpoint = Arc::new(Endpoint {
             id,
             dependency: dependency.name.clone(),
@@ -164,6 +188,8 @@ impl EngineBuilder {
             trials: Trials::new(&dependency.probes.failing),
             call_deadline: AtomicU64::default(),
             resized: Mutex::default(),
+            hint_until: AtomicU64::default(),
+            exercises: Arc::clone(&self.exercises[dependency_id.index()]),
             probed: AtomicBool::new(false),
             opened: Notify::new(),
             shared: Arc::clone(&self.shared),
@@ -190,6 +216,31 @@ impl EngineBuilder {
         resized.push(Arc::new(told));
     }
 
+    /// There is a fallback of the guard's dependency, and it is exercised while all is well: a day without that is
+    /// told. Answers that it gives are noted by [`Guard::report`].
+    pub fn fallback(&mut self, guard: &Guard, source: &Source) {
+        let fallbacks = &guard.endpoint.exercises.fallbacks;
+        let kept = self
+            .fallback_file
+            .kept(&fallbacks.dependency, source.label());
+        fallbacks.declare(source.label(), kept, self.shared.clock);
+    }
+
+    /// Share of reads that exercise a fallback; `None`: none, and nobody is told. By default 0.005.
+    pub fn exercise_share(&mut self, share: Option<f64>) {
+        self.sampler.set(share);
+    }
+
+    /// Who knows of the journals: asked once a second, and must not wait.
+    pub fn journal(&mut self, facts: impl Fn() -> Journal + Send + Sync + 'static) {
+        self.journal = Some(Box::new(facts));
+    }
+
+    /// Records the controller's inputs in the data directory, in at most so many bytes.
+    pub fn record(&mut self, most_bytes: u64) {
+        self.record = Some(most_bytes);
+    }
+
     /// The rules this engine will follow.
     pub fn rules(&self) -> &Rules {
         &self.rules
@@ -204,77 +255,4 @@ impl EngineBuilder {
     pub fn data_dir(&self) -> &std::path::Path {
         &self.data_dir
     }
-
-    /// Starts the monitor. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// When an endpoint that the rules name has no guard.
-    pub fn start(self) -> Result<Handle, Error> {
-        let mut endpoints = Vec::with_capacity(self.endpoints.len());
-        for (slot, (_, rule)) in self.endpoints.into_iter().zip(self.rules.endpoints()) {
-            let missing = || {
-                Error::new(
-                    ErrorKind::Internal,
-                    format!("endpoint `{}` has no guard", rule.name),
-                )
-            };
-            endpoints.push(slot.ok_or_else(missing)?);
-        }
-        let now = self.shared.clock.now();
-        let controller = Controller::new(self.rules.clone(), now);
-        let (changes, queue) = mpsc::channel(changes::QUEUE);
-        let (commands, asked) = mpsc::channel(operators::QUEUE);
-        let inner = Arc::new(Inner {
-            snapshot: ArcSwap::from_pointee(controller.snapshot(now)),
-            published: watch::Sender::new(0),
-            drain_share: watch::Sender::new(1.0),
-            events: Arc::clone(&self.shared.events),
-            operator: ArcSwap::default(),
-            commands,
-            handlers: Mutex::default(),
-            changes,
-            changes_dropped: AtomicU64::new(0),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            shared: self.shared,
-            rules: ArcSwap::from_pointee(self.rules),
-            endpoints,
-            data_dir: self.data_dir,
-        });
-        let (operators, restored) =
-            Operators::restore(Arc::clone(&inner), self.file, self.operator);
-        let monitor = Monitor {
-            controller,
-            probers: probers(&inner, self.probes),
-            factors: vec![1.0; inner.endpoints.len()],
-            pending: restored,
-            inner: Arc::clone(&inner),
-        };
-        let tasks = &inner.tasks;
-        tasks.spawn(changes::deliver(Arc::clone(&inner), queue));
-        tasks.spawn(operators.run(asked));
-        tasks.spawn(monitor.run(self.wakes));
-        Ok(Handle { inner })
-    }
-}
-
-fn probers(inner: &Inner, probes: Vec<Option<Arc<dyn Probe>>>) -> Vec<Option<Prober>> {
-    let rules = inner.rules.load();
-    let of = |(endpoint, probe): (&Arc<Endpoint>, Option<Arc<dyn Probe>>)| {
-        let rule = rules.endpoint(endpoint.id);
-        if rule.probed && probe.is_none() {
-            tracing::warn!(
-                endpoint = rule.name,
-                "the rules probe it, and it has no probe"
-            );
-        }
-        let probed = rule.probed && probe.is_some();
-        endpoint.probed.store(probed, Ordering::Relaxed);
-        Some(Prober {
-            endpoint: Arc::clone(endpoint),
-            probe: probe?,
-            deadline: rules.dependency(rule.dependency).probes.deadline,
-        })
-    };
-    inner.endpoints.iter().zip(probes).map(of).collect()
 }

@@ -11,12 +11,14 @@ use std::time::Duration;
 use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State};
 use mainstay_degradation::Tuning;
 
+use crate::answer::Source;
 use crate::call::{Attempt, Call, CallError, Verdict};
 use crate::clock::{Clock, Elapsed};
 use crate::endpoint::Endpoint;
+use crate::fallbacks::Exercised;
 use crate::flight::{Flight, Pass};
 use crate::limit::{Limit, Place};
-use crate::observe::{Direction, Report};
+use crate::observe::{Direction, Report, Status};
 use crate::running::Running;
 
 /// Guards one endpoint. Cheap to clone; every clone shares the breaker, the limit and the figures.
@@ -167,6 +169,12 @@ impl Guard {
     /// Tells observers how an operation that a caller asked for ended.
     pub fn report(&self, report: &Report) {
         let shared = &self.endpoint.shared;
+        let fallbacks = &self.endpoint.exercises.fallbacks;
+        match (report.status, &report.source) {
+            (Status::Success, _) => fallbacks.rested(),
+            (Status::Fallback, Some(source)) => fallbacks.used(source.label(), shared.clock),
+            _ => {}
+        }
         shared.observer.operation(&self.endpoint.dependency, report);
     }
 
@@ -184,6 +192,32 @@ impl Guard {
         let shared = &self.endpoint.shared;
         tracing::warn!(event = kind, dependency = self.dependency(), "{message}");
         shared.events.push(shared.clock.wall(), kind, message, data);
+    }
+
+    /// After a read that went well: makes it again through a fallback, now and then, off the caller's way, while all
+    /// is well. `work` says what the fallback gave, compared with the answer; `None` when it can't know.
+    pub fn exercise<F, Fut>(&self, source: &Source, work: F)
+    where
+        F: FnOnce() -> Fut,
+        Fut: Future<Output = Option<Exercised>> + Send + 'static,
+    {
+        let exercises = &self.endpoint.exercises;
+        exercises.offer(source.label(), self.clock(), work);
+    }
+
+    /// Whether a fallback that no read goes through (a queue of writes) is to be exercised now.
+    pub fn exercise_due(&self, source: &Source) -> bool {
+        let exercises = &self.endpoint.exercises;
+        exercises.is_allowed()
+            && exercises
+                .fallbacks
+                .take_overdue(source.label(), self.clock())
+    }
+
+    /// Notes what became of such an exercise.
+    pub fn exercised(&self, source: &Source, ended: Exercised) {
+        let fallbacks = &self.endpoint.exercises.fallbacks;
+        fallbacks.note(source.label(), ended, self.clock());
     }
 
     /// Asks for a probe of this endpoint at once.

@@ -18,10 +18,13 @@ use crate::clock::Clock;
 use crate::endpoint::{Endpoint, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::events::EventLog;
+use crate::exercise::Sampler;
+use crate::fallbacks::{FallbackStatus, Fallbacks};
 use crate::guard::Guard;
 use crate::monitor::Wake;
 use crate::operator::{OperatorCommand, OperatorState};
 use crate::operators::Asked;
+use crate::recorder::Progress;
 use crate::reload::{Change, EngineSettings};
 
 /// A change of level, as handlers see it.
@@ -44,6 +47,10 @@ pub(crate) struct Inner {
     pub(crate) shared: Arc<Shared>,
     pub(crate) rules: ArcSwap<Rules>,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
+    /// By dependency.
+    pub(crate) fallbacks: Vec<Arc<Fallbacks>>,
+    pub(crate) sampler: Arc<Sampler>,
+    pub(crate) recording: Arc<Progress>,
     pub(crate) snapshot: ArcSwap<Snapshot>,
     pub(crate) published: watch::Sender<u64>,
     pub(crate) drain_share: watch::Sender<f64>,
@@ -146,6 +153,18 @@ impl Handle {
                 )
             })
             .collect()
+    }
+
+    /// What is known of every fallback: whether it is in use, and when it last worked.
+    pub fn fallbacks(&self) -> Vec<FallbackStatus> {
+        let now = self.clock().now();
+        let all = self.inner.fallbacks.iter();
+        all.flat_map(|one| one.status(now)).collect()
+    }
+
+    /// How many pieces of the recording were lost, because the disk was too slow or took nothing.
+    pub fn dropped_recording(&self) -> u64 {
+        self.inner.recording.dropped.load(Ordering::Relaxed)
     }
 
     /// What operators have set.

@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_breaker::{Moment, Transition};
-use mainstay_degradation::{Controller, EndpointId, Input, ProbeResult};
-use tokio::sync::{mpsc, oneshot};
+use mainstay_degradation::{Controller, EndpointId, Input, OutageHistory, ProbeResult};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::endpoint::Endpoint;
 use crate::error::Error;
+use crate::facts::Facts;
 use crate::handle::Inner;
 use crate::probe::Prober;
+use crate::recorder::Recorder;
 use crate::reload::{Change, EngineSettings};
 
 /// Everything that wakes the monitor, the tick aside.
@@ -47,6 +49,8 @@ pub(crate) enum Wake {
 
 /// How often the controller evaluates.
 const TICK: Duration = Duration::from_secs(1);
+/// A tick that comes later than this is dated by when it came.
+const LATE: Duration = Duration::from_millis(250);
 
 pub(crate) struct Monitor {
     pub(crate) inner: Arc<Inner>,
@@ -55,11 +59,23 @@ pub(crate) struct Monitor {
     /// Factor of each endpoint's limit as last decided, before the ramp.
     pub(crate) factors: Vec<f64>,
     pub(crate) pending: VecDeque<Input>,
+    /// The moment of the last input.
+    pub(crate) last: Moment,
+    pub(crate) facts: Facts,
+    /// Where outages are written down.
+    pub(crate) outages: watch::Sender<OutageHistory>,
+    pub(crate) recorder: Option<Recorder>,
 }
 
 impl Monitor {
     /// Runs until the engine stops.
-    pub(crate) async fn run(mut self, mut wakes: mpsc::UnboundedReceiver<Wake>) {
+    pub(crate) async fn run(mut self, wakes: mpsc::UnboundedReceiver<Wake>) {
+        self.run_until_stopped(wakes).await;
+        let now = self.inner.shared.clock.now();
+        self.remember_outages(now);
+    }
+
+    async fn run_until_stopped(&mut self, mut wakes: mpsc::UnboundedReceiver<Wake>) {
         let clock = self.inner.shared.clock;
         let stop = self.inner.stop.clone();
         let mut next_tick = clock.now();
@@ -69,7 +85,7 @@ impl Monitor {
                 biased;
                 () = stop.cancelled() => return,
                 () = clock.sleep_until(next_tick) => {
-                    self.tick();
+                    self.tick(next_tick);
                     next_tick = following(next_tick, clock.now());
                 }
                 wake = wakes.recv() => match wake {
@@ -112,7 +128,7 @@ impl Monitor {
         let _ = reloaded.map(|(done, answer)| done.send(answer));
     }
 
-    fn tick(&mut self) {
+    fn tick(&mut self, due: Moment) {
         let now = self.inner.shared.clock.now();
         let seen = |endpoint: &Arc<Endpoint>| {
             // Dates the successes that were counted without a clock.
@@ -124,21 +140,58 @@ impl Monitor {
         };
         let observed = self.inner.endpoints.iter().map(seen).collect();
         self.apply_limits(now);
-        self.pending.push_back(Input::Tick { observed });
+        // A tick is a whole second after the one before, however late this task was woken: recordings count ticks
+        // that are alike.
+        let in_time = now.saturating_since(due) < LATE;
+        let at = if in_time { due } else { now };
+        self.feed(at, Input::Tick { observed });
+        let (fallbacks, sampler) = (&self.inner.fallbacks, &self.inner.sampler);
+        let facts = self.facts.due(now, fallbacks, sampler);
+        self.pending.extend(facts.map(Input::Facts));
         self.decide();
     }
 
     /// Feeds the controller until nothing more follows.
     fn decide(&mut self) {
-        let mut effects = Vec::new();
         while let Some(input) = self.pending.pop_front() {
             let now = self.inner.shared.clock.now();
-            self.controller.handle(now, input, &mut effects);
-            for effect in effects.drain(..) {
-                self.carry_out(effect, now);
-            }
-            self.apply_limits(now);
+            self.feed(now, input);
         }
+    }
+
+    /// Feeds the controller one input, never at an earlier moment than the last, and carries out what it decides.
+    fn feed(&mut self, now: Moment, input: Input) {
+        let now = now.max(self.last);
+        self.last = now;
+        self.record_input(now, &input);
+        let mut effects = Vec::new();
+        self.controller.handle(now, input, &mut effects);
+        if let Some(recorder) = &mut self.recorder {
+            recorder.effects(now, &effects);
+        }
+        for effect in effects {
+            self.carry_out(effect, now);
+        }
+        self.apply_limits(now);
+    }
+
+    fn record_input(&mut self, now: Moment, input: &Input) {
+        if let Some(mut recorder) = self.recorder.take() {
+            let wall = self.inner.shared.clock.wall();
+            recorder.prepare(now, wall, &self.controller, || self.breakers());
+            recorder.input(now, input);
+            self.recorder = Some(recorder);
+        }
+    }
+
+    /// Has the outages written down that have changed what is known.
+    pub(crate) fn remember_outages(&self, now: Moment) {
+        let outages = self.controller.outages(now);
+        self.outages.send_if_modified(|kept| {
+            let changed = *kept != outages;
+            *kept = outages;
+            changed
+        });
     }
 
     pub(crate) fn probe(&self, endpoint: EndpointId, at: Moment) {

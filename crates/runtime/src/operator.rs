@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 use mainstay_breaker::{Mode, Moment};
 use mainstay_degradation::{FeatureMode, Level};
 
+use crate::kept;
+
 /// What an operator wants, who it is and why. Audited as an event.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OperatorCommand {
@@ -175,11 +177,11 @@ impl OperatorFile {
     /// # Errors
     /// When the file can't be read or isn't ours: an operator's word is never dropped in silence.
     pub(crate) fn load(&self) -> io::Result<OperatorState> {
-        match std::fs::read(&self.path) {
-            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|e| self.broken(&e.to_string())),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(OperatorState::default()),
-            Err(e) => Err(self.broken(&e.to_string())),
-        }
+        let found = kept::read(&self.path).map_err(|e| self.broken(&e.to_string()))?;
+        let Some(bytes) = found else {
+            return Ok(OperatorState::default());
+        };
+        serde_json::from_slice(&bytes).map_err(|e| self.broken(&e.to_string()))
     }
 
     /// Replaces the file: written beside it, synced, renamed, folder synced.
@@ -187,18 +189,9 @@ impl OperatorFile {
     /// # Errors
     /// As the file system says; the earlier file is whole then.
     pub(crate) fn save(&self, state: &OperatorState) -> io::Result<()> {
-        use std::io::Write;
-        let beside = self.path.with_extension("json.new");
         let mut text = serde_json::to_vec_pretty(state)?;
         text.push(b'\n');
-        let mut file = std::fs::File::create(&beside)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, &self.path)?;
-        if let Some(dir) = self.path.parent() {
-            std::fs::File::open(dir)?.sync_all()?;
-        }
-        Ok(())
+        kept::replace(&self.path, &text)
     }
 
     fn broken(&self, why: &str) -> io::Error {

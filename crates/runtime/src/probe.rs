@@ -2,6 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -60,6 +61,12 @@ impl Prober {
         if verdict.outcome == Outcome::Neutral {
             return ProbeResult::Nothing;
         }
+        // If the probes open the breaker, it stays open for as long as the server asked.
+        let until = asked_to_wait(verdict.outcome).map_or(0, |hint| {
+            let heard = started + latency;
+            (heard + hint).as_nanos()
+        });
+        self.endpoint.hint_until.store(until, Ordering::Relaxed);
         let failure = verdict.failure_kind();
         self.endpoint.probe_result(failure.is_none(), started);
         match failure {
@@ -102,6 +109,13 @@ impl Prober {
             Some(flight) => Slot::Free(Some(flight)),
             None => Slot::Taken,
         }
+    }
+}
+
+fn asked_to_wait(outcome: Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Overload { retry_after } => retry_after,
+        _ => None,
     }
 }
 

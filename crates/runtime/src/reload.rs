@@ -21,6 +21,8 @@ pub struct EngineSettings {
     pub rules: Rules,
     /// One for each endpoint, in any order.
     pub endpoints: Vec<EndpointSpec>,
+    /// Share of reads that exercise a fallback; `None`: none.
+    pub exercise_share: Option<f64>,
 }
 
 /// A setting that has another value now.
@@ -37,7 +39,11 @@ pub struct Change {
 impl Monitor {
     /// Takes new settings, or refuses them and changes nothing. The controller hears of them next.
     pub(crate) fn reload(&mut self, settings: EngineSettings) -> Result<Vec<Change>, Error> {
-        let EngineSettings { rules, endpoints } = settings;
+        let EngineSettings {
+            rules,
+            endpoints,
+            exercise_share,
+        } = settings;
         let before = self.controller.rules();
         same_things(before, &rules)?;
         let specs = self.in_order(&rules, endpoints)?;
@@ -52,12 +58,19 @@ impl Monitor {
                     .collect::<Vec<_>>(),
             );
         }
+        let share = self.inner.sampler.share();
+        changes.extend(differences::of_share(share, exercise_share));
         if changes.is_empty() {
             return Ok(changes);
         }
         self.put_into_force(&rules, specs);
+        self.inner.sampler.set(exercise_share);
         self.inner.rules.store(Arc::new(rules.clone()));
         self.pending.push_back(Input::Settings(Box::new(rules)));
+        let breakers = self.breakers();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.breakers(&breakers);
+        }
         Ok(changes)
     }
 
@@ -86,6 +99,12 @@ impl Monitor {
             Some(spec) => Err(refused(&spec.name, NEW.to_owned())),
             None => Ok(specs),
         }
+    }
+
+    /// The breakers' settings, in the order of the endpoints.
+    pub(crate) fn breakers(&self) -> Vec<mainstay_breaker::Settings> {
+        let endpoints = self.inner.endpoints.iter();
+        endpoints.map(|one| one.breaker.settings()).collect()
     }
 
     fn put_into_force(&mut self, rules: &Rules, specs: Vec<EndpointSpec>) {

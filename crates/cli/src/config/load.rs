@@ -90,6 +90,8 @@ pub(super) fn from_text(
 fn config(r: &mut Reader) -> Config {
     let data_dir = r.get("data_dir", PathBuf::from("./mainstay-data"));
     let admin_key = r.secret("admin_key");
+    let record = r.get("record", true);
+    let exercise_share = r.or_off("fallbacks.exercise_share", Some(0.005), 0.000_001..=1.0);
     let (server, rates) = (server(r), rates(r));
     let (database, redis, s3, openai) = (database(r), redis(r), s3(r), openai(r));
     let slowest = openai.providers.iter().map(|one| one.deadline).max();
@@ -102,6 +104,8 @@ fn config(r: &mut Reader) -> Config {
     };
     Config {
         data_dir,
+        record,
+        exercise_share,
         admin_key,
         server,
         rates,

@@ -15,6 +15,10 @@ use mainstay_server::{RateSettings, WebhookSettings};
 #[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
+    /// Whether the controller's inputs are recorded.
+    pub(crate) record: bool,
+    /// Share of reads that exercise a fallback.
+    pub(crate) exercise_share: Option<f64>,
     /// Presets the admin key, for containers and tests.
     pub(crate) admin_key: Option<Secret>,
     pub(crate) server: Server,

@@ -20,6 +20,9 @@ use crate::config::Config;
 
 pub(crate) use settings::openai as openai_settings;
 
+/// Bound on all recordings together, in bytes.
+const RECORDINGS: u64 = 64 << 20;
+
 /// The four dependencies, connected to an engine that has not started.
 pub(crate) struct Adapters {
     pub(crate) database: Database,
@@ -39,6 +42,11 @@ pub(crate) fn connect(
 ) -> Result<(EngineBuilder, Adapters), Failure> {
     let rules = engine_settings(config)?.rules;
     let mut engine = EngineBuilder::new(rules, &config.data_dir, observer).map_err(refused)?;
+    engine.exercise_share(config.exercise_share);
+    if config.record {
+        engine.record(RECORDINGS);
+    }
+    engine.journal(settings::journal_facts(journal.clone(), engine.clock()));
     let openai = settings::openai(&config.openai, config.breakers.openai);
     let mut database = settings::database(config);
     database.deferred = Some(DeferredSettings {

@@ -1,11 +1,13 @@
 //! What each crate is told, from the configuration.
 
 use std::path::Path;
+use std::time::Duration;
 
 use mainstay_breaker as breaker;
-use mainstay_degradation::{EndpointSettings, Presence, Rules, SettingsError};
+use mainstay_degradation::{EndpointSettings, Journal as Facts, Presence, Rules, SettingsError};
+use mainstay_journal::Journal;
 use mainstay_openai::ProviderSettings;
-use mainstay_runtime::EngineSettings;
+use mainstay_runtime::{Clock, EngineSettings};
 
 use crate::config::{Config, DatabaseUrl, ObjectStore, OpenAi, Provider, RedisUrl};
 
@@ -78,7 +80,22 @@ pub(crate) fn engine(config: &Config) -> Result<EngineSettings, Vec<SettingsErro
     Ok(EngineSettings {
         rules: rules(config)?,
         endpoints,
+        exercise_share: config.exercise_share,
     })
+}
+
+/// What the controller is to know of the journal.
+pub(super) fn journal_facts(journal: Journal, clock: Clock) -> impl Fn() -> Facts + Send + Sync {
+    move || {
+        let stats = journal.stats();
+        let now = clock.wall().as_millisecond();
+        // A clock that was set back makes an entry look young.
+        let age = |at: i64| Duration::from_millis(u64::try_from(now - at).unwrap_or(0));
+        Facts {
+            oldest: stats.oldest_accepted_at_ms.map(age),
+            faulted: stats.faulted,
+        }
+    }
 }
 
 pub(super) fn database(config: &Config) -> mainstay_database::Settings {

@@ -3,9 +3,12 @@
 
 mod calls;
 mod events;
+mod fallbacks;
+mod history;
 mod levels;
 mod operators;
 mod probes;
+mod recordings;
 mod reload;
 mod retries;
 mod streams;

@@ -75,6 +75,35 @@ async fn nobody_enters_half_open_before_the_servers_hint() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_breaker_that_probes_opened_stays_open_for_as_long_as_the_server_asked() {
+    let world = World::new().await;
+    world.find("redis", Finds::Asks(Duration::from_secs(90)));
+    world
+        .until(40, || world.state("redis") == State::Open)
+        .await;
+    world.find("redis", Finds::Up);
+    world.pass(85_000).await;
+    assert_eq!(world.state("redis"), State::Open, "of an open time of 20 s");
+    world
+        .until(30, || world.state("redis") == State::Closed)
+        .await;
+}
+
+#[test]
+fn an_engine_whose_probes_are_missing_does_not_start() {
+    let data = tempfile::tempdir().unwrap();
+    let rules = mainstay_runtime::degradation::Settings::standard();
+    let rules = rules.validate().unwrap();
+    let observer = std::sync::Arc::new(mainstay_runtime::NoObserver);
+    let mut engine = mainstay_runtime::EngineBuilder::new(rules, data.path(), observer).unwrap();
+    for name in NAMES {
+        engine.endpoint(Setup::default().spec(name)).unwrap();
+    }
+    let error = engine.start().unwrap_err();
+    assert!(error.detail.contains("has no probe"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn half_open_never_has_more_than_its_probes_the_active_one_included() {
     let world = World::new().await;
     world.open("redis").await;

@@ -16,6 +16,7 @@ fn settings(setup: &Setup) -> EngineSettings {
     EngineSettings {
         rules: Settings::standard().validate().unwrap(),
         endpoints: NAMES.map(|name| setup.spec(name)).into(),
+        exercise_share: Some(0.005),
     }
 }
 
@@ -46,6 +47,7 @@ async fn what_changed_is_named_with_its_old_and_its_new_value() {
     new.endpoints[2].breaker.consecutive = NonZeroU32::new(2);
     new.endpoints[2].breaker.ramp = None;
     new.endpoints[3].call_deadline = Duration::from_secs(1);
+    new.exercise_share = None;
     let changes = world.handle.reload(new.clone()).await.unwrap();
     let expected = [
         change("degradation.dwell", "10s", "3s"),
@@ -56,6 +58,7 @@ async fn what_changed_is_named_with_its_old_and_its_new_value() {
         change("breakers.redis.ramp", "5s", "off"),
         change("redis.limit", "50", "7"),
         change("s3.call_deadline", "5s", "1s"),
+        change("fallbacks.exercise_share", "0.005", "off"),
     ];
     assert_eq!(changes, expected);
     assert_eq!(
@@ -230,7 +233,9 @@ async fn a_pool_hears_of_its_new_size() {
     let told = Arc::new(AtomicUsize::new(0));
     let hears = Arc::clone(&told);
     let setup = Setup {
-        on_redis_limit: Some(Arc::new(move |size| hears.store(size, Ordering::Relaxed))),
+        prepare: Some(Box::new(move |engine, guards| {
+            engine.on_limit(&guards[2], move |size| hears.store(size, Ordering::Relaxed));
+        })),
         ..Setup::default()
     };
     let world = World::from(setup).await;

@@ -24,6 +24,7 @@ pub(crate) enum Finds {
     Down(FailureKind),
     Hangs,
     Nothing,
+    Asks(Duration),
     Panics,
 }
 
@@ -54,10 +55,14 @@ impl Probe for FakeProbe {
             Finds::Down(kind) => Err(Verdict::failure(kind)),
             Finds::Hangs => std::future::pending().await,
             Finds::Nothing => Err(Verdict::NEUTRAL),
+            Finds::Asks(hint) => Err(Verdict::overload(Some(hint))),
             Finds::Panics => panic!("as told"),
         }
     }
 }
+
+/// What else is done to an engine before it starts, with the guards in the order of `NAMES`.
+pub(crate) type Prepare = Box<dyn FnOnce(&mut EngineBuilder, &[Guard])>;
 
 /// What a world is to be like.
 pub(crate) struct Setup {
@@ -65,7 +70,7 @@ pub(crate) struct Setup {
     pub(crate) without_probe: Option<&'static str>,
     pub(crate) limit: Option<usize>,
     pub(crate) fail_max: Option<u32>,
-    pub(crate) on_redis_limit: Option<Arc<dyn Fn(usize) + Send + Sync>>,
+    pub(crate) prepare: Option<Prepare>,
 }
 
 impl Default for Setup {
@@ -75,7 +80,7 @@ impl Default for Setup {
             without_probe: None,
             limit: None,
             fail_max: None,
-            on_redis_limit: None,
+            prepare: None,
         }
     }
 }
@@ -107,14 +112,11 @@ impl Setup {
         self,
         data: &Path,
     ) -> Result<(Handle, BTreeMap<&'static str, Arc<FakeProbe>>), Error> {
-        let rules = Settings::standard().validate().unwrap();
+        let rules = self.rules().validate().unwrap();
         let mut engine = EngineBuilder::new(rules, data, Arc::new(NoObserver))?;
-        let mut probes = BTreeMap::new();
+        let (mut probes, mut guards) = (BTreeMap::new(), Vec::new());
         for name in NAMES {
             let guard = engine.endpoint(self.spec(name))?;
-            if let ("redis", Some(told)) = (name, self.on_redis_limit.clone()) {
-                engine.on_limit(&guard, move |size| told(size));
-            }
             let probe = Arc::new(FakeProbe {
                 finds: Mutex::new(self.finds[name]),
                 checks: AtomicUsize::new(0),
@@ -123,8 +125,21 @@ impl Setup {
                 engine.probe(&guard, Arc::clone(&probe) as Arc<dyn Probe>);
             }
             probes.insert(name, probe);
+            guards.push(guard);
+        }
+        if let Some(prepare) = self.prepare {
+            prepare(&mut engine, &guards);
         }
         Ok((engine.start()?, probes))
+    }
+
+    pub(crate) fn rules(&self) -> Settings {
+        let mut rules = Settings::standard();
+        for dependency in &mut rules.dependencies {
+            let unprobed = self.without_probe == Some(dependency.name.as_str());
+            dependency.endpoints[0].probed = !unprobed;
+        }
+        rules
     }
 
     pub(crate) fn spec(&self, name: &'static str) -> EndpointSpec {

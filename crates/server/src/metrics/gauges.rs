@@ -1,9 +1,8 @@
 //! Gauges: read from what the system shows when somebody scrapes.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use mainstay_runtime::Moment;
 use mainstay_runtime::degradation::{FeatureMode, Level};
 
 use super::Metrics;
@@ -102,7 +101,24 @@ impl Metrics {
         {
             self.set(name, &[], value);
         }
-        self.fallbacks.read(self, core);
+        self.read_fallbacks(core);
+    }
+
+    /// Of each dependency the fallback that is most neglected.
+    fn read_fallbacks(&self, core: &Core) {
+        let mut ages: BTreeMap<String, Duration> = BTreeMap::new();
+        for one in core.handle.fallbacks() {
+            let age = ages.entry(one.dependency).or_default();
+            *age = one.age.max(*age);
+        }
+        for (dependency, age) in ages {
+            let labels = [("dependency", dependency.as_str())];
+            self.set(
+                "fallback_last_exercised_seconds",
+                &labels,
+                age.as_secs_f64(),
+            );
+        }
     }
 
     fn read_features(&self, core: &Core) {
@@ -117,35 +133,6 @@ impl Metrics {
             let state = f64::from(breaker.state.gauge());
             self.set("circuit_breaker_state", &[("endpoint", &endpoint)], state);
         }
-    }
-}
-
-/// When each dependency's fallback last answered: what was never exercised is not to be trusted.
-#[derive(Debug, Default)]
-pub(super) struct Fallbacks(Mutex<HashMap<String, Option<Moment>>>);
-
-impl Fallbacks {
-    /// Notes a use; its time is read at the next scrape, which is close enough for a gauge of hours.
-    pub(super) fn used(&self, dependency: &str) {
-        self.lock().insert(dependency.to_owned(), None);
-    }
-
-    fn read(&self, metrics: &Metrics, core: &Core) {
-        let now = core.handle.clock().now();
-        for (dependency, at) in self.lock().iter_mut() {
-            let ago = now.saturating_since(*at.get_or_insert(now));
-            let labels = [("dependency", dependency.as_str())];
-            metrics.set(
-                "fallback_last_exercised_seconds",
-                &labels,
-                ago.as_secs_f64(),
-            );
-        }
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Option<Moment>>> {
-        // Nothing panics while the lock is held.
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 

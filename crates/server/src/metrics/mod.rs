@@ -18,7 +18,6 @@ use metrics_exporter_prometheus::{
 
 use crate::app::Core;
 use forecast::Shifting;
-use gauges::Fallbacks;
 
 /// Seconds; the fast dependencies.
 const FAST: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5];
@@ -38,7 +37,6 @@ pub struct Metrics {
     recorder: PrometheusRecorder,
     handle: PrometheusHandle,
     process: metrics_process::Collector,
-    fallbacks: Fallbacks,
     alerts: Shifting,
     critical_path: Shifting,
 }
@@ -58,7 +56,6 @@ impl Default for Metrics {
             handle: recorder.handle(),
             recorder,
             process,
-            fallbacks: Fallbacks::default(),
             alerts: Shifting::new("alert_active", ["alert", "component_name"]),
             critical_path: Shifting::new("critical_path_impact", ["from", "to"]),
         };
@@ -209,7 +206,7 @@ impl Metrics {
         gauge(
             "fallback_last_exercised_seconds",
             Some(Unit::Seconds),
-            "since the fallback last answered, to the scrape's accuracy",
+            "since the most neglected fallback last worked, in earnest or as an exercise",
         );
     }
 
@@ -297,7 +294,6 @@ impl Observer for Metrics {
         {
             let labels = [("dependency", dependency), ("source", source.label())];
             self.count("circuit_breaker_fallback_calls_total", &labels, 1);
-            self.fallbacks.used(dependency);
         }
     }
 

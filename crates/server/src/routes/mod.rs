@@ -6,6 +6,7 @@ mod ai_stream;
 pub mod cache;
 mod conditions;
 pub mod db;
+pub mod fallbacks;
 pub mod forecast;
 pub mod health;
 pub mod journal;

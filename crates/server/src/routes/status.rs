@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::fallbacks::{self, FallbackView};
 use super::forecast::{self, AlertView, PatternsView, PredictionView, RecoveriesView};
 use super::health::{self, DependencyHealth, known, round};
 use super::journal::{self, Figures};
@@ -46,6 +47,8 @@ pub struct StatusReply {
     journal: Figures,
     /// Whether the object store honours conditional writes; null until it was tried.
     object_store_conditional_writes: Option<bool>,
+    /// Who answers when a dependency can't, and when that last worked.
+    fallbacks: Vec<FallbackView>,
     /// What the last failures have in common.
     patterns: PatternsView,
     /// The alerts that were raised and are not over.
@@ -209,6 +212,7 @@ async fn status(State(core): State<Core>, headers: HeaderMap) -> Json<StatusRepl
         features: Value::Object(features.collect()),
         operator: (*core.handle.operator_state()).clone(),
         journal: journal::figures(&core),
+        fallbacks: fallbacks::views(&core),
         object_store_conditional_writes: core.objects.conditional_writes(),
         patterns: PatternsView::of(&snapshot, &rules, language::of_request(&headers)),
         alerts: forecast::alerts(&core, &snapshot, &headers, now),

@@ -1,0 +1,184 @@
+//! Records what the controller is told and decides, so that an outage can be replayed: the monitor's side.
+//!
+//! The monitor only fills a buffer and hands it over; a thread of its own compresses and writes
+//! ([`crate::recordings`]). When that falls behind, bytes are dropped and counted, and another recording begins: each
+//! stands by itself, and none has a hole.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use mainstay_breaker::{Moment, Settings};
+use mainstay_degradation::recording::{Encoder, Head};
+use mainstay_degradation::{Controller, Effect, Input};
+use tokio::sync::mpsc;
+
+/// Pieces that may wait for the disk.
+pub(crate) const QUEUE: usize = 64;
+/// A piece is handed over when it has grown to this, in bytes, or at this age.
+const PIECE: usize = 64 << 10;
+const PIECE_AGE: Duration = Duration::from_secs(10);
+/// What is only counted so far is written down this often: so much is lost with a crash.
+const FLUSH: Duration = Duration::from_secs(60);
+/// A recording ends with a day, or when its file has grown to this.
+const DAY: Duration = Duration::from_secs(86_400);
+pub(crate) const FILE: u64 = 4 << 20;
+
+/// What the writer gets.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// The beginning of a recording, and when that is.
+    Begin(Timestamp, Vec<u8>),
+    /// What follows.
+    More(Vec<u8>),
+}
+
+/// What monitor and writer share.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    /// Bytes of the present file.
+    pub(crate) file: AtomicU64,
+    /// Pieces that were lost, because the disk was too slow or took nothing.
+    pub(crate) dropped: AtomicU64,
+    /// Recordings that ended before their time: the next piece must begin another one.
+    pub(crate) broken: AtomicU64,
+}
+
+pub(crate) struct Recorder {
+    queue: mpsc::Sender<Piece>,
+    progress: Arc<Progress>,
+    present: Option<Present>,
+    broken_seen: u64,
+}
+
+/// The recording that is being made.
+struct Present {
+    encoder: Encoder,
+    buffer: Vec<u8>,
+    begun: Moment,
+    handed: Moment,
+    flushed: Moment,
+}
+
+impl Recorder {
+    pub(crate) fn new(queue: mpsc::Sender<Piece>, progress: Arc<Progress>) -> Self {
+        Self {
+            queue,
+            progress,
+            present: None,
+            broken_seen: 0,
+        }
+    }
+
+    /// Begins a recording where there is none, or where the present one is full. To be asked before an input.
+    pub(crate) fn prepare(
+        &mut self,
+        now: Moment,
+        wall: Timestamp,
+        controller: &Controller,
+        breakers: impl FnOnce() -> Vec<Settings>,
+    ) {
+        let broken = self.progress.broken.load(Ordering::Relaxed);
+        if broken != self.broken_seen {
+            (self.broken_seen, self.present) = (broken, None);
+        }
+        let full = |one: &Present| {
+            let grown = self.progress.file.load(Ordering::Relaxed) >= FILE;
+            grown || now.saturating_since(one.begun) >= DAY
+        };
+        if self.present.as_ref().is_some_and(full) {
+            self.end();
+        }
+        if self.present.is_none() {
+            self.begin(now, wall, controller, breakers());
+        }
+    }
+
+    fn begin(
+        &mut self,
+        now: Moment,
+        wall: Timestamp,
+        controller: &Controller,
+        breakers: Vec<Settings>,
+    ) {
+        // Without room for its beginning there is no recording.
+        let Ok(place) = self.queue.try_reserve() else {
+            return;
+        };
+        let head = Head {
+            at: now,
+            wall_ms: wall.as_millisecond(),
+            program: concat!("mainstay ", env!("CARGO_PKG_VERSION")).to_owned(),
+            breakers,
+            controller: controller.clone(),
+        };
+        let mut bytes = Vec::new();
+        let encoder = Encoder::new(&head, &mut bytes);
+        self.progress.file.store(0, Ordering::Relaxed);
+        place.send(Piece::Begin(wall, bytes));
+        self.present = Some(Present {
+            encoder,
+            buffer: Vec::new(),
+            begun: now,
+            handed: now,
+            flushed: now,
+        });
+    }
+
+    /// The controller is about to be told something.
+    pub(crate) fn input(&mut self, now: Moment, input: &Input) {
+        if let Some(present) = &mut self.present {
+            present.encoder.input(now, input, &mut present.buffer);
+        }
+    }
+
+    /// The controller has answered.
+    pub(crate) fn effects(&mut self, now: Moment, effects: &[Effect]) {
+        let Some(present) = &mut self.present else {
+            return;
+        };
+        present.encoder.effects(effects, &mut present.buffer);
+        if now.saturating_since(present.flushed) >= FLUSH {
+            present.encoder.flush(&mut present.buffer);
+            present.flushed = now;
+        }
+        let old = now.saturating_since(present.handed) >= PIECE_AGE;
+        if present.buffer.len() >= PIECE || (old && !present.buffer.is_empty()) {
+            present.handed = now;
+            self.hand_over();
+        }
+    }
+
+    /// The breakers were set anew.
+    pub(crate) fn breakers(&mut self, settings: &[Settings]) {
+        if let Some(present) = &mut self.present {
+            present.encoder.breakers(settings, &mut present.buffer);
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let Some(present) = &mut self.present else {
+            return;
+        };
+        let piece = Piece::More(std::mem::take(&mut present.buffer));
+        if self.queue.try_send(piece).is_err() {
+            self.progress.dropped.fetch_add(1, Ordering::Relaxed);
+            self.present = None;
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(present) = &mut self.present {
+            present.encoder.flush(&mut present.buffer);
+        }
+        self.hand_over();
+        self.present = None;
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.end();
+    }
+}

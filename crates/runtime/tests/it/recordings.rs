@@ -1,0 +1,91 @@
+//! What is recorded, replays to the same decisions.
+
+use std::time::Duration;
+
+use mainstay_runtime::breaker::State;
+use mainstay_runtime::degradation::recording::{Decided, Entry, read};
+use mainstay_runtime::recordings;
+
+use crate::world::{DOWN, Finds, Setup, World};
+
+async fn recorded() -> World {
+    let setup = Setup {
+        prepare: Some(Box::new(|engine, _| engine.record(64 << 20))),
+        ..Setup::default()
+    };
+    World::from(setup).await
+}
+
+/// Replays a recording and gives how many decisions it holds; fails where they aren't those that were made.
+fn replay(bytes: &[u8]) -> (usize, usize) {
+    let (head, entries) = read(bytes).unwrap();
+    let mut controller = head.controller;
+    let (mut effects, mut ticks, mut decisions) = (Vec::new(), 0, 0);
+    for entry in entries {
+        match entry.unwrap() {
+            Entry::Input { at, input } => {
+                effects.clear();
+                ticks += 1;
+                controller.handle(at, input, &mut effects);
+            }
+            Entry::Decided(decided) => {
+                decisions += 1;
+                assert_eq!(Some(decided), Decided::by(&effects));
+            }
+            Entry::Breakers(_) => {}
+        }
+    }
+    (ticks, decisions)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recorded_outage_replays_to_the_decisions_that_were_made() {
+    let world = recorded().await;
+    for _ in 0..40 {
+        world.succeed("database").await.unwrap();
+        world.pass(500).await;
+    }
+    world.find("redis", DOWN);
+    world
+        .until(60, || world.state("redis") == State::Open)
+        .await;
+    world.pass(5_000).await;
+    world.find("redis", Finds::Up);
+    world
+        .until(60, || world.state("redis") == State::Closed)
+        .await;
+    world.pass(30_000).await;
+    world.handle.shutdown(Duration::from_secs(5)).await;
+    let folder = recordings::folder(world.data.path());
+    let files = recordings::list(&folder).unwrap();
+    assert_eq!(files.len(), 1);
+    let (inputs, decisions) = replay(&recordings::read(&files[0].0).unwrap());
+    assert!(inputs > 60 && decisions > 5, "{inputs} {decisions}");
+    assert_eq!(world.handle.dropped_recording(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_hour_takes_little_room() {
+    let world = recorded().await;
+    world.pass(3_600_000).await;
+    world.handle.shutdown(Duration::from_secs(5)).await;
+    let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
+    let unpacked = recordings::read(&files[0].0).unwrap();
+    let (inputs, _) = replay(&unpacked);
+    assert!(inputs >= 3_600, "{inputs}");
+    assert!(
+        files[0].1 < 100_000,
+        "{} bytes of {}",
+        files[0].1,
+        unpacked.len()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_recorded_unless_asked_for() {
+    let world = World::new().await;
+    world.pass(20_000).await;
+    world.handle.shutdown(Duration::from_secs(5)).await;
+    let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
+    assert_eq!(files, []);
+}
