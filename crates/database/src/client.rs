@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_runtime::{EngineBuilder, Error, Guard, Handle, Probe};
+use mainstay_runtime::{EngineBuilder, Error, Guard, Handle, Probe, Source};
 
 use crate::cache::{Cache, Keys};
 use crate::deferred::{self, Deferred};
@@ -59,6 +59,12 @@ impl Database {
             .as_ref()
             .map(|url| connect_replica(url, &settings, engine))
             .transpose()?;
+        if settings.cache.bytes > 0 {
+            engine.fallback(&primary.guard, &Source::Cache);
+        }
+        if replica.is_some() {
+            engine.fallback(&primary.guard, &Source::Replica);
+        }
         let clock = primary.guard.clock();
         let kept = Kept::new(settings.idempotency_keep);
         let deferred = settings

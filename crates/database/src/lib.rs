@@ -11,6 +11,7 @@ mod codec;
 mod deferred;
 mod driver;
 mod ended;
+mod exercise;
 mod fault;
 mod flights;
 mod keyed;

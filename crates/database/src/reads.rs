@@ -18,7 +18,7 @@ use crate::statement::{Rows, Statement};
 use crate::write_mode::Primary;
 
 /// What the replica gets when the primary can't answer, and what the primary leaves it of the deadline.
-const REPLICA: Duration = Duration::from_millis(200);
+pub(crate) const REPLICA: Duration = Duration::from_millis(200);
 
 impl Database {
     /// Runs one statement that reads. When the primary can't answer: the replica, then this caller's earlier result with its age.
@@ -149,6 +149,9 @@ impl Database {
         };
         let rows = Arc::new(rows);
         self.cache.put(key, Arc::clone(&rows));
+        if source == Source::Primary {
+            self.exercise(ctx, key, statement, &rows);
+        }
         Ok((rows, source))
     }
 

@@ -60,6 +60,7 @@ impl Redis {
                 let pool = Arc::new(Pool::new(connector, settings.pool_size));
                 let follows = Arc::clone(&pool);
                 engine.on_limit(&guard, move |size| follows.resize(size));
+                engine.fallback(&guard, &Source::Memory);
                 engine.probe(
                     &guard,
                     Arc::new(ServerProbe {

@@ -1,12 +1,16 @@
 //! A real Redis: one attempt at it, what answers in its place, and settling what it's owed.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
-use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind, Guard, Source};
+use mainstay_runtime::{
+    Answer, Call, CallError, Context, Error, ErrorKind, Exercised, Guard, Source,
+};
 use redis::{RedisError, RedisResult};
 
+use crate::class::Class;
 use crate::classify::{self, DEPENDENCY, Meaning};
 use crate::command::Command;
 use crate::memory::{Refusal, Terms};
@@ -84,6 +88,7 @@ impl Server {
         let work = |_| self.attempt(command, &unanswered);
         let failure = match self.guard.call(call, classify::verdict, work).await {
             Ok(reply) => {
+                self.exercise(command, &reply);
                 self.learn(command, &reply);
                 return Ended {
                     result: Ok(Answer::fresh(reply, Source::Primary)),
@@ -110,6 +115,25 @@ impl Server {
             result,
             failure: Some(failure),
         }
+    }
+
+    /// Now and then, what memory would have said, before it learns what Redis said.
+    fn exercise(&self, command: &Command, reply: &Reply) {
+        let Command::At { key, action } = command else {
+            return;
+        };
+        if action.is_write() || self.settings.class_of(key.as_str()) != Class::Cache {
+            return;
+        }
+        self.guard.exercise(&Source::Memory, || {
+            let held = self.standin.answer(key, action, &self.terms(key), false);
+            // A key that memory doesn't know is nothing to compare.
+            let ended = held.ok().map(|held| match held.reply == *reply {
+                true => Exercised::Agreed,
+                false => Exercised::Differed,
+            });
+            ready(ended)
+        });
     }
 
     async fn attempt(&self, command: &Command, unanswered: &AtomicU32) -> RedisResult<Reply> {

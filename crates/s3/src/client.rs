@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use mainstay_journal::Journal;
-use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Handle};
+use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Handle, Source};
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 
@@ -48,6 +48,9 @@ pub fn connect(
     );
     let copies = copies.map_err(|e| no_folder("s3.copies_dir", &e))?;
     let guard = engine.endpoint(settings.endpoint())?;
+    if settings.copies_bytes > 0 {
+        engine.fallback(&guard, &Source::Cache);
+    }
     let conditions = match store {
         Store::Local(_) => OnceLock::from(true),
         Store::S3(_) => OnceLock::new(),

@@ -6,7 +6,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mainstay_journal::{Entry, ReadError};
-use mainstay_runtime::{Answer, Call, CallError, Context, Elapsed, Error, Running, Source};
+use mainstay_runtime::{
+    Answer, Call, CallError, Context, Elapsed, Error, Exercised, Running, Source,
+};
 use object_store::{Attribute, GetResult};
 
 use crate::accept::unreadable;
@@ -65,7 +67,7 @@ impl Objects {
 }
 
 impl Inner {
-    async fn get(
+    pub(crate) async fn get(
         self: &Arc<Self>,
         ctx: &Context,
         key: &Key,
@@ -109,6 +111,7 @@ impl Inner {
                 let copy = range.is_none().then(|| copy_of(at, &result, seen));
                 let info = info_of(key, &result);
                 self.etags.saw(at.as_str(), info.etag.as_deref());
+                self.exercise_copy(at, &info);
                 let bytes = result.range.clone();
                 let flow = Flow::new(self, running, result, to_first_byte, copy);
                 let download = Download {
@@ -160,6 +163,22 @@ impl Inner {
         }
     }
 
+    /// Now and then, whether the local copy is what the store has. Asked before the copy is renewed by this read.
+    fn exercise_copy(self: &Arc<Self>, at: &Key, info: &ObjectInfo) {
+        self.guard.exercise(&Source::Cache, || {
+            let (inner, at) = (Arc::clone(self), at.clone());
+            let (size, etag) = (info.size, info.etag.clone());
+            async move {
+                let (copy, content) = inner.copies.read(&at).await?;
+                let same = (copy.size, content.len() as u64, copy.etag) == (size, size, etag);
+                Some(match same {
+                    true => Exercised::Agreed,
+                    false => Exercised::Differed,
+                })
+            }
+        });
+    }
+
     fn copied(
         &self,
         key: &Key,
@@ -182,7 +201,7 @@ impl Inner {
         ))
     }
 
-    async fn head(&self, ctx: &Context, key: &Key) -> Ended<ObjectInfo> {
+    async fn head(self: &Arc<Self>, ctx: &Context, key: &Key) -> Ended<ObjectInfo> {
         let (at, accepted) = match self.resolve(key) {
             Found::Gone => return (Err(not_found(key)), None),
             Found::Body(entry) => {
@@ -198,6 +217,7 @@ impl Inner {
             Ok(result) => {
                 let info = info_of(key, &result);
                 self.etags.saw(at.as_str(), info.etag.as_deref());
+                self.exercise_copy(&at, &info);
                 (Ok(Answer::fresh(info, source(accepted))), None)
             }
             Err(error) if is_outage(&error) => match self.copies.info(&at) {

@@ -7,6 +7,7 @@
 mod cached;
 mod contract;
 mod deferred;
+mod exercise;
 mod keyed;
 mod outage;
 mod postgres;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use mainstay_database::{Database, PostgresUrl, Settings, Target};
 use mainstay_runtime::degradation::{self, EndpointSettings};
-use mainstay_runtime::{EngineBuilder, Handle, Observer, Report};
+use mainstay_runtime::{EngineBuilder, EngineSettings, Exercised, Handle, Observer, Report};
 use mainstay_testkit::Postgres;
 use tempfile::TempDir;
 
@@ -31,6 +31,23 @@ impl Fixture {
     /// The reports since the last call.
     pub(crate) fn reports(&self) -> Vec<Report> {
         std::mem::take(&mut self.reports.0.lock().unwrap())
+    }
+
+    /// Every read exercises the fallbacks from now on.
+    pub(crate) async fn exercise_every_read(&self, settings: &Settings) {
+        let settings = EngineSettings {
+            rules: (*self.handle.rules()).clone(),
+            endpoints: settings.endpoints(),
+            exercise_share: Some(1.0),
+        };
+        self.handle.reload(settings).await.unwrap();
+    }
+
+    /// What became of the last exercises: source and result.
+    pub(crate) fn exercised(&self) -> Vec<(&'static str, Option<Exercised>)> {
+        let all = self.handle.fallbacks().into_iter();
+        all.map(|one| (one.source, one.last.map(|(_, ended)| ended)))
+            .collect()
     }
 
     /// Ends the engine as a server does.

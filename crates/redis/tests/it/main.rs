@@ -4,6 +4,7 @@ mod bounds;
 mod classes;
 mod contract;
 mod differential;
+mod exercise;
 mod faults;
 mod outage;
 mod parsing;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use mainstay_redis::{Class, ClassRule, Command, DEPENDENCY, Redis, Reply, Settings, Target};
 use mainstay_runtime::breaker::State;
 use mainstay_runtime::{
-    Answer, CallerId, Context, EngineBuilder, Error, Handle, Observer, Report, Secret, Source,
+    Answer, CallerId, Context, EndpointSpec, EngineBuilder, EngineSettings, Error, Exercised,
+    Handle, Observer, Report, Secret, Source,
 };
 use mainstay_runtime::{Moment, degradation};
 use mainstay_testkit::eventually;
@@ -18,6 +19,7 @@ pub(crate) struct World {
     pub(crate) redis: Redis,
     reports: Arc<Reports>,
     callers: AtomicU64,
+    endpoint: EndpointSpec,
     handle: Handle,
     _data: tempfile::TempDir,
 }
@@ -57,15 +59,32 @@ impl World {
         let reports = Arc::new(Reports::default());
         let mut engine =
             EngineBuilder::new(rules(), data.path(), reports.clone()).expect("an empty folder");
+        let endpoint = settings.endpoint();
         let redis = Redis::connect(settings, &mut engine).expect("the settings are valid");
         let handle = engine.start().expect("every endpoint has its guard");
         Self {
             redis,
             reports,
             callers: AtomicU64::new(1),
+            endpoint,
             handle,
             _data: data,
         }
+    }
+
+    /// Every read exercises the fallback from now on.
+    pub(crate) async fn exercise_every_read(&self) {
+        let settings = EngineSettings {
+            rules: (*self.handle.rules()).clone(),
+            endpoints: vec![self.endpoint.clone()],
+            exercise_share: Some(1.0),
+        };
+        self.handle.reload(settings).await.expect("all as before");
+    }
+
+    /// What became of the last exercise of the store in memory.
+    pub(crate) fn exercised(&self) -> Option<Exercised> {
+        self.handle.fallbacks().pop()?.last.map(|(_, ended)| ended)
     }
 
     pub(crate) fn now(&self) -> Moment {

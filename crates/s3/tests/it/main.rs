@@ -3,6 +3,7 @@
 mod bounds;
 mod conflicts;
 mod contract;
+mod exercise;
 mod once;
 mod outage;
 mod recovery;

@@ -8,7 +8,8 @@ use bytes::Bytes;
 use mainstay_journal::Journal;
 use mainstay_runtime::breaker::{self, State};
 use mainstay_runtime::{
-    Answer, EngineBuilder, Error, Handle, Observer, Report, Secret, degradation,
+    Answer, EngineBuilder, EngineSettings, Error, Exercised, Handle, Observer, Report, Secret,
+    degradation,
 };
 use mainstay_s3::{Objects, Receipt, S3Target, Settings, Target, connect, contract};
 use mainstay_testkit::{FaultProxy, S3, eventually};
@@ -105,6 +106,23 @@ impl World {
             handle,
             data,
         }
+    }
+
+    /// Every read exercises the local copies from now on.
+    pub(crate) async fn exercise_every_read(&self) {
+        let settings = EngineSettings {
+            rules: (*self.handle.rules()).clone(),
+            endpoints: vec![self.settings.endpoint()],
+            exercise_share: Some(1.0),
+        };
+        self.handle.reload(settings).await.expect("all as before");
+    }
+
+    /// What became of the last exercise of a fallback.
+    pub(crate) fn exercised(&self, source: &str) -> Option<Exercised> {
+        let all = self.handle.fallbacks();
+        let found = all.into_iter().find(|one| one.source == source)?;
+        found.last.map(|(_, ended)| ended)
     }
 
     /// Ends everything that runs and begins anew on the same data.

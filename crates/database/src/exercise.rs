@@ -1,0 +1,60 @@
+//! Exercises: now and then, while all is well, a read is made again through what would answer in an outage.
+
+use std::sync::Arc;
+
+use mainstay_runtime::{Attempt, Call, Context, Exercised, Source};
+
+use crate::cache::Key;
+use crate::client::{Database, Replica};
+use crate::fault::Fault;
+use crate::reads::REPLICA;
+use crate::statement::{Rows, Statement};
+
+impl Database {
+    /// The primary has just answered with `rows`.
+    pub(crate) fn exercise(
+        &self,
+        ctx: &Context,
+        key: Key,
+        statement: &Statement,
+        rows: &Arc<Rows>,
+    ) {
+        let guard = self.guard();
+        guard.exercise(&Source::Cache, || {
+            let (cache, rows) = (Arc::clone(&self.cache), Arc::clone(rows));
+            async move {
+                // What is too large to be kept is nothing to compare.
+                let (kept, _) = cache.get(&key).await?;
+                Some(compared(*kept == *rows))
+            }
+        });
+        let Some(replica) = &self.replica else { return };
+        guard.exercise(&Source::Replica, || {
+            let (replica, rows) = (Arc::clone(replica), Arc::clone(rows));
+            let (ctx, statement) = (*ctx, statement.clone());
+            async move { Some(ask(&replica, &ctx, &statement, &rows).await) }
+        });
+    }
+}
+
+async fn ask(replica: &Replica, ctx: &Context, statement: &Statement, rows: &Rows) -> Exercised {
+    let Replica { guard, driver } = replica;
+    let call = Call {
+        deadline: guard.now() + REPLICA,
+        ..Call::new("read", ctx)
+    };
+    let work = async |attempt: Attempt| driver.read(&attempt, statement).await;
+    match guard.call(call, |fault: &Fault| fault.verdict, work).await {
+        Ok(found) => compared(found == *rows),
+        Err(_) => Exercised::Failed,
+    }
+}
+
+/// Rows may also come in another order, or have been written since: whoever sees many of these should look.
+fn compared(same: bool) -> Exercised {
+    if same {
+        Exercised::Agreed
+    } else {
+        Exercised::Differed
+    }
+}
