@@ -11,7 +11,7 @@ use mainstay_testkit::{S3, eventually};
 use crate::world::World;
 
 fn key(text: &str) -> OnceKey {
-    OnceKey::new("caller", text).unwrap()
+    OnceKey::new("caller", text).expect("a sensible key")
 }
 
 async fn put(world: &World, once: &str, name: &str, body: &str) -> Result<Answer<Receipt>, Error> {
@@ -39,7 +39,7 @@ async fn copy(world: &World, once: &str, from: &str, to: &str) -> Result<Answer<
 }
 
 fn kind(result: Result<Answer<Receipt>, Error>) -> ErrorKind {
-    result.unwrap_err().kind
+    result.expect_err("it is refused").kind
 }
 
 #[tokio::test]
