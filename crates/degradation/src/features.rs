@@ -67,16 +67,6 @@ impl FeatureMode {
             Self::Off => 3,
         }
     }
-
-    /// The one that gives less; `self` when both give the same.
-    #[must_use]
-    pub const fn worse(self, other: Self) -> Self {
-        if other.rank() > self.rank() {
-            other
-        } else {
-            self
-        }
-    }
 }
 
 impl fmt::Display for FeatureMode {

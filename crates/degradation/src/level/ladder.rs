@@ -75,9 +75,9 @@ impl Ladder {
         } else if target > self.level {
             self.fall(target, settings, at_once)
         } else if let Some(next) = self.level.next_up().filter(|_| target < self.level) {
-            match self.obstacle(now, score, next, settings) {
+            match Self::obstacle(self.since, now, score, next, settings) {
                 Some(obstacle) => (self.level, Some(obstacle)),
-                None => self.risen(now, score, next, settings, target),
+                None => Self::risen(now, score, next, settings, target),
             }
         } else {
             (target, None)
@@ -103,7 +103,6 @@ impl Ladder {
 
     /// One level up, and what holds it there.
     fn risen(
-        &self,
         now: Moment,
         score: f64,
         next: Level,
@@ -113,21 +112,16 @@ impl Ladder {
         if next == target {
             return (next, None);
         }
-        let young = Self {
-            level: next,
-            since: now,
-            ..self.clone()
-        };
         let above = next
             .next_up()
-            .and_then(|above| young.obstacle(now, score, above, settings));
+            .and_then(|above| Self::obstacle(now, now, score, above, settings));
         let until = now + settings.dwell;
         (next, Some(above.unwrap_or(HeldBy::Dwell { until })))
     }
 
-    /// What keeps it from rising to `next`.
+    /// What keeps a level that is held `since` then from rising to `next`.
     fn obstacle(
-        &self,
+        since: Moment,
         now: Moment,
         score: f64,
         next: Level,
@@ -137,7 +131,7 @@ impl Ladder {
         if score < needed {
             return Some(HeldBy::Margin { needed });
         }
-        let until = self.since + settings.dwell;
+        let until = since + settings.dwell;
         (now < until).then_some(HeldBy::Dwell { until })
     }
 

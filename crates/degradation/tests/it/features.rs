@@ -135,3 +135,23 @@ fn an_unknown_feature_is_no_feature() {
     assert_eq!(rules.feature_id("teleportation"), None);
     assert!(rules.feature_id("redis_cache").is_some());
 }
+
+#[test]
+fn every_mode_has_its_word_and_gives_less_than_those_before_it() {
+    let modes = [
+        ("on", 0),
+        ("fallback", 1),
+        ("queued", 1),
+        ("local", 1),
+        ("limited", 1),
+        ("partial", 2),
+        ("off", 3),
+    ];
+    for (mode, (word, rank)) in FeatureMode::ALL.into_iter().zip(modes) {
+        assert_eq!((mode.as_str(), mode.rank()), (word, rank));
+        assert_eq!(mode.to_string(), word);
+        assert_eq!(word.parse(), Ok(mode));
+    }
+    let unknown = "ON".parse::<FeatureMode>().unwrap_err();
+    assert!(unknown.to_string().contains("partial or off"));
+}

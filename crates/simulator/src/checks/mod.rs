@@ -90,7 +90,7 @@ pub const INVARIANTS: [(&str, &[Check]); 14] = [
         &[Check::HeldBy],
     ),
     (
-        "no level change up before the dwell and never by two; at most one per dwell",
+        "no level change up before the dwell and never by two; at most one per dwell, whatever wave drives it",
         &[Check::Rise],
     ),
     (
