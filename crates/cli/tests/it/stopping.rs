@@ -18,21 +18,30 @@ struct Busy {
 }
 
 async fn busy(settings: &[(&str, &str)]) -> Busy {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a folder");
     let (program, address) = serve(folder.path(), settings).await;
     let key = key_file(folder.path(), "objects");
     let host = address.trim_start_matches("http://");
-    let mut upload = TcpStream::connect(host).await.unwrap();
+    let mut upload = TcpStream::connect(host).await.expect("a connection");
     let length = HALVES.concat().len();
     let head = format!(
         "PUT /objects/slow HTTP/1.1\r\nhost: {host}\r\nx-api-key: {key}\r\ncontent-length: {length}\r\nexpect: 100-continue\r\n\r\n"
     );
-    upload.write_all(head.as_bytes()).await.unwrap();
+    upload
+        .write_all(head.as_bytes())
+        .await
+        .expect("the head is sent");
     // The server asks for the body once the request runs.
     let mut asked = [0; 25];
-    upload.read_exact(&mut asked).await.unwrap();
+    upload
+        .read_exact(&mut asked)
+        .await
+        .expect("an answer to it");
     assert!(asked.starts_with(b"HTTP/1.1 100"), "{asked:?}");
-    upload.write_all(HALVES[0].as_bytes()).await.unwrap();
+    upload
+        .write_all(HALVES[0].as_bytes())
+        .await
+        .expect("half a body is sent");
     Busy {
         program,
         upload,
@@ -42,7 +51,7 @@ async fn busy(settings: &[(&str, &str)]) -> Busy {
 
 /// Asks it to stop, and waits until it accepts nothing more.
 async fn stop(busy: &Busy) {
-    let address = busy.upload.peer_addr().unwrap();
+    let address = busy.upload.peer_addr().expect("it is connected");
     busy.program.signal(Signal::TERM);
     eventually(SOON, "no new connection is accepted", async || {
         TcpStream::connect(address).await.is_err()
