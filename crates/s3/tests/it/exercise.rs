@@ -13,7 +13,7 @@ async fn put(world: &World, content: &'static str) {
     let content = Bytes::from_static(content.as_bytes());
     contract::put(&world.objects, "a.txt", &content)
         .await
-        .unwrap();
+        .expect("the store is up");
 }
 
 #[tokio::test]
