@@ -10,7 +10,7 @@ pub(crate) enum Rule {
     Read,
     /// Read a counter from memory, of which only the difference may be known.
     Sum,
-    /// Writed in memory, whatever Redis holds.
+    /// Written in memory, whatever Redis holds.
     Write,
     /// Added in memory, with a result where the key is known.
     Add,
