@@ -1,13 +1,12 @@
 //! `mainstay replay`: a recording told, as it was and as it would have been.
 
-mod recordings;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use mainstay_degradation::recording::{RecordingError, read};
 use mainstay_degradation::{Language, Rules, Settings};
+use mainstay_runtime::recordings;
 use mainstay_simulator::{WhatIf, replay};
 
 use super::{Failure, Surroundings};

@@ -30,13 +30,14 @@ pub(crate) struct Changed {
 
 /// Settings that are taken while the server runs: whole sections, and single keys.
 const LIVE_SECTIONS: [&str; 2] = ["breakers.", "degradation."];
-const LIVE_KEYS: [&str; 7] = [
+const LIVE_KEYS: [&str; 8] = [
     "database.limit",
     "database.call_deadline",
     "redis.limit",
     "redis.call_deadline",
     "s3.limit",
     "openai.limit",
+    "fallbacks.exercise_share",
     "log.level",
 ];
 
@@ -63,6 +64,7 @@ impl InForce {
         config.redis.call_deadline = new.redis.call_deadline;
         config.s3.limit = new.s3.limit;
         config.openai.limit = new.openai.limit;
+        config.exercise_share = new.exercise_share;
         config.log.level = new.log.level;
         config
     }
