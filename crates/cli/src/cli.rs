@@ -56,6 +56,9 @@ pub(crate) enum Command {
     /// Look after accepted work that has not reached its dependency yet.
     #[command(after_long_help = JOURNAL)]
     Journal(JournalArguments),
+    /// Remove what is kept for bad times, or what was recorded.
+    #[command(after_long_help = PURGE)]
+    Purge(PurgeArguments),
     /// Tell what happened in a recording, and what another policy would have done.
     #[command(after_long_help = REPLAY)]
     Replay(ReplayArguments),
@@ -115,6 +118,19 @@ Examples:
   mainstay journal discard 17 18                   give it up for good, and its body
   mainstay journal flush                           carry everything out now
   mainstay journal verify                          compare every body with its checksum";
+
+const PURGE: &str = "\
+Caches are earlier results of the database, local copies of objects and earlier answers of models: what answers while a \
+dependency can't. Recordings are what `mainstay replay` reads. Accepted work stays (see `mainstay journal --help`), and \
+so do stored objects and what is held in place of Redis.
+
+With a server running, the command asks it (the key needs the scope admin; see `mainstay status --help`), and another \
+recording begins. Without one it works on the data directory itself.
+
+Examples:
+  mainstay purge caches                            nobody gets an old answer any more
+  mainstay purge recordings
+  mainstay purge caches --url https://mainstay.example --key-file ~/.mainstay-key";
 
 const REPLAY: &str = "\
 A recording holds what a server's controller was told: counts, times and states, no addresses and no contents. Recordings \
@@ -232,6 +248,34 @@ pub(crate) enum EntryState {
     InFlight,
     /// Waits for a person.
     SetAside,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArguments {
+    /// What is to go.
+    #[arg(value_enum)]
+    pub(crate) what: Purged,
+    #[command(flatten)]
+    pub(crate) server: ServerArguments,
+}
+
+/// What can be purged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Purged {
+    /// Results of the database, copies of objects, answers of models.
+    Caches,
+    /// What the controller was told.
+    Recordings,
+}
+
+impl Purged {
+    /// As the command line and the API have it.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Caches => "caches",
+            Self::Recordings => "recordings",
+        }
+    }
 }
 
 /// How a story is told.

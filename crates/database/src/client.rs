@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use mainstay_runtime::{EngineBuilder, Error, Guard, Handle, Probe, Source};
+use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Guard, Handle, Probe, Source};
 
 use crate::cache::{Cache, Keys};
 use crate::deferred::{self, Deferred};
@@ -120,8 +120,15 @@ impl Database {
     }
 
     /// Forgets all results kept for bad times, on disk too.
-    pub async fn purge_cache(&self) {
-        self.cache.clear().await;
+    ///
+    /// # Errors
+    /// `Internal` when they can't be removed from the disk: the log says why.
+    pub async fn purge_cache(&self) -> Result<(), Error> {
+        if self.cache.clear().await {
+            return Ok(());
+        }
+        let detail = "the database's results can't be removed from the disk; the log says why";
+        Err(Error::new(ErrorKind::Internal, detail))
     }
 }
 

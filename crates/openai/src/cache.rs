@@ -100,6 +100,11 @@ impl Cache {
         (age <= ttl.min(LONGEST)).then(|| (entry.answer.clone(), age))
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&self) {
+        *self.kept() = Kept::default();
+    }
+
     /// Bytes held now.
     pub(crate) fn bytes(&self) -> usize {
         self.kept().bytes

@@ -107,6 +107,11 @@ impl Models {
         self.inner.cache.bytes()
     }
 
+    /// Forgets all earlier answers.
+    pub fn purge_cache(&self) {
+        self.inner.cache.clear();
+    }
+
     /// Asks every provider, side by side, whether it can be used as configured. Counts against no breaker.
     pub async fn check(&self) -> Vec<Checked> {
         join_all(self.inner.providers.iter().map(check::check)).await

@@ -172,6 +172,23 @@ impl Handle {
         self.inner.operator.load_full()
     }
 
+    /// Removes all recordings, the one being made too; another begins with what happens next.
+    ///
+    /// # Errors
+    /// `Internal` when the disk doesn't let them go; `Unavailable` when it is too slow, or the engine is stopping.
+    pub async fn purge_recordings(&self) -> Result<(), Error> {
+        let (done, answer) = oneshot::channel();
+        self.inner.shared.wake(Wake::PurgeRecordings { done });
+        let removed = answer.await.map_err(|_| {
+            let detail = "nobody can remove the recordings now: the disk is too slow, or the server is stopping";
+            Error::new(ErrorKind::Unavailable, detail)
+        })?;
+        removed.map_err(|error| {
+            let detail = format!("the recordings can't be removed: {error}");
+            Error::new(ErrorKind::Internal, detail)
+        })
+    }
+
     /// Carries out an operator's command: kept on disk and in force when this returns.
     ///
     /// # Errors

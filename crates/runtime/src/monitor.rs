@@ -4,6 +4,7 @@
 //! that hangs must not freeze the level.
 
 use std::collections::VecDeque;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use crate::facts::Facts;
 use crate::handle::Inner;
 use crate::probe::Prober;
 use crate::recorder::Recorder;
+use crate::recordings;
 use crate::reload::{Change, EngineSettings};
 
 /// Everything that wakes the monitor, the tick aside.
@@ -44,6 +46,10 @@ pub(crate) enum Wake {
     Reload {
         settings: Box<EngineSettings>,
         done: oneshot::Sender<Result<Vec<Change>, Error>>,
+    },
+    /// All recordings are to be removed; `done` is told when they are.
+    PurgeRecordings {
+        done: oneshot::Sender<io::Result<()>>,
     },
 }
 
@@ -121,6 +127,7 @@ impl Monitor {
                 told = Some(done);
             }
             Wake::Reload { settings, done } => reloaded = Some((done, self.reload(*settings))),
+            Wake::PurgeRecordings { done } => self.purge_recordings(done),
         }
         self.decide();
         // Whoever has stopped waiting needs no answer.
@@ -182,6 +189,16 @@ impl Monitor {
             recorder.input(now, input);
             self.recorder = Some(recorder);
         }
+    }
+
+    /// Where nothing is recorded, there may be recordings of an earlier process.
+    fn purge_recordings(&mut self, done: oneshot::Sender<io::Result<()>>) {
+        if let Some(recorder) = &mut self.recorder {
+            return recorder.purge(done);
+        }
+        let folder = recordings::folder(&self.inner.data_dir);
+        // Whoever has stopped waiting needs no answer.
+        tokio::task::spawn_blocking(move || drop(done.send(recordings::purge(&folder))));
     }
 
     /// Has the outages written down that have changed what is known.

@@ -4,6 +4,7 @@
 //! ([`crate::recordings`]). When that falls behind, bytes are dropped and counted, and another recording begins: each
 //! stands by itself, and none has a hole.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use jiff::Timestamp;
 use mainstay_breaker::{Moment, Settings};
 use mainstay_degradation::recording::{Encoder, Head};
 use mainstay_degradation::{Controller, Effect, Input};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// Pieces that may wait for the disk.
 pub(crate) const QUEUE: usize = 64;
@@ -32,6 +33,8 @@ pub(crate) enum Piece {
     Begin(Timestamp, Vec<u8>),
     /// What follows.
     More(Vec<u8>),
+    /// All recordings are to go, and with them what came before this; whoever asked is told.
+    Purge(oneshot::Sender<io::Result<()>>),
 }
 
 /// What monitor and writer share.
@@ -155,6 +158,13 @@ impl Recorder {
         if let Some(present) = &mut self.present {
             present.encoder.breakers(settings, &mut present.buffer);
         }
+    }
+
+    /// Has all recordings removed, the present one too. The next input begins another.
+    pub(crate) fn purge(&mut self, done: oneshot::Sender<io::Result<()>>) {
+        self.present = None;
+        // Without room in the queue nothing is removed: whoever waits finds that nobody answers.
+        let _ = self.queue.try_send(Piece::Purge(done));
     }
 
     fn hand_over(&mut self) {

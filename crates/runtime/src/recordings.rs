@@ -45,6 +45,16 @@ pub fn list(folder: &Path) -> io::Result<Vec<(PathBuf, u64)>> {
     Ok(found)
 }
 
+/// Removes the recordings of a folder.
+///
+/// # Errors
+/// As the file system says; some may be gone then.
+pub fn purge(folder: &Path) -> io::Result<()> {
+    list(folder)?
+        .into_iter()
+        .try_for_each(|(path, _)| fs::remove_file(path))
+}
+
 const SUFFIX: &str = ".rec.gz";
 /// Longest recording that is read, in bytes: a day's is far below.
 const LONGEST: u64 = 1 << 30;
@@ -91,6 +101,12 @@ impl Writer {
                         Ok(())
                     }
                 },
+                Piece::Purge(done) => {
+                    file = None;
+                    // Whoever has stopped waiting needs no answer.
+                    let _ = done.send(purge(&self.folder));
+                    Ok(())
+                }
             };
             if let Err(error) = done {
                 tracing::warn!(%error, "a recording can't be written on");
@@ -240,6 +256,27 @@ mod tests {
         let all = list(&folder(dir.path())).unwrap();
         let newest = all.last().unwrap().0.file_name().unwrap().to_owned();
         assert!(newest.to_string_lossy().starts_with("1970-01-01T00-00-09Z"));
+    }
+
+    #[test]
+    fn a_purge_removes_what_came_before_it_and_nothing_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let (writer, progress) = writer(dir.path(), 64 << 20);
+        let (queue, pieces) = mpsc::channel(9);
+        let (done, mut purged) = tokio::sync::oneshot::channel();
+        queue.try_send(Piece::Begin(at(0), b"one".into())).unwrap();
+        queue.try_send(Piece::Begin(at(1), b"two".into())).unwrap();
+        queue.try_send(Piece::Purge(done)).unwrap();
+        queue
+            .try_send(Piece::Begin(at(2), b"three".into()))
+            .unwrap();
+        drop(queue);
+        writer.run(pieces);
+        purged.try_recv().unwrap().unwrap();
+        let files = list(&folder(dir.path())).unwrap();
+        let read: Vec<_> = files.iter().map(|(path, _)| read(path).unwrap()).collect();
+        assert_eq!(read, [b"three".to_vec()]);
+        assert_eq!(progress.dropped.load(Ordering::Relaxed), 0);
     }
 
     #[test]

@@ -167,6 +167,13 @@ impl Copies {
         }
     }
 
+    /// Drops all copies. What is being read meanwhile may be kept.
+    pub(crate) async fn clear(&self) -> io::Result<()> {
+        *self.lock() = Index::default();
+        let dir = self.dir.clone();
+        tokio::task::spawn_blocking(move || purge(&dir)).await?
+    }
+
     async fn write(&self, info: &CopyInfo, content: &Bytes) -> io::Result<()> {
         let text = serde_json::to_vec(info)?;
         // The description goes first and is removed last: a body without one is swept at the next start.
@@ -207,6 +214,29 @@ impl Copies {
         // Nothing panics while the lock is held.
         self.index.lock().unwrap_or_else(|e| e.into_inner())
     }
+}
+
+/// Removes the copies that lie in a folder.
+///
+/// # Errors
+/// As the file system says; some may be gone then. A folder that isn't there holds none.
+pub fn purge(dir: &Path) -> io::Result<()> {
+    let entries = match std::fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let path = entry?.path();
+        if path.extension().is_none_or(|e| e != "body" && e != "json") {
+            continue;
+        }
+        match std::fs::remove_file(&path) {
+            // Evicted meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            removed => removed?,
+        }
+    }
+    Ok(())
 }
 
 impl Index {
@@ -281,6 +311,18 @@ mod tests {
         assert_eq!(again.read(&key("a")).await.unwrap().1, "1234");
         std::fs::write(again.file("a", "body"), "9999").unwrap();
         assert!(again.read(&key("a")).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn a_purge_leaves_nothing_for_now_nor_for_the_next_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let copies = Copies::open(dir.path(), 6, 6).unwrap();
+        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
+        copies.clear().await.unwrap();
+        assert!(copies.read(&key("a")).await.is_none());
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        copies.keep(info("b"), Bytes::from_static(b"1234")).await;
+        assert!(copies.read(&key("b")).await.is_some(), "there is room");
     }
 
     #[tokio::test]

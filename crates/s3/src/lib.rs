@@ -65,6 +65,7 @@ mod writes;
 pub use carry::FAULT_POINTS;
 pub use client::connect;
 pub use conflict::{Conflicts, Policy};
+pub use copies::purge as purge_copies;
 pub use key::Key;
 pub use listing::MAX_LIMIT;
 pub use objects::{

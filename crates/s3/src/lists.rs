@@ -63,6 +63,11 @@ impl Lists {
         Some(stored.clone())
     }
 
+    /// Forgets all answers.
+    pub(crate) fn clear(&self) {
+        *self.lock() = Answers::default();
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Answers> {
         // Nothing panics while the lock is held.
         self.0.lock().unwrap_or_else(|e| e.into_inner())

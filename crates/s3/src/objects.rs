@@ -177,6 +177,18 @@ impl Objects {
         self.0.settings.max_object
     }
 
+    /// Forgets what was kept for when the store is down: local copies, on disk too, and listings. Accepted work stays.
+    ///
+    /// # Errors
+    /// `Internal` when the disk doesn't let copies go.
+    pub async fn purge_copies(&self) -> Result<(), Error> {
+        self.0.lists.clear();
+        self.0.copies.clear().await.map_err(|error| {
+            let detail = format!("the local copies of objects can't be removed: {error}");
+            Error::new(ErrorKind::Internal, detail)
+        })
+    }
+
     /// Whether objects live in a folder of ours.
     pub fn is_embedded(&self) -> bool {
         matches!(self.0.store, Store::Local(_))

@@ -6,6 +6,7 @@ mod config;
 mod journal;
 mod key;
 mod logging;
+mod purge;
 mod reload;
 mod replay;
 mod serve;
@@ -112,6 +113,7 @@ pub(crate) async fn run(
         Command::Check(arguments) => check::run(&around, &arguments).await,
         Command::Status(arguments) => status::run(&around, &arguments).await,
         Command::Journal(arguments) => journal::run(&around, &arguments).await,
+        Command::Purge(arguments) => purge::run(&around, &arguments).await,
         Command::Replay(arguments) => replay::run(&around, &arguments),
         Command::Simulate(arguments) => simulate::run(&around, &arguments),
         Command::Key(command) => key::run(&around, command),

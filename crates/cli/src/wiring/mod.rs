@@ -3,7 +3,7 @@
 pub(crate) mod data_dir;
 mod settings;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use mainstay_database::{Database, DeferredSettings};
@@ -72,6 +72,12 @@ pub(crate) fn engine_settings(config: &Config) -> Result<EngineSettings, Failure
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
         Failure::Usage(errors.join("\n"))
     })
+}
+
+/// Where earlier results of the database and local copies of objects are kept.
+pub(crate) fn caches(config: &Config) -> (PathBuf, PathBuf) {
+    let copies = settings::s3(config).copies_dir;
+    (settings::database_results(config), copies)
 }
 
 fn refused(error: Error) -> Failure {

@@ -1,6 +1,6 @@
 //! What each crate is told, from the configuration.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use mainstay_breaker as breaker;
@@ -98,6 +98,11 @@ pub(super) fn journal_facts(journal: Journal, clock: Clock) -> impl Fn() -> Fact
     }
 }
 
+/// Where earlier results of the database are kept.
+pub(super) fn database_results(config: &Config) -> PathBuf {
+    config.data_dir.join("database-results.sqlite")
+}
+
 pub(super) fn database(config: &Config) -> mainstay_database::Settings {
     use mainstay_database::{Settings, Target};
     let section = &config.database;
@@ -113,7 +118,7 @@ pub(super) fn database(config: &Config) -> mainstay_database::Settings {
         call_deadline: section.call_deadline,
         limits: section.limits,
         cache: section.cache,
-        cache_file: Some(config.data_dir.join("database-results.sqlite")),
+        cache_file: Some(database_results(config)),
         allow_superuser: section.allow_superuser,
         idempotency_keep: section.idempotency_keep,
         // They wait in the journal, which the settings of an engine know nothing of.

@@ -169,7 +169,7 @@ fn help_teaches_with_examples_and_exit_codes() {
         );
     }
     for command in [
-        "serve", "check", "status", "journal", "replay", "simulate", "key", "config",
+        "serve", "check", "status", "journal", "purge", "replay", "simulate", "key", "config",
     ] {
         let help = run(folder.path(), &[command, "--help"]);
         assert!(help.out.contains("Examples:"), "{command}\n{}", help.out);

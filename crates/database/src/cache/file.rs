@@ -21,6 +21,9 @@ const SCHEMA: &str = "CREATE TABLE results (
     key BLOB PRIMARY KEY, stored_ms INTEGER NOT NULL, checksum BLOB NOT NULL, content BLOB NOT NULL) WITHOUT ROWID;
     CREATE INDEX results_by_age ON results (stored_ms)";
 
+/// Ending of a file that was set aside.
+const RUINED: &str = ".ruined";
+
 /// A result from the future by more than this was stored before the clock was set back: nobody knows its age.
 const CLOCK_SLACK_MS: i64 = 5_000;
 
@@ -151,8 +154,9 @@ impl ResultFile {
         Ok((stored_ms <= now_ms + CLOCK_SLACK_MS).then_some((rows, stored_ms)))
     }
 
-    /// Forgets everything, on disk too.
+    /// Forgets everything, on disk too, and what was set aside.
     pub(super) fn clear(&mut self) -> rusqlite::Result<()> {
+        let _ = fs::remove_file(beside(&self.path, RUINED));
         self.connection.execute_batch(
             "PRAGMA secure_delete = ON; DELETE FROM results; PRAGMA secure_delete = OFF; \
              PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)",
@@ -203,17 +207,18 @@ fn is_ruined(error: &rusqlite::Error) -> bool {
 /// Keeps the last ruined file for whoever wants to know; it holds nothing that can't be read again.
 fn set_aside(path: &Path, error: &rusqlite::Error) {
     tracing::warn!(dependency = "database", %error, "the file of old results can't be read: it is set aside, and begun anew");
-    let beside = |ending: &str| {
-        let mut name = path.as_os_str().to_owned();
-        name.push(ending);
-        PathBuf::from(name)
-    };
     for companion in ["-wal", "-shm"] {
-        let _ = fs::remove_file(beside(companion));
+        let _ = fs::remove_file(beside(path, companion));
     }
-    if fs::rename(path, beside(".ruined")).is_err() {
+    if fs::rename(path, beside(path, RUINED)).is_err() {
         let _ = fs::remove_file(path);
     }
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 #[cfg(test)]

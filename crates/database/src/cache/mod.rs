@@ -72,15 +72,15 @@ impl Cache {
         (age <= self.settings.max_stale).then(|| (Arc::new(rows), age))
     }
 
-    /// Forgets everything, on disk too.
-    pub(crate) async fn clear(&self) {
+    /// Forgets everything, on disk too; says whether the disk let it go.
+    pub(crate) async fn clear(&self) -> bool {
         self.memory.clear();
         let memory = Arc::clone(&self.memory);
-        self.with_file(move |file| {
+        let cleared = self.with_file(move |file| {
             memory.clear();
             file.clear()
-        })
-        .await;
+        });
+        cleared.await.is_some() || !self.has_file
     }
 
     /// Brings what is new to the disk, until told to stop and then once more.

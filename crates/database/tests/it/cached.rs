@@ -46,7 +46,7 @@ async fn identical_reads_of_a_cold_moment_are_one_call_and_of_a_good_one_their_o
         10,
         "an earlier result is known"
     );
-    database.purge_cache().await;
+    database.purge_cache().await.unwrap();
     let other = Context {
         caller: CallerId(8),
         ..ctx
@@ -85,7 +85,7 @@ async fn each_of_a_joined_read_keeps_its_own_deadline() {
     let database = &fixture.database;
     let (short, long) = (Duration::from_millis(400), Duration::from_secs(5));
     for (first, second) in [(long, short), (short, long)] {
-        database.purge_cache().await;
+        database.purge_cache().await.unwrap();
         let (first_ctx, second_ctx) = (context_for(database, first), context_for(database, second));
         let joined = async {
             let ended = ask(database, &second_ctx, LONG).await;
@@ -259,7 +259,7 @@ async fn a_purge_reaches_the_disk() {
     let folder = tempfile::tempdir().unwrap();
     gone(folder.path()).await;
     let fixture = connect(kept(folder.path())).await;
-    fixture.database.purge_cache().await;
+    fixture.database.purge_cache().await.unwrap();
     fixture.end().await;
     assert_eq!(remembered(kept(folder.path()), 7).await, None);
     let bytes = fs::read(folder.path().join("results.sqlite")).unwrap();

@@ -149,7 +149,7 @@ async fn an_old_result_is_its_callers_own() {
         .await
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::Unavailable);
-    database.purge_cache().await;
+    database.purge_cache().await.unwrap();
     let error = database
         .read(&context(database), Statement::new(ONE, []))
         .await

@@ -23,6 +23,18 @@ async fn an_earlier_answer_stands_in_with_its_age_while_nobody_can_answer() {
 }
 
 #[tokio::test]
+async fn after_a_purge_no_earlier_answer_stands_in() {
+    let api = ModelApi::start().await;
+    let world = World::new(vec![provider("a", &api)]).await;
+    world.say("hello").await.unwrap();
+    api.kill().await;
+    world.models.purge_cache();
+    let error = world.say("hello").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable);
+    assert_eq!(world.models.cache_bytes(), 0);
+}
+
+#[tokio::test]
 async fn a_caller_never_gets_what_another_was_told() {
     let api = ModelApi::start().await;
     let world = World::new(vec![provider("a", &api)]).await;

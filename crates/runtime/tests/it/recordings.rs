@@ -82,6 +82,32 @@ async fn an_idle_hour_takes_little_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_purge_another_recording_begins_that_stands_by_itself() {
+    let world = recorded().await;
+    world.pass(30_000).await;
+    world.handle.purge_recordings().await.unwrap();
+    let folder = recordings::folder(world.data.path());
+    assert_eq!(recordings::list(&folder).unwrap(), []);
+    world.pass(20_000).await;
+    world.handle.shutdown(Duration::from_secs(5)).await;
+    let files = recordings::list(&folder).unwrap();
+    assert_eq!(files.len(), 1);
+    let (inputs, _) = replay(&recordings::read(&files[0].0).unwrap());
+    assert!((18..30).contains(&inputs), "{inputs}");
+    assert_eq!(world.handle.dropped_recording(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn recordings_of_an_earlier_process_are_purged_where_nothing_is_recorded() {
+    let world = World::new().await;
+    let folder = recordings::folder(world.data.path());
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("2026-01-31T12-00-00Z-000.rec.gz"), "old").unwrap();
+    world.handle.purge_recordings().await.unwrap();
+    assert_eq!(recordings::list(&folder).unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_recorded_unless_asked_for() {
     let world = World::new().await;
     world.pass(20_000).await;

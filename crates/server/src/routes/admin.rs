@@ -1,5 +1,7 @@
 //! `/admin`: what an operator sets by hand; every command is audited as an event and kept across restarts.
 
+mod purge;
+
 use std::time::Duration;
 
 use axum::Json;
@@ -78,6 +80,7 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
         .routes(routes!(unpin))
         .routes(routes!(knob))
         .routes(routes!(reload))
+        .routes(routes!(purge::purge))
         .routes(routes!(sub_breaker))
         .routes(routes!(shown));
     core.guarded(Scope::Admin, routes)

@@ -9,6 +9,7 @@ mod frame;
 mod gating;
 mod metrics;
 mod objects;
+mod purge;
 mod reload;
 mod routes;
 mod status;

@@ -11,7 +11,7 @@ use tower::ServiceExt;
 use crate::world::{Plan, World};
 
 /// What the API promises, in short: the methods of each path.
-const PROMISED: [(&str, &str); 39] = [
+const PROMISED: [(&str, &str); 40] = [
     ("/livez", "get"),
     ("/readyz", "get"),
     ("/startupz", "get"),
@@ -50,6 +50,7 @@ const PROMISED: [(&str, &str); 39] = [
     ("/admin/features/{name}", "post"),
     ("/admin/operator", "get"),
     ("/admin/reload", "post"),
+    ("/admin/purge/{what}", "post"),
     ("/openapi.json", "get"),
 ];
 

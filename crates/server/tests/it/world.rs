@@ -47,6 +47,7 @@ pub(crate) struct Plan {
     pub(crate) webhooks: WebhookSettings,
     pub(crate) reload: Option<Reload>,
     pub(crate) classes: Vec<ClassRule>,
+    pub(crate) record: bool,
 }
 
 impl Default for Plan {
@@ -66,6 +67,7 @@ impl Default for Plan {
             webhooks: WebhookSettings::default(),
             reload: None,
             classes: Vec::new(),
+            record: false,
         }
     }
 }
@@ -233,6 +235,9 @@ fn core(plan: &Plan, folder: &TempDir, journal: Journal) -> Core {
     let dir = folder.path();
     let rules = endpoints(plan).validate().unwrap();
     let mut engine = EngineBuilder::new(rules, dir, metrics.clone()).unwrap();
+    if plan.record {
+        engine.record(64 << 20);
+    }
     let (database, mut redis, s3, openai) = settings(plan.dependencies, dir);
     let database = Database::connect(database, &mut engine).unwrap();
     redis.classes = plan.classes.clone();

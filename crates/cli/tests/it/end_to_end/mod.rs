@@ -9,6 +9,7 @@ mod journal;
 mod objects;
 mod openai;
 mod operators;
+mod purge;
 mod redis;
 mod reload;
 mod reload_on_request;
