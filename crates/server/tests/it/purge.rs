@@ -6,9 +6,10 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use mainstay_runtime::recordings;
 use mainstay_server::Scope;
+use mainstay_testkit::eventually;
 use serde_json::json;
 
-use crate::world::{Log, Plan, Reply, World};
+use crate::world::{Log, Plan, Reply, SOON, World};
 
 async fn force_open(world: &World, dependency: &str) {
     let path = format!("/admin/breakers/{dependency}/forced_open");
@@ -54,7 +55,7 @@ async fn purged_caches_answer_nothing_and_what_was_accepted_stays() {
     }
     assert_eq!(files(&world.folder.path().join("object-copies")), 0);
     assert_eq!(world.get("/objects/b").await.text(), "accepted");
-    assert!(world.folder.path().join("objects/a").exists());
+    assert!(world.folder.path().join("objects/objects/a").exists());
     let line = log.lines("audit").pop().unwrap();
     assert_eq!(
         (&line["actor"], &line["what"], &line["done"]),
@@ -72,9 +73,9 @@ async fn purged_recordings_are_gone_and_another_begins() {
     })
     .await;
     let folder = recordings::folder(world.folder.path());
+    eventually(SOON, "one is being written", async || folder.exists()).await;
     let old = folder.join("2026-01-31T12-00-00Z-000.rec.gz");
     std::fs::write(&old, "old").unwrap();
-    assert!(files(&folder) > 1, "one is being written");
     let reply = world.post("/admin/purge/recordings", json!({})).await;
     assert_eq!(
         (reply.status, &reply.body),
@@ -86,7 +87,7 @@ async fn purged_recordings_are_gone_and_another_begins() {
     assert!(!old.exists());
     let event = world.event("operator").await;
     assert_eq!(event.data["purge"], "recordings");
-    mainstay_testkit::eventually(crate::world::SOON, "another recording begins", async || {
+    eventually(SOON, "another recording begins", async || {
         files(&folder) == 1
     })
     .await;
