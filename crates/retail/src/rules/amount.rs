@@ -1,5 +1,7 @@
 //! Amounts as people write them: `1.234,56`, `1,234.56`, `1234,56`, `$ -1.234`, `(50,00)`, `1.500.-`.
 
+use std::fmt;
+
 use rust_decimal::Decimal;
 
 /// Which separator a document puts before decimals.
@@ -60,22 +62,52 @@ pub(crate) fn style_of<'a>(tokens: impl Iterator<Item = &'a str>) -> Style {
 
 /// Writes an amount the Argentine way, with all its decimals: `-1.234,50`.
 pub fn format_argentine(value: Decimal) -> String {
+    format(value, '.', ',')
+}
+
+/// Writes an amount the English way, with all its decimals: `-1,234.50`.
+pub fn format_english(value: Decimal) -> String {
+    format(value, ',', '.')
+}
+
+fn format(value: Decimal, group: char, decimal: char) -> String {
     let plain = value.abs().to_string();
     let (whole, fraction) = plain.split_once('.').unwrap_or((&plain, ""));
-    let mut grouped = String::new();
+    let mut text = String::new();
+    if value.is_sign_negative() && !value.is_zero() {
+        text.push('-');
+    }
     for (index, digit) in whole.chars().enumerate() {
         if index > 0 && (whole.len() - index) % 3 == 0 {
-            grouped.push('.');
+            text.push(group);
         }
-        grouped.push(digit);
+        text.push(digit);
     }
-    let sign = if value.is_sign_negative() && !value.is_zero() {
-        "-"
-    } else {
-        ""
-    };
-    let comma = if fraction.is_empty() { "" } else { "," };
-    format!("{sign}{grouped}{comma}{fraction}")
+    if !fraction.is_empty() {
+        text.push(decimal);
+        text.push_str(fraction);
+    }
+    text
+}
+
+/// An amount in a Spanish sentence.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Es(pub Decimal);
+
+/// An amount in an English sentence, where `1.000` would be one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct En(pub Decimal);
+
+impl fmt::Display for Es {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format_argentine(self.0))
+    }
+}
+
+impl fmt::Display for En {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&format_english(self.0))
+    }
 }
 
 /// Splits off minus, parentheses and currency; the rest holds digits and separators only.

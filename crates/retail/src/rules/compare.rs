@@ -1,10 +1,11 @@
 //! Holds a model's answer against the document: what it names has to stand there, and the rules' reading is a second opinion.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use rust_decimal::Decimal;
 
-use super::amount::{self, Style};
+use super::amount::{self, En, Es, Style};
 use super::date;
 use super::finding::{Code, Finding};
 use super::fold;
@@ -70,17 +71,17 @@ pub(crate) fn compare(text: &str, invoice: &Invoice, rules: &Invoice) -> Vec<Fin
     let mut findings = Vec::new();
     for (field, value) in numbers(invoice) {
         if !contents.has_digits(&value) {
-            findings.push(absent(&field, &value));
+            findings.push(absent(&field, &value, &value));
         }
     }
     for (field, value) in dates(invoice) {
         if !contents.dates.contains(&value) {
-            findings.push(absent(&field, &value));
+            findings.push(absent(&field, &value, &value));
         }
     }
     for (field, value) in amounts(invoice) {
         if !contents.has_amount(value) {
-            findings.push(absent(&field, &amount::format_argentine(value)));
+            findings.push(absent(&field, Es(value), En(value)));
         }
     }
     let facts = |invoice: &Invoice| [numbers(invoice), dates(invoice), headline(invoice)].concat();
@@ -173,12 +174,12 @@ fn amounts(invoice: &Invoice) -> Vec<(String, Decimal)> {
         .collect()
 }
 
-fn absent(field: &str, value: &str) -> Finding {
+fn absent(field: &str, es: impl fmt::Display, en: impl fmt::Display) -> Finding {
     Finding::new(
         Code::NotInDocument,
         field,
-        format!("«{value}» no aparece en el documento."),
-        format!("“{value}” doesn't appear in the document."),
+        format!("«{es}» no aparece en el documento."),
+        format!("“{en}” doesn't appear in the document."),
     )
 }
 

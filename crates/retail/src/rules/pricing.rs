@@ -5,7 +5,7 @@ use rust_decimal::Decimal;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::amount::format_argentine;
+use super::amount::{En, Es};
 use super::finding::{Code, Finding};
 use super::{confidence, decimal};
 
@@ -191,34 +191,32 @@ impl Figures<'_> {
     fn check_limits(&self, price: Decimal, check: &mut Vec<Finding>) {
         let mut add =
             |code, es: String, en: String| check.push(Finding::new(code, "net_price", es, en));
-        let shown = format_argentine(price);
+        let (es, en) = (Es(price), En(price));
         if price < self.cost_in_prices() {
             add(
                 Code::BelowCost,
-                format!("El precio {shown} está por debajo del costo."),
-                format!("The price {shown} is below cost."),
+                format!("El precio {es} está por debajo del costo."),
+                format!("The price {en} is below cost."),
             );
         } else if !self.leaves_target(price) {
             add(
                 Code::BelowTarget,
-                format!("El precio {shown} deja menos que el margen buscado."),
-                format!("The price {shown} leaves less than the target margin."),
+                format!("El precio {es} deja menos que el margen buscado."),
+                format!("The price {en} leaves less than the target margin."),
             );
         }
         if let Some(minimum) = self.minimum_price.filter(|minimum| price < *minimum) {
-            let minimum = format_argentine(minimum);
             add(
                 Code::BelowMinimum,
-                format!("El precio {shown} es menor que el mínimo {minimum}."),
-                format!("The price {shown} is under the minimum {minimum}."),
+                format!("El precio {es} es menor que el mínimo {}.", Es(minimum)),
+                format!("The price {en} is under the minimum {}.", En(minimum)),
             );
         }
         if !self.is_multiple(price) {
-            let step = format_argentine(self.step);
             add(
                 Code::RoundingStep,
-                format!("El precio {shown} no es múltiplo de {step}."),
-                format!("The price {shown} isn't a multiple of {step}."),
+                format!("El precio {es} no es múltiplo de {}.", Es(self.step)),
+                format!("The price {en} isn't a multiple of {}.", En(self.step)),
             );
         }
     }
@@ -228,25 +226,31 @@ impl Figures<'_> {
             .market()
             .filter(|(lowest, highest)| price < *lowest || price > *highest)
         {
-            let (shown, lowest, highest) = (
-                format_argentine(price),
-                format_argentine(lowest),
-                format_argentine(highest),
-            );
+            let es = [price, lowest, highest].map(Es);
+            let en = [price, lowest, highest].map(En);
             check.push(Finding::new(
                 Code::Competitors,
                 "net_price",
-                format!("El precio {shown} queda fuera del rango de la competencia ({lowest} a {highest})."),
-                format!("The price {shown} is outside the competitors' range ({lowest} to {highest})."),
+                format!(
+                    "El precio {} queda fuera del rango de la competencia ({} a {}).",
+                    es[0], es[1], es[2]
+                ),
+                format!(
+                    "The price {} is outside the competitors' range ({} to {}).",
+                    en[0], en[1], en[2]
+                ),
             ));
         }
         if let Some(change) = change.filter(|change| change.abs() > JUMP) {
-            let percent = format_argentine((change * Decimal::ONE_HUNDRED).round_dp(1));
+            let percent = (change * Decimal::ONE_HUNDRED).round_dp(1);
             check.push(Finding::new(
                 Code::PriceJump,
                 "change",
-                format!("El precio cambia {percent} % respecto del actual."),
-                format!("The price changes by {percent} % from the current one."),
+                format!("El precio cambia {} % respecto del actual.", Es(percent)),
+                format!(
+                    "The price changes by {} % from the current one.",
+                    En(percent)
+                ),
             ));
         }
     }
@@ -282,39 +286,47 @@ impl Figures<'_> {
 
     /// Why the rules suggest `price`.
     pub(crate) fn reasons(&self, price: Decimal) -> Vec<Reason> {
-        let percent = |share: Decimal| format_argentine((share * Decimal::ONE_HUNDRED).normalize());
-        let (cost, target) = (format_argentine(self.cost), percent(self.target_margin));
-        let required = format_argentine(self.required().round_dp(4).normalize());
+        let target = (self.target_margin * Decimal::ONE_HUNDRED).normalize();
+        let required = self.required().round_dp(4).normalize();
+        let (es, en) = (
+            [self.cost, target, required].map(Es),
+            [self.cost, target, required].map(En),
+        );
         let mut reasons = vec![Reason::new(
             format!(
-                "Costo {cost} y margen buscado {target} % dan {required}: costo / (1 − margen)."
+                "Costo {} y margen buscado {} % dan {}: costo / (1 − margen).",
+                es[0], es[1], es[2]
             ),
             format!(
-                "Cost {cost} and target margin {target} % give {required}: cost / (1 − margin)."
+                "Cost {} and target margin {} % give {}: cost / (1 − margin).",
+                en[0], en[1], en[2]
             ),
         )];
-        let (step, shown) = (format_argentine(self.step), format_argentine(price));
         if price != self.required() {
             reasons.push(Reason::new(
-                format!("Redondeado a múltiplos de {step}: {shown}."),
-                format!("Rounded to multiples of {step}: {shown}."),
+                format!(
+                    "Redondeado a múltiplos de {}: {}.",
+                    Es(self.step),
+                    Es(price)
+                ),
+                format!("Rounded to multiples of {}: {}.", En(self.step), En(price)),
             ));
         }
         if let Some(minimum) = self
             .minimum_price
             .filter(|minimum| self.required() < *minimum)
         {
-            let minimum = format_argentine(minimum);
+            let (es, en) = (Es(minimum), En(minimum));
             reasons.push(Reason::new(
-                format!("El precio mínimo {minimum} es mayor que el que da el margen."),
-                format!("The minimum price {minimum} is higher than what the margin gives."),
+                format!("El precio mínimo {es} es mayor que el que da el margen."),
+                format!("The minimum price {en} is higher than what the margin gives."),
             ));
         }
         if let Some((lowest, _)) = self.market().filter(|(lowest, _)| price < *lowest) {
-            let lowest = format_argentine(lowest);
+            let (es, en) = (Es(lowest), En(lowest));
             reasons.push(Reason::new(
-                format!("La competencia más barata vende a {lowest}: hay lugar para subir."),
-                format!("The cheapest competitor sells at {lowest}: there is room to go up."),
+                format!("La competencia más barata vende a {es}: hay lugar para subir."),
+                format!("The cheapest competitor sells at {en}: there is room to go up."),
             ));
         }
         reasons

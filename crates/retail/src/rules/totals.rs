@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use regex::Regex;
 use rust_decimal::Decimal;
 
-use super::amount::{self, Amount};
+use super::amount::{self, Amount, En, Es};
 use super::finding::{Code, Finding};
 use super::invoice::{Perception, Totals, Vat};
 use super::read::Document;
@@ -315,16 +315,16 @@ fn collect(found: &[Labelled], findings: &mut Vec<Finding>) -> Totals {
         .retain(|perception| !perception.amount.is_zero());
     totals.total = stated.last().copied();
     if stated.iter().any(|value| Some(*value) != totals.total) {
-        let shown = stated
-            .iter()
-            .map(|value| amount::format_argentine(*value))
-            .collect::<Vec<_>>()
-            .join("; ");
+        let all = |format: fn(Decimal) -> String| {
+            let amounts: Vec<_> = stated.iter().copied().map(format).collect();
+            amounts.join("; ")
+        };
+        let (es, en) = (all(amount::format_argentine), all(amount::format_english));
         findings.push(Finding::new(
             Code::TotalSeveral,
             "totals.total",
-            format!("Hay varios totales distintos ({shown}); se tomó el último."),
-            format!("There are several different totals ({shown}); the last one was taken."),
+            format!("Hay varios totales distintos ({es}); se tomó el último."),
+            format!("There are several different totals ({en}); the last one was taken."),
         ));
     }
     totals
@@ -352,15 +352,18 @@ fn report_ambiguity(kind: Kind, amount: &Amount, findings: &mut Vec<Finding>) {
     let Some(otherwise) = amount.otherwise else {
         return;
     };
-    let (value, otherwise) = (
-        amount::format_argentine(amount.value),
-        amount::format_argentine(otherwise),
+    let (es, en) = (
+        [amount.value, otherwise].map(Es),
+        [amount.value, otherwise].map(En),
     );
     findings.push(Finding::new(
         Code::AmountAmbiguous,
         field(kind),
-        format!("El importe se leyó como {value}, pero podría ser {otherwise}."),
-        format!("The amount was read as {value}, but it may be {otherwise} (decimal comma)."),
+        format!(
+            "El importe se leyó como {}, pero podría ser {}.",
+            es[0], es[1]
+        ),
+        format!("The amount was read as {}, but it may be {}.", en[0], en[1]),
     ));
 }
 

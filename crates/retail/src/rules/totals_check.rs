@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 
-use super::amount::format_argentine;
+use super::amount::{En, Es};
 use super::decimal;
 use super::finding::{Code, Finding};
 use super::invoice::{Invoice, Item, Totals};
@@ -100,14 +100,18 @@ fn line_finding(index: usize, item: &Item, problem: LineProblem) -> Finding {
             ),
         ),
         LineProblem::Expected(expected) => {
-            let (expected, stated) = (show(expected), show(item.total.unwrap_or_default()));
+            let (es, en) = shown([expected, item.total.unwrap_or_default()]);
             Finding::new(
                 Code::LineTotal,
                 field,
                 format!(
-                    "Cantidad × precio unitario − bonificación da {expected}; el renglón dice {stated}."
+                    "Cantidad × precio unitario − bonificación da {}; el renglón dice {}.",
+                    es[0], es[1]
                 ),
-                format!("Quantity × unit price − discount is {expected}; the line says {stated}."),
+                format!(
+                    "Quantity × unit price − discount is {}; the line says {}.",
+                    en[0], en[1]
+                ),
             )
         }
     }
@@ -151,12 +155,15 @@ pub(crate) fn lines_sum(invoice: &Invoice, findings: &mut Vec<Finding>) -> Sum {
     {
         return Sum::Holds;
     }
-    let (sum, stated) = (show(sum), show(*stated));
+    let (es, en) = shown([sum, *stated]);
     findings.push(Finding::new(
         Code::LinesSum,
         "items",
-        format!("Los renglones suman {sum}; el comprobante dice {stated}."),
-        format!("The lines add up to {sum}; the voucher says {stated}."),
+        format!(
+            "Los renglones suman {}; el comprobante dice {}.",
+            es[0], es[1]
+        ),
+        format!("The lines add up to {}; the voucher says {}.", en[0], en[1]),
     ));
     Sum::Fails
 }
@@ -207,15 +214,17 @@ pub(crate) fn total(totals: &Totals, findings: &mut Vec<Finding>) -> Sum {
     {
         return Sum::Holds;
     }
-    let (expected, stated) = (show(*first), show(stated));
+    let (es, en) = shown([*first, stated]);
     findings.push(Finding::new(
         Code::TotalsSum,
         "totals.total",
         format!(
-            "Neto, IVA, percepciones y otros tributos suman {expected}; el total dice {stated}."
+            "Neto, IVA, percepciones y otros tributos suman {}; el total dice {}.",
+            es[0], es[1]
         ),
         format!(
-            "Net, VAT, perceptions and other taxes add up to {expected}; the total says {stated}."
+            "Net, VAT, perceptions and other taxes add up to {}; the total says {}.",
+            en[0], en[1]
         ),
     ));
     Sum::Fails
@@ -292,22 +301,28 @@ fn vat_by_net(invoice: &Invoice) -> Option<(Decimal, Decimal)> {
 }
 
 fn vat_finding(field: String, expected: Decimal, stated: Decimal) -> Finding {
-    let (expected, stated) = (show(expected), show(stated));
+    let (es, en) = shown([expected, stated]);
     Finding::new(
         Code::VatAmount,
         field,
-        format!("Con esa alícuota el IVA sería {expected}; el comprobante dice {stated}."),
-        format!("At that rate the VAT would be {expected}; the voucher says {stated}."),
+        format!(
+            "Con esa alícuota el IVA sería {}; el comprobante dice {}.",
+            es[0], es[1]
+        ),
+        format!(
+            "At that rate the VAT would be {}; the voucher says {}.",
+            en[0], en[1]
+        ),
     )
 }
 
 fn rate_finding(field: String, rate: Decimal) -> Finding {
-    let rate = format_argentine(rate.normalize());
+    let (es, en) = (Es(rate.normalize()), En(rate.normalize()));
     Finding::new(
         Code::VatRate,
         field,
-        format!("{rate} % no es una alícuota de IVA (27, 21, 10,5, 5, 2,5 o 0)."),
-        format!("{rate} % is not a VAT rate (27, 21, 10.5, 5, 2.5 or 0)."),
+        format!("{es} % no es una alícuota de IVA (27, 21, 10,5, 5, 2,5 o 0)."),
+        format!("{en} % is not a VAT rate (27, 21, 10.5, 5, 2.5 or 0)."),
     )
 }
 
@@ -327,6 +342,7 @@ fn add(base: Decimal, more: &[Option<Decimal>]) -> Option<Decimal> {
 }
 
 /// To the cent; the arithmetic behind it stays exact.
-fn show(value: Decimal) -> String {
-    format_argentine(value.round_dp(2))
+fn shown<const N: usize>(values: [Decimal; N]) -> ([Es; N], [En; N]) {
+    let values = values.map(|value| value.round_dp(2));
+    (values.map(Es), values.map(En))
 }

@@ -117,6 +117,32 @@ fn what_strays_is_reported_and_never_corrected() {
 }
 
 #[test]
+fn amounts_in_findings_are_written_as_their_language_does() {
+    let accepted = accept("/totals/total", json!("24200.01"));
+    let sentences: Vec<_> = accepted
+        .check
+        .iter()
+        .filter(|finding| finding.code == Code::NotInDocument)
+        .map(|finding| (finding.es.as_str(), finding.en.as_str()))
+        .collect();
+    assert_eq!(
+        sentences,
+        [(
+            "«24.200,01» no aparece en el documento.",
+            "“24,200.01” doesn't appear in the document."
+        )]
+    );
+    let sum = accept("/totals/total", json!("20000.00"));
+    let sum = sum
+        .check
+        .iter()
+        .find(|finding| finding.code == Code::TotalsSum)
+        .unwrap();
+    assert!(sum.es.contains("24.200,00") && sum.es.contains("20.000,00"));
+    assert!(sum.en.contains("24,200.00") && sum.en.contains("20,000.00"));
+}
+
+#[test]
 fn an_answer_of_another_shape_is_rejected_with_its_place() {
     for (pointer, value, path) in [
         ("/totals/total", json!("24.200,00"), "totals.total"),

@@ -107,6 +107,47 @@ fn the_minimum_the_market_and_the_current_price_are_held_against_it() {
     assert_eq!(advise(json!({ "cost": "70" })).confidence, 0.5);
 }
 
+/// In English `1.000` is one, in Spanish a thousand.
+#[test]
+fn amounts_are_written_as_the_language_of_the_sentence_does() {
+    let advice = advise(json!({
+        "cost": "1234.56", "target_margin": "0.125", "minimum_price": "12000", "competitor_prices": ["13000.50"],
+    }));
+    let reasons: Vec<_> = advice
+        .reasons
+        .iter()
+        .map(|reason| (reason.es.as_str(), reason.en.as_str()))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            (
+                "Costo 1.234,56 y margen buscado 12,5 % dan 1.410,9257: costo / (1 − margen).",
+                "Cost 1,234.56 and target margin 12.5 % give 1,410.9257: cost / (1 − margin).",
+            ),
+            (
+                "Redondeado a múltiplos de 0,01: 12.000,00.",
+                "Rounded to multiples of 0.01: 12,000.00.",
+            ),
+            (
+                "El precio mínimo 12.000 es mayor que el que da el margen.",
+                "The minimum price 12,000 is higher than what the margin gives.",
+            ),
+            (
+                "La competencia más barata vende a 13.000,50: hay lugar para subir.",
+                "The cheapest competitor sells at 13,000.50: there is room to go up.",
+            ),
+        ]
+    );
+    assert_eq!(
+        (advice.check[0].es.as_str(), advice.check[0].en.as_str()),
+        (
+            "El precio 12.000,00 queda fuera del rango de la competencia (13.000,50 a 13.000,50).",
+            "The price 12,000.00 is outside the competitors' range (13,000.50 to 13,000.50).",
+        )
+    );
+}
+
 #[test]
 fn rounding_down_reports_that_the_margin_is_missed() {
     assert_eq!(
