@@ -35,7 +35,8 @@ pub struct AiReply<T> {
     /// `provider:<name>`, or `cache` for an earlier answer to exactly this request.
     #[schema(example = "provider:primary")]
     source: String,
-    /// Always 1: the answer is a provider's own, unchanged.
+    /// Always 1: the answer is as a model gave it, and nothing in it was guessed by rules. Whether the model is right, it
+    /// doesn't say; retail's tasks, whose rules do guess, share this field.
     confidence: f64,
     /// The state of the best provider's breaker.
     breaker_state: &'static str,
