@@ -1,11 +1,16 @@
 //! The AI tasks over HTTP: a model does the work where one answers, the rules where none does.
 
+use std::sync::Arc;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use mainstay_openai::StructuredRequest;
 use mainstay_runtime::degradation::FeatureMode;
-use mainstay_runtime::{Answer, Error, ErrorKind, Moment, Observer, Report, Source, Status};
+use mainstay_runtime::{
+    Answer, Context, Error, ErrorKind, Moment, Observer, Report, Source, Status,
+};
 use mainstay_server::extract::JsonBody;
 use mainstay_server::routes::ai;
 use mainstay_server::{Caller, Core, Problem, ProblemBody, Scope, reply};
@@ -14,6 +19,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::readers::Readers;
 use crate::tasks::{
     AnalyzeInvoice, EnhanceOcr, EnhancedText, InvalidRequest, InvoiceAnalysis, Pricing,
     PricingAdvice, Task,
@@ -68,7 +74,8 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
     let routes = OpenApiRouter::new()
         .routes(routes!(enhance_ocr))
         .routes(routes!(pricing))
-        .routes(routes!(analyze_invoice));
+        .routes(routes!(analyze_invoice))
+        .layer(Extension(Readers::new(core.handle.clock())));
     core.guarded(Scope::Retail, routes)
 }
 
@@ -77,10 +84,11 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
     responses((status = 200, body = EnhanceReply), (status = 400, body = ProblemBody)))]
 async fn enhance_ocr(
     State(core): State<Core>,
+    Extension(readers): Extension<Readers>,
     caller: Caller,
     JsonBody(task): JsonBody<EnhanceOcr>,
 ) -> Result<Response, Problem> {
-    let done = carry_out(&core, &caller, &task).await?;
+    let done = carry_out(&core, &readers, &caller, task).await?;
     Ok(done.reply(
         &core,
         |o| o.confidence,
@@ -93,10 +101,11 @@ async fn enhance_ocr(
     responses((status = 200, body = PricingReply), (status = 400, body = ProblemBody)))]
 async fn pricing(
     State(core): State<Core>,
+    Extension(readers): Extension<Readers>,
     caller: Caller,
     JsonBody(task): JsonBody<Pricing>,
 ) -> Result<Response, Problem> {
-    let done = carry_out(&core, &caller, &task).await?;
+    let done = carry_out(&core, &readers, &caller, task).await?;
     Ok(done.reply(
         &core,
         |o| o.confidence,
@@ -109,10 +118,11 @@ async fn pricing(
     responses((status = 200, body = AnalysisReply), (status = 400, body = ProblemBody)))]
 async fn analyze_invoice(
     State(core): State<Core>,
+    Extension(readers): Extension<Readers>,
     caller: Caller,
     JsonBody(task): JsonBody<AnalyzeInvoice>,
 ) -> Result<Response, Problem> {
-    let done = carry_out(&core, &caller, &task).await?;
+    let done = carry_out(&core, &readers, &caller, task).await?;
     Ok(done.reply(
         &core,
         |o| o.confidence,
@@ -125,41 +135,66 @@ struct Done<T> {
     started: Moment,
 }
 
-/// By a model while the feature allows it and one answers usably, else by the rules.
 async fn carry_out<T: Task>(
     core: &Core,
+    readers: &Readers,
     caller: &Caller,
-    task: &T,
+    task: T,
 ) -> Result<Done<T::Output>, Problem> {
     let started = core.handle.clock().now();
-    task.validate().map_err(problem_of)?;
-    let answer = match by_model(core, caller, task).await {
-        Some(answer) => answer,
-        None => Answer::fresh(task.by_rules().map_err(problem_of)?, Source::Rules),
-    };
-    let by_rules = answer.source == Source::Rules;
-    core.metrics.operation(
-        "openai",
-        &Report {
-            operation: T::NAME,
-            status: if by_rules {
-                Status::Fallback
-            } else {
-                Status::Success
-            },
-            source: Some(answer.source.clone()),
-            error: None,
-            elapsed: core.handle.clock().now().saturating_since(started),
-        },
-    );
-    Ok(Done { answer, started })
+    task.validate().map_err(wrong)?;
+    let answer = answer(core, readers, caller, &Arc::new(task)).await;
+    report::<T>(core, started, &answer);
+    Ok(Done {
+        answer: answer?,
+        started,
+    })
 }
 
-async fn by_model<T: Task>(core: &Core, caller: &Caller, task: &T) -> Option<Answer<T::Output>> {
+/// By a model while the feature allows it and one answers usably, else by the rules.
+async fn answer<T: Task>(
+    core: &Core,
+    readers: &Readers,
+    caller: &Caller,
+    task: &Arc<T>,
+) -> Result<Answer<T::Output>, Error> {
+    let ctx = caller.context_within(core, core.models.total_deadline());
+    if let Some(answer) = by_model(core, readers, &ctx, task).await {
+        return Ok(answer);
+    }
+    // Models that don't answer may have taken all the time there was.
+    let deadline = ctx.deadline.max(caller.context(core).deadline);
+    let value = readers.by_rules(task, deadline).await?.map_err(wrong)?;
+    Ok(Answer::fresh(value, Source::Rules))
+}
+
+/// Counts the task.
+fn report<T: Task>(core: &Core, started: Moment, answer: &Result<Answer<T::Output>, Error>) {
+    let status = match answer {
+        Ok(answer) if answer.source == Source::Rules => Status::Fallback,
+        Ok(_) => Status::Success,
+        Err(error) if error.kind == ErrorKind::Busy => Status::Rejected,
+        Err(_) => Status::Failure,
+    };
+    let report = Report {
+        operation: T::NAME,
+        status,
+        source: answer.as_ref().ok().map(|answer| answer.source.clone()),
+        error: None,
+        elapsed: core.handle.clock().now().saturating_since(started),
+    };
+    core.metrics.operation("openai", &report);
+}
+
+async fn by_model<T: Task>(
+    core: &Core,
+    readers: &Readers,
+    ctx: &Context,
+    task: &Arc<T>,
+) -> Option<Answer<T::Output>> {
     if !core.models.is_configured() || is_off(core) {
         return None;
     }
-    let ctx = caller.context_within(core, core.models.total_deadline());
     let prompt = task.prompt();
     let request = StructuredRequest {
         system: prompt.system,
@@ -167,18 +202,17 @@ async fn by_model<T: Task>(core: &Core, caller: &Caller, task: &T) -> Option<Ans
         schema_name: T::NAME.to_owned(),
         schema: T::answer_schema(),
     };
-    let answer = match core.models.structured(&ctx, request).await {
-        Ok(answer) => answer,
-        Err(error) => {
-            tracing::info!(
-                operation = T::NAME,
-                kind = error.kind.as_str(),
-                "no model answered; the rules do"
-            );
-            return None;
-        }
+    let unanswered = |error: Error| {
+        tracing::info!(
+            operation = T::NAME,
+            kind = error.kind.as_str(),
+            "no model answered; the rules do"
+        );
     };
-    match task.accept(answer.value) {
+    let answer = core.models.structured(ctx, request).await;
+    let answer = answer.map_err(unanswered).ok()?;
+    let accepted = readers.accept(task, answer.value, ctx.deadline).await;
+    match accepted.map_err(unanswered).ok()? {
         Ok(value) => Some(Answer {
             value,
             source: answer.source,
@@ -201,13 +235,12 @@ fn is_off(core: &Core) -> bool {
         .is_ok_and(|f| f.mode == FeatureMode::Off)
 }
 
-fn problem_of(wrong: InvalidRequest) -> Problem {
+fn wrong(wrong: InvalidRequest) -> Error {
     Error::new(
         ErrorKind::InvalidInput,
         format!("{} {}; {}", wrong.field, wrong.problem, wrong.remedy),
     )
     .field(wrong.field)
-    .into()
 }
 
 impl<T> Done<T> {

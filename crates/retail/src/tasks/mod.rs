@@ -19,9 +19,9 @@ pub use crate::rules::pricing::{PricingAdvice, Rounding};
 pub const MAX_TEXT_BYTES: usize = 1 << 20;
 
 /// One AI task, implemented by its request. The answer has one type, whoever made it.
-pub trait Task: DeserializeOwned {
+pub trait Task: DeserializeOwned + Send + Sync + 'static {
     /// The answer, made by a model or by rules.
-    type Output: Serialize + DeserializeOwned;
+    type Output: Serialize + DeserializeOwned + Send + 'static;
 
     /// The task's name, as in its route and in metrics.
     const NAME: &'static str;
