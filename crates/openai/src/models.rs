@@ -185,7 +185,8 @@ impl Models {
     }
 
     /// Asks for a value that fits a JSON schema. What doesn't fit is shown to the model once and never passed on; then
-    /// the next provider is asked.
+    /// the next provider is asked. Not reported: it is one part of its caller's task, which goes through [`Models::report`]
+    /// once when it has ended.
     ///
     /// # Errors
     /// As [`Models::chat`]; `BadAnswer` when nobody's answer fits after the correction either, or when the provider
@@ -199,8 +200,16 @@ impl Models {
         let validator = self.inner.schemas.compile(&request.schema)?;
         let providers = &self.inner.providers;
         let asked = |deadline| structured::ask(providers, ctx, &request, &validator, deadline);
-        self.answer(ctx, Operation::Structured, request.identity(), asked)
-            .await
+        self.answered(ctx, Operation::Structured, request.identity(), asked)
+            .await?
+            .answer
+    }
+
+    /// Reports how a task that is more than one question to a model has ended. Without a provider nobody listens.
+    pub fn report(&self, report: &Report) {
+        if let Some(first) = self.inner.providers.first() {
+            first.guard.report(report);
+        }
     }
 
     async fn put<T>(&self, question: &Question<'_, T>, identity: Value) -> Result<Answer<T>, Error>
@@ -227,15 +236,33 @@ impl Models {
     {
         let first = self.inner.providers.first().ok_or_else(not_configured)?;
         let started = first.guard.now();
-        let deadline = ctx.deadline.min(started + self.inner.total_deadline);
+        let told = self.answered(ctx, operation, identity, ask).await?;
+        self.told(operation, started, told)
+    }
+
+    /// Asks, keeps a success, falls back to an earlier one.
+    async fn answered<'a, T, Fut>(
+        &'a self,
+        ctx: &Context,
+        operation: Operation,
+        identity: Value,
+        ask: impl FnOnce(Moment) -> Fut,
+    ) -> Result<Told<T>, Error>
+    where
+        T: Serialize + DeserializeOwned,
+        Fut: Future<Output = Result<Given<'a, T>, Ended>>,
+    {
+        let first = self.inner.providers.first().ok_or_else(not_configured)?;
+        let deadline = ctx
+            .deadline
+            .min(first.guard.now() + self.inner.total_deadline);
         let key = Key::new(ctx.caller, operation, &identity);
-        let told = match ask(deadline).await {
+        Ok(match ask(deadline).await {
             Ok(given) => self.given(key, given),
             Err(Ended::No(error)) => Told::not(Status::Success, None, error),
             Err(Ended::Unusable(error)) => self.unusable(key, error),
             Err(Ended::Missed(missed)) => self.missed(key, &missed),
-        };
-        self.told(operation, started, told)
+        })
     }
 
     /// Reports how an operation ended, and hands its answer on.
@@ -247,7 +274,7 @@ impl Models {
     ) -> Result<Answer<T>, Error> {
         let answer = told.answer.as_ref().ok();
         if let Some(first) = self.inner.providers.first() {
-            first.guard.report(&Report {
+            self.report(&Report {
                 operation: operation.name(),
                 status: told.status,
                 source: answer.map(|answer| answer.source.clone()),

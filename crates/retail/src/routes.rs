@@ -168,10 +168,10 @@ async fn answer<T: Task>(
     Ok(Answer::fresh(value, Source::Rules))
 }
 
-/// Counts the task.
+/// Counts the task once, whatever was tried for it.
 fn report<T: Task>(core: &Core, started: Moment, answer: &Result<Answer<T::Output>, Error>) {
     let status = match answer {
-        Ok(answer) if answer.source == Source::Rules => Status::Fallback,
+        Ok(answer) if ai::is_fallback(core, &answer.source) => Status::Fallback,
         Ok(_) => Status::Success,
         Err(error) if error.kind == ErrorKind::Busy => Status::Rejected,
         Err(_) => Status::Failure,
@@ -183,7 +183,11 @@ fn report<T: Task>(core: &Core, started: Moment, answer: &Result<Answer<T::Outpu
         error: None,
         elapsed: core.handle.clock().now().saturating_since(started),
     };
-    core.metrics.operation("openai", &report);
+    if core.models.is_configured() {
+        core.models.report(&report);
+    } else {
+        core.metrics.operation("openai", &report);
+    }
 }
 
 async fn by_model<T: Task>(

@@ -212,6 +212,47 @@ async fn a_caller_of_a_stream_who_leaves_ends_the_providers_call() {
     .await;
 }
 
+/// What has been counted of calls to models: operation, status and how many.
+async fn calls(server: &Server) -> Vec<String> {
+    let metrics = server.get("/metrics").await;
+    let text = metrics.body.as_str().unwrap_or_default();
+    let mut calls: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("openai_api_calls_total"))
+        .map(str::to_owned)
+        .collect();
+    calls.sort();
+    calls
+}
+
+#[tokio::test]
+async fn a_task_is_counted_once_whoever_did_it() {
+    let api = ModelApi::start().await;
+    let server = serving(&provider(&api)).await;
+    let price = json!({"cost": "700"});
+    let content = json!({"price": "1200", "reasons": []}).to_string();
+    api.set(ModelApiMode::FixedReply { content }).await;
+    let reply = server.post("/ai/pricing", price.clone()).await;
+    assert_eq!(reply.body["source"], "provider:primary", "{reply:?}");
+    let success = r#"{operation="pricing",status="success"} 1"#;
+    assert_eq!(calls(&server).await, [success]);
+
+    api.kill().await;
+    let reply = server.post("/ai/pricing", price).await;
+    assert_eq!(
+        (&reply.body["source"], &reply.body["fallback"]),
+        (&json!("cache"), &json!(true)),
+        "{reply:?}"
+    );
+    let fallback = r#"{operation="pricing",status="fallback"} 1"#;
+    assert_eq!(calls(&server).await, [fallback, success]);
+
+    let reply = server.post("/ai/pricing", json!({"cost": "900"})).await;
+    assert_eq!(reply.body["source"], "rules", "{reply:?}");
+    let fallback = r#"{operation="pricing",status="fallback"} 2"#;
+    assert_eq!(calls(&server).await, [fallback, success]);
+}
+
 #[tokio::test]
 async fn without_a_provider_the_primitives_say_so_and_the_tasks_use_rules() {
     let server = Server::start(&[]).await;
