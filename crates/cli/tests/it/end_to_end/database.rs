@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_testkit::{Postgres, eventually};
 use serde_json::{Value, json};
 
+use super::outage;
 use super::server::{Reply, SOON, Server};
 
 async fn read(server: &Server) -> Reply {
@@ -50,7 +51,6 @@ async fn a_killed_database_gives_old_reads_with_their_age_and_refuses_writes() {
 
     postgres.kill().await;
     server.breaker("database", "open").await;
-    server.level("EMERGENCY").await;
     let old = read(&server).await;
     assert_eq!(
         (&old.body["data"], &old.body["source"]),
@@ -78,12 +78,7 @@ async fn a_killed_database_gives_old_reads_with_their_age_and_refuses_writes() {
         server.get("/health/database").await.body["write_mode"],
         "read-only"
     );
-    assert_eq!(server.feature("write_operations").await, "off");
-    assert_eq!(
-        server.feature("redis_cache").await,
-        "on",
-        "a database outage doesn't switch off a healthy cache"
-    );
+    outage::DATABASE.assert_down(&server).await;
     assert_eq!(server.metric("db_write_mode").await, 0.0);
     assert_eq!(
         server.get("/readyz").await.status,
@@ -106,7 +101,8 @@ async fn a_killed_database_gives_old_reads_with_their_age_and_refuses_writes() {
         server.post("/db/write", write).await.body["rows_affected"],
         1
     );
-    server.level("OPTIMAL").await;
+    outage::DATABASE.assert_back(&server).await;
+    assert_eq!(server.metric("db_write_mode").await, 1.0);
 }
 
 #[tokio::test]
@@ -147,10 +143,16 @@ async fn a_frozen_database_answers_within_its_deadlines() {
     let old = read(&server).await;
     assert_eq!(old.body["source"], "cache");
     assert!(old.took < Duration::from_millis(500), "{:?}", old.took);
+    outage::DATABASE.assert_down(&server).await;
 
     postgres.cont();
-    server.breaker("database", "closed").await;
-    server.level("OPTIMAL").await;
+    outage::DATABASE.assert_back(&server).await;
+    let fresh = read(&server).await;
+    assert_eq!(
+        (&fresh.body["data"], &fresh.body["source"]),
+        (&rows(), &json!("primary")),
+        "{fresh:?}"
+    );
 }
 
 #[tokio::test]

@@ -75,7 +75,7 @@ async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
     api.kill().await;
     let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
     let server = Server::launch(&settings);
-    eventually(Duration::from_secs(10), "the server is alive", async || {
+    eventually(Duration::from_secs(2), "the server is alive", async || {
         let reply = server.request(reqwest::Method::GET, "/livez").send().await;
         reply.is_ok_and(|r| r.status() == 200)
     })
@@ -105,6 +105,7 @@ async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
     api.restart().await;
     postgres.restart().await;
     server.breaker("database", "closed").await;
+    server.breaker("openai", "closed").await;
     assert_eq!(
         server
             .post("/db/read", json!({"query": "select 1 as one"}))
@@ -124,4 +125,6 @@ async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
         },
     )
     .await;
+    let whole = server.level("OPTIMAL").await;
+    assert!(whole.body["score"].as_f64() >= Some(90.0), "{whole:?}");
 }

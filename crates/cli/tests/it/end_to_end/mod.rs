@@ -9,6 +9,7 @@ mod journal;
 mod objects;
 mod openai;
 mod operators;
+mod outage;
 mod purge;
 mod redis;
 mod reload;

@@ -4,6 +4,7 @@ use mainstay_testkit::{S3, eventually};
 use reqwest::Method;
 use serde_json::json;
 
+use super::outage;
 use super::server::{SOON, Server};
 
 async fn serving(s3: &S3) -> Server {
@@ -32,7 +33,6 @@ async fn what_is_accepted_while_the_store_is_dead_is_read_back_and_reaches_it_la
 
     s3.kill().await;
     server.breaker("s3", "open").await;
-    server.level("DEGRADED").await;
     let accepted = server.put("/objects/b.txt", "during").await;
     assert_eq!(
         (accepted.status.as_u16(), accepted.body["source"].as_str()),
@@ -64,7 +64,7 @@ async fn what_is_accepted_while_the_store_is_dead_is_read_back_and_reaches_it_la
         404,
         "read your writes"
     );
-    assert_eq!(server.feature("s3_uploads").await, "queued");
+    outage::S3.assert_down(&server).await;
     assert_eq!(server.metric("journal_entries").await, 2.0);
 
     server.restart().await;
@@ -85,7 +85,7 @@ async fn what_is_accepted_while_the_store_is_dead_is_read_back_and_reaches_it_la
         (Some("during"), Some("primary"))
     );
     assert_eq!(server.get("/objects/a.txt").await.status, 404);
-    server.level("OPTIMAL").await;
+    outage::S3.assert_back(&server).await;
 }
 
 #[tokio::test]
@@ -96,7 +96,18 @@ async fn an_upload_to_a_frozen_store_is_accepted() {
     server.breaker("s3", "open").await;
     let body = vec![7u8; 20 << 20];
     let accepted = server.put("/objects/large.bin", body.clone()).await;
-    assert_eq!(accepted.status, 202, "{accepted:?}");
+    assert_eq!(
+        (accepted.status.as_u16(), accepted.body["source"].as_str()),
+        (202, Some("journal")),
+        "{accepted:?}"
+    );
+    let missing = server.get("/objects/never.txt").await;
+    assert!(
+        matches!(missing.status.as_u16(), 503 | 504),
+        "a failed lookup is never 404: {missing:?}"
+    );
+    outage::S3.assert_down(&server).await;
+
     s3.cont();
     eventually(SOON, "the journal is empty", async || {
         server.get("/journal").await.body["entries"] == 0
@@ -107,7 +118,12 @@ async fn an_upload_to_a_frozen_store_is_accepted() {
         .send()
         .await
         .expect("an answer");
+    assert_eq!(
+        reply.headers().get("mainstay-source").map(|v| v.as_bytes()),
+        Some(&b"primary"[..])
+    );
     assert_eq!(reply.bytes().await.expect("whole"), body);
+    outage::S3.assert_back(&server).await;
 }
 
 #[tokio::test]

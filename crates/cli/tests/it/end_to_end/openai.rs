@@ -6,6 +6,7 @@ use mainstay_testkit::{ModelApi, ModelApiMode, StreamFault, eventually};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::outage;
 use super::server::{SOON, Server};
 
 fn provider(api: &ModelApi) -> [(&'static str, String); 3] {
@@ -18,6 +19,44 @@ fn provider(api: &ModelApi) -> [(&'static str, String); 3] {
 
 fn question() -> Value {
     json!({"messages": [{"role": "user", "content": "hola"}]})
+}
+
+/// A question that nobody has asked before.
+fn other_question() -> Value {
+    json!({"messages": [{"role": "user", "content": "otra"}]})
+}
+
+/// Without a provider: an answer from before to the very same question, rules, and nothing invented.
+async fn assert_answers_without_provider(server: &Server, before: &Value) {
+    let same = server.post("/ai/chat", question()).await;
+    assert_eq!(
+        (same.body["source"].as_str(), &same.body["data"]),
+        (Some("cache"), before),
+        "{same:?}"
+    );
+    let other = server.post("/ai/chat", other_question()).await;
+    assert_eq!(
+        (other.status.as_u16(), other.problem()),
+        (503, "unavailable"),
+        "never an invented answer"
+    );
+    assert!(other.took < Duration::from_secs(3), "{:?}", other.took);
+    let price = server.post("/ai/pricing", json!({"cost": "700"})).await;
+    assert_eq!(
+        (
+            price.body["source"].as_str(),
+            price.body["pricing"]["net_price"].as_str()
+        ),
+        (Some("rules"), Some("1000.00")),
+        "{price:?}"
+    );
+}
+
+/// The provider is back by itself and answers what it couldn't.
+async fn assert_provider_is_back(server: &Server) {
+    outage::OPENAI.assert_back(server).await;
+    let reply = server.post("/ai/chat", other_question()).await;
+    assert_eq!(reply.body["source"], "provider:primary", "{reply:?}");
 }
 
 async fn serving(settings: &[(&'static str, String)]) -> Server {
@@ -70,54 +109,47 @@ async fn a_dead_provider_leaves_exact_answers_from_before_and_the_rules() {
     assert_eq!(reply.status, 200, "{reply:?}");
     api.kill().await;
     for _ in 0..6 {
-        server
-            .post(
-                "/ai/chat",
-                json!({"messages": [{"role": "user", "content": "otra"}]}),
-            )
-            .await;
+        server.post("/ai/chat", other_question()).await;
     }
     server.breaker("openai", "open").await;
-    server.level("LIMITED").await;
-    let same = server.post("/ai/chat", question()).await;
-    assert_eq!(
-        (same.body["source"].as_str(), &same.body["data"]),
-        (Some("cache"), &reply.body["data"]),
-        "{same:?}"
-    );
-    let other = server
-        .post(
-            "/ai/chat",
-            json!({"messages": [{"role": "user", "content": "otra"}]}),
-        )
-        .await;
-    assert_eq!(
-        (other.status.as_u16(), other.problem()),
-        (503, "unavailable"),
-        "never an invented answer"
-    );
-    assert!(other.took < Duration::from_secs(1));
-    let price = server.post("/ai/pricing", json!({"cost": "700"})).await;
-    assert_eq!(
-        (
-            price.body["source"].as_str(),
-            price.body["pricing"]["net_price"].as_str()
-        ),
-        (Some("rules"), Some("1000.00")),
-        "{price:?}"
-    );
+    assert_answers_without_provider(&server, &reply.body["data"]).await;
+    outage::OPENAI.assert_down(&server).await;
+
     api.restart().await;
-    server
-        .post(
-            "/admin/breakers/openai/primary/reset",
-            json!({"reason": "the provider is back"}),
-        )
-        .await;
-    server.level("OPTIMAL").await;
+    assert_provider_is_back(&server).await;
+}
+
+#[tokio::test]
+async fn a_frozen_provider_holds_nobody_past_the_deadline_and_is_taken_up_again() {
+    let api = ModelApi::start().await;
+    let mut settings = provider(&api).to_vec();
+    for (name, value) in [
+        ("OPENAI_DEADLINE", "1s"),
+        ("OPENAI_TOTAL_DEADLINE", "2s"),
+        ("DEGRADATION_PROBES_OPENAI_DEADLINE", "1s"),
+        // Long enough that no caller is let through to wait for it meanwhile.
+        ("BREAKERS_OPENAI_RESET_TIMEOUT", "8s"),
+    ] {
+        settings.push((name, value.to_owned()));
+    }
+    let server = serving(&settings).await;
+    let reply = server.post("/ai/chat", question()).await;
+    assert_eq!(reply.body["source"], "provider:primary", "{reply:?}");
+
+    api.stop().await;
+    let first = server.post("/ai/chat", other_question()).await;
     assert_eq!(
-        server.post("/ai/chat", question()).await.body["source"],
-        "provider:primary"
+        (first.status.as_u16(), first.problem()),
+        (504, "timeout"),
+        "{first:?}"
     );
+    assert!(first.took < Duration::from_secs(4), "{:?}", first.took);
+    server.breaker("openai", "open").await;
+    assert_answers_without_provider(&server, &reply.body["data"]).await;
+    outage::OPENAI.assert_down(&server).await;
+
+    api.cont();
+    assert_provider_is_back(&server).await;
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_testkit::{Redis, eventually};
 use serde_json::json;
 
+use super::outage;
 use super::server::{SOON, Server};
 
 #[tokio::test]
@@ -44,14 +45,7 @@ async fn a_killed_redis_is_answered_for_from_memory_and_taken_up_again() {
         .await;
 
     assert_eq!(server.feature("redis_cache").await, "fallback");
-    assert_eq!(server.feature("realtime_updates").await, "off");
-    assert_eq!(
-        server.feature("s3_uploads").await,
-        "on",
-        "a healthy store is not gated by Redis"
-    );
-    assert_eq!(server.metric("degradation_level").await, 2.0);
-    assert_eq!(server.metric("redis_circuit_breaker_state").await, 1.0);
+    outage::REDIS.assert_down(&server).await;
     assert!(
         server
             .metric("circuit_breaker_fallback_calls_total{dependency=\"redis\",source=\"memory\"}")
@@ -70,19 +64,7 @@ async fn a_killed_redis_is_answered_for_from_memory_and_taken_up_again() {
         },
     )
     .await;
-    server.level("OPTIMAL").await;
-    assert_eq!(
-        server
-            .metric("degradation_level_info{level=\"OPTIMAL\"}")
-            .await,
-        1.0
-    );
-    assert_eq!(
-        server
-            .metric("degradation_level_info{level=\"DEGRADED\"}")
-            .await,
-        0.0
-    );
+    outage::REDIS.assert_back(&server).await;
     assert!(server.metric("recovery_time_seconds_count").await >= 1.0);
 }
 
@@ -161,7 +143,7 @@ async fn a_frozen_redis_opens_the_breaker_and_never_hangs_a_caller() {
         first.took
     );
     server.breaker("redis", "open").await;
-    server.level("DEGRADED").await;
+    outage::REDIS.assert_down(&server).await;
     let why = server.get("/status/why").await;
     assert!(
         why.body["summary"]
@@ -171,8 +153,7 @@ async fn a_frozen_redis_opens_the_breaker_and_never_hangs_a_caller() {
     );
 
     redis.cont();
-    server.breaker("redis", "closed").await;
-    server.level("OPTIMAL").await;
+    outage::REDIS.assert_back(&server).await;
     let back = server.post("/cache/get", json!({"key": "k"})).await;
     assert_eq!(
         (
