@@ -14,4 +14,5 @@ mod purge;
 mod redis;
 mod reload;
 mod reload_on_request;
+mod replaying;
 mod server;
