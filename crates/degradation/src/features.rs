@@ -57,7 +57,7 @@ impl FeatureMode {
         }
     }
 
-    /// 0 on, 1 any kind of fallback, 2 partial, 3 off. Also the gauge.
+    /// 0 on, 1 any kind of fallback, 2 partial, 3 off.
     #[must_use]
     pub const fn rank(self) -> u8 {
         match self {
