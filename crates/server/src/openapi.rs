@@ -65,7 +65,7 @@ fn this_description() -> PathItem {
         .description("OpenAPI, as JSON")
         .build();
     let operation = OperationBuilder::new()
-        .summary(Some("This description."))
+        .summary(Some("This description. Needs no key."))
         .tag("health")
         .response("200", reply)
         .build();
