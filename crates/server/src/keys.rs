@@ -151,7 +151,24 @@ pub struct KeyRing {
     path: PathBuf,
     keys: ArcSwap<BTreeMap<String, KeyRecord>>,
     preset: ArcSwap<Option<KeyRecord>>,
-    loaded: Mutex<Option<Version>>,
+    seen: Mutex<Seen>,
+}
+
+/// What is known of the key file.
+#[derive(Debug, Default)]
+struct Seen {
+    /// The version whose keys are in force.
+    loaded: Option<Version>,
+    /// The version that could not be taken up.
+    failed: Option<Failure>,
+}
+
+/// A version of the key file that could not be taken up, as the log knows already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Failure {
+    version: Option<Version>,
+    /// It was read and holds no keys, so only another version can help.
+    is_final: bool,
 }
 
 impl KeyRing {
@@ -164,7 +181,7 @@ impl KeyRing {
             path: data_dir.join("keys.json"),
             keys: ArcSwap::default(),
             preset: ArcSwap::default(),
-            loaded: Mutex::new(None),
+            seen: Mutex::default(),
         };
         ring.reload()?;
         Ok(ring)
@@ -242,25 +259,47 @@ impl KeyRing {
         bool::from(same).then(|| known.clone())
     }
 
-    /// A key made or revoked by another process is taken up when the file has changed: one `stat` a request.
+    /// A key made or revoked by another process is taken up when the file has changed: one `stat` a request. A version
+    /// that can't be taken up is logged once; it is tried again only if reading it failed, as without free handles.
     fn pick_up_changes(&self) {
-        let seen = version(&self.path);
-        let changed = *self.lock() != seen;
-        if changed && let Err(error) = self.reload() {
+        let version = version(&self.path);
+        let known = {
+            let seen = self.lock();
+            if seen.loaded == version {
+                return;
+            }
+            seen.failed.filter(|failure| failure.version == version)
+        };
+        if known.is_some_and(|failure| failure.is_final) {
+            return;
+        }
+        if let Err(error) = self.reload()
+            && known.is_none()
+        {
             tracing::error!(%error, "the key file has changed and can't be read; the earlier keys stay in force");
         }
     }
 
     fn reload(&self) -> Result<(), KeyError> {
-        let mut loaded = self.lock();
-        let seen = version(&self.path);
+        let mut seen = self.lock();
+        let version = version(&self.path);
+        let fail = |seen: &mut Seen, is_final, source| {
+            seen.failed = Some(Failure { version, is_final });
+            Err(self.file_error(source))
+        };
         let keys = match std::fs::read(&self.path) {
-            Ok(bytes) => parse(&bytes).map_err(|source| self.file_error(source))?,
+            Ok(bytes) => match parse(&bytes) {
+                Ok(keys) => keys,
+                Err(source) => return fail(&mut seen, true, source),
+            },
             Err(e) if e.kind() == io::ErrorKind::NotFound => BTreeMap::new(),
-            Err(source) => return Err(self.file_error(source)),
+            Err(source) => return fail(&mut seen, false, source),
         };
         self.keys.store(std::sync::Arc::new(keys));
-        *loaded = seen;
+        *seen = Seen {
+            loaded: version,
+            failed: None,
+        };
         Ok(())
     }
 
@@ -279,7 +318,10 @@ impl KeyRing {
         file.write_all(b"\n")?;
         file.sync_all()?;
         std::fs::rename(&beside, &self.path)?;
-        *self.lock() = version(&self.path);
+        *self.lock() = Seen {
+            loaded: version(&self.path),
+            failed: None,
+        };
         Ok(())
     }
 
@@ -290,9 +332,9 @@ impl KeyRing {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Version>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Seen> {
         // Nothing panics while the lock is held.
-        self.loaded.lock().unwrap_or_else(|e| e.into_inner())
+        self.seen.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
