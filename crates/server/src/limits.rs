@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use governor::clock::{Clock, DefaultClock};
 use governor::middleware::StateInformationMiddleware;
 use governor::state::keyed::DashMapStateStore;
@@ -67,6 +68,21 @@ pub struct Allowance {
     left: u32,
 }
 
+/// A request that came too soon: the problem, and the allowance that is used up.
+#[derive(Debug)]
+pub struct Refusal {
+    problem: Problem,
+    allowance: Allowance,
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let mut response = self.problem.into_response();
+        self.allowance.write_headers(response.headers_mut());
+        response
+    }
+}
+
 static RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 static RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 
@@ -82,8 +98,8 @@ impl Limits {
     /// Takes one request from the key's allowance.
     ///
     /// # Errors
-    /// A 429 with Retry-After when none is left.
-    pub fn check(&self, scope: Scope, key_id: &str) -> Result<Option<Allowance>, Problem> {
+    /// A 429 with Retry-After and the headers of a grant when none is left.
+    pub fn check(&self, scope: Scope, key_id: &str) -> Result<Option<Allowance>, Refusal> {
         let class = match scope {
             Scope::Admin | Scope::Retail => &self.control,
             Scope::Status | Scope::Metrics => &None,
@@ -113,17 +129,24 @@ impl Class {
         }
     }
 
-    fn check(&self, key_id: &str) -> Result<Allowance, Problem> {
+    fn check(&self, key_id: &str) -> Result<Allowance, Refusal> {
         match self.limiter.check_key(&key_id.to_owned()) {
-            Ok(state) => Ok(Allowance {
-                class: self.name,
-                rate: self.rate,
-                left: state.remaining_burst_capacity(),
-            }),
+            Ok(state) => Ok(self.allowance(state.remaining_burst_capacity())),
             Err(not_until) => {
                 let wait = not_until.wait_time_from(DefaultClock::default().now());
-                Err(Problem::rate_limited(wait.max(Duration::from_secs(1))))
+                Err(Refusal {
+                    problem: Problem::rate_limited(wait.max(Duration::from_secs(1))),
+                    allowance: self.allowance(0),
+                })
             }
+        }
+    }
+
+    fn allowance(&self, left: u32) -> Allowance {
+        Allowance {
+            class: self.name,
+            rate: self.rate,
+            left,
         }
     }
 }
@@ -154,7 +177,7 @@ mod tests {
             .filter(|_| limits.check(Scope::Admin, "a").is_ok())
             .count();
         assert_eq!(granted, 60);
-        let refused = limits.check(Scope::Admin, "a").unwrap_err();
+        let refused = limits.check(Scope::Admin, "a").unwrap_err().problem;
         assert!(refused.retry_after.is_some() && refused.retryable);
         assert!(limits.check(Scope::Admin, "b").is_ok());
         assert!(limits.check(Scope::Cache, "a").unwrap().is_none());

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::{Method, Request, StatusCode};
 use mainstay_server::{Rate, RateSettings, Scope};
 
-use crate::world::{Plan, Reply, World};
+use crate::world::{Log, Plan, Reply, World};
 
 /// One route behind each scope.
 const GUARDED: [(&str, &str, Scope); 12] = [
@@ -33,7 +33,7 @@ async fn ask(world: &World, method: &str, path: &str, headers: &[(&str, &str)]) 
 }
 
 #[tokio::test]
-async fn without_a_right_key_nothing_is_served_but_health() {
+async fn without_a_right_key_nothing_is_served_but_health_and_the_description() {
     let world = World::healthy().await;
     let wrong_secret = format!("{}x", &world.key[..world.key.len() - 1]);
     let unknown_id = world.key.replacen("mk_", "mk_00", 1);
@@ -52,7 +52,8 @@ async fn without_a_right_key_nothing_is_served_but_health() {
             }
         }
     }
-    for path in ["/livez", "/readyz", "/startupz", "/health", "/health/redis"] {
+    let open = ["/livez", "/readyz", "/startupz", "/health", "/health/redis"];
+    for path in open.into_iter().chain(["/openapi.json"]) {
         let reply = ask(&world, "GET", path, &[]).await;
         assert_eq!(reply.status, StatusCode::OK, "{path}");
     }
@@ -92,6 +93,28 @@ async fn a_key_is_taken_from_either_header_and_ends_when_it_is_revoked() {
     assert_eq!(reply.status, StatusCode::UNAUTHORIZED);
 }
 
+#[tokio::test]
+async fn a_broken_key_file_is_logged_once_a_version_and_the_earlier_keys_stay() {
+    let (log, _guard) = Log::start();
+    let world = World::healthy().await;
+    let path = world.folder.path().join("keys.json");
+    let good = std::fs::read(&path).unwrap();
+    let mut told = 0;
+    for broken in ["[{", "no keys at all"] {
+        std::fs::write(&path, broken).unwrap();
+        for _ in 0..3 {
+            assert_eq!(world.get("/status").await.status, StatusCode::OK);
+        }
+        told += 1;
+        let lines = log.lines("mainstay_server::keys");
+        assert_eq!(lines.len(), told, "{lines:?}");
+    }
+    std::fs::write(&path, "[]").unwrap();
+    assert_eq!(world.get("/status").await.status, StatusCode::UNAUTHORIZED);
+    std::fs::write(&path, good).unwrap();
+    assert_eq!(world.get("/status").await.status, StatusCode::OK);
+}
+
 fn rate(per_minute: u32, burst: u32) -> Option<Rate> {
     Some(Rate {
         per_minute: NonZeroU32::new(per_minute)?,
@@ -124,6 +147,9 @@ async fn a_key_over_its_rate_gets_429_with_a_time_and_others_go_on() {
     assert!((1..=10).contains(&after), "{after}");
     assert_eq!(refused.body["retry_after"], after);
     assert_eq!(refused.body["retryable"], true);
+    let limits = ["ratelimit", "ratelimit-policy"].map(|name| refused.header(name));
+    let wanted = ["\"control\";r=0;t=10", "\"control\";q=6;w=60"].map(Some);
+    assert_eq!(limits, wanted, "a refusal says it too");
 
     let data = world.request(Method::POST, "/cache/ping");
     let data = world.send(data.body(Body::empty()).unwrap()).await;
