@@ -228,7 +228,7 @@ impl Metrics {
         let status = status.to_string();
         let labels = [
             ("route", route),
-            ("method", method.as_str()),
+            ("method", known_method(method)),
             ("status", status.as_str()),
         ];
         self.observe("http_server_request_duration_seconds", &labels, took);
@@ -257,6 +257,26 @@ impl Metrics {
         self.recorder
             .register_gauge(&key(name, labels), &METADATA)
             .set(value);
+    }
+}
+
+/// The method as a label. Clients may invent methods, and each would be a series for good: those are `other`.
+fn known_method(method: &Method) -> &str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::CONNECT,
+        Method::OPTIONS,
+        Method::TRACE,
+        Method::PATCH,
+    ];
+    if KNOWN.contains(method) {
+        method.as_str()
+    } else {
+        "other"
     }
 }
 
