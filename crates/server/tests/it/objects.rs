@@ -2,6 +2,8 @@
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode};
+use mainstay_journal::NewEntry;
+use mainstay_server::Scope;
 use serde_json::json;
 
 use crate::world::{Reply, World};
@@ -192,4 +194,40 @@ async fn the_journal_pages_in_order_says_why_an_entry_was_set_aside_and_audits_w
         world.post(&discard, json!({})).await.status,
         StatusCode::NOT_FOUND
     );
+}
+
+#[tokio::test]
+async fn deferred_database_writes_are_shown_to_those_who_may_write_them() {
+    let world = World::healthy().await;
+    let forced = world
+        .post("/admin/breakers/s3/forced_open", json!({}))
+        .await;
+    assert_eq!(forced.status, StatusCode::OK);
+    let accepted = world.put("/objects/k", "x").await;
+    assert_eq!(accepted.status, StatusCode::ACCEPTED, "{accepted:?}");
+    let write = NewEntry {
+        queue: mainstay_database::QUEUE,
+        key: "stock".to_owned(),
+        kind: "take_from_stock".to_owned(),
+        meta: json!({}),
+        body: None,
+        outcome: None,
+        accepted_at_ms: 0,
+    };
+    world.core.objects.journal().append(write).await.unwrap();
+    for (scopes, queues) in [
+        (&[Scope::Objects][..], &["s3"][..]),
+        (&[Scope::Objects, Scope::DbRead], &["s3"]),
+        (&[Scope::Objects, Scope::DbWrite], &["s3", "database"]),
+        (&[Scope::Admin], &["s3", "database"]),
+    ] {
+        let key = world.key_with(scopes);
+        let request = Request::get("/journal").header("x-api-key", key);
+        let shown = world.send(request.body(Body::empty()).unwrap()).await;
+        let items = shown.body["items"].as_array().unwrap().iter();
+        let found: Vec<_> = items.map(|i| i["queue"].as_str().unwrap()).collect();
+        assert_eq!(found, queues, "{scopes:?}");
+        let named = shown.text().contains("take_from_stock");
+        assert_eq!(named, queues.contains(&"database"), "{scopes:?}");
+    }
 }
