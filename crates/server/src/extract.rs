@@ -1,12 +1,17 @@
 //! JSON bodies whose errors name the field, and bounded so that nobody fills the memory.
 
 use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request};
+use axum::extract::{
+    FromRef, FromRequest, FromRequestParts, OptionalFromRequest, Path, Query, Request,
+};
 use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use mainstay_runtime::Clock;
 use serde::de::DeserializeOwned;
 
+use crate::app::Core;
+use crate::body::patient;
 use crate::problem::Problem;
 
 /// Most bytes of a JSON body.
@@ -16,23 +21,33 @@ pub const JSON_LIMIT: usize = 1024 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct JsonBody<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for JsonBody<T> {
+impl<S, T> FromRequest<S> for JsonBody<T>
+where
+    Core: FromRef<S>,
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         check_content_type(&request)?;
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request.into_body(), clock_of(state)).await?;
         parse(&bytes).map(Self)
     }
 }
 
 /// A request without a body gives `None`.
-impl<S: Send + Sync, T: DeserializeOwned> OptionalFromRequest<S> for JsonBody<T> {
+impl<S, T> OptionalFromRequest<S> for JsonBody<T>
+where
+    Core: FromRef<S>,
+    S: Send + Sync,
+    T: DeserializeOwned,
+{
     type Rejection = Problem;
 
-    async fn from_request(request: Request, _: &S) -> Result<Option<Self>, Problem> {
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, Problem> {
         check_content_type(&request)?;
-        let bytes = read(request.into_body()).await?;
+        let bytes = read(request.into_body(), clock_of(state)).await?;
         if bytes.is_empty() {
             return Ok(None);
         }
@@ -151,7 +166,15 @@ fn check_content_type(request: &Request) -> Result<(), Problem> {
     ))
 }
 
-async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
+fn clock_of<S>(state: &S) -> Clock
+where
+    Core: FromRef<S>,
+{
+    Core::from_ref(state).handle.clock()
+}
+
+async fn read(body: Body, clock: Clock) -> Result<bytes::Bytes, Problem> {
+    let (body, stall) = patient(body, clock);
     match Limited::new(body, JSON_LIMIT).collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
@@ -159,7 +182,9 @@ async fn read(body: Body) -> Result<bytes::Bytes, Problem> {
             StatusCode::PAYLOAD_TOO_LARGE,
             format!("a JSON body may have {JSON_LIMIT} bytes"),
         )),
-        Err(error) => Err(malformed(format!("the body ended early: {error}"))),
+        Err(error) => Err(stall
+            .problem()
+            .unwrap_or_else(|| malformed(format!("the body ended early: {error}")))),
     }
 }
 

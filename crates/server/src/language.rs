@@ -54,6 +54,10 @@ pub fn title(language: Language, kind: &str) -> &'static str {
             "La clave ya se usó para otro pedido",
         ),
         "precondition-failed" => ("A condition does not hold", "Una condición no se cumple"),
+        "request-timeout" => (
+            "The request did not arrive in time",
+            "El pedido no llegó a tiempo",
+        ),
         "too-large" => ("Too large", "Demasiado grande"),
         "range-not-satisfiable" => ("Range outside the object", "Rango fuera del objeto"),
         "unsupported" => ("Not supported here", "No disponible en esta instalación"),

@@ -6,6 +6,7 @@
 
 pub mod app;
 pub mod auth;
+mod body;
 pub mod extract;
 pub mod gate;
 pub mod idempotency;

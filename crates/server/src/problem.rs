@@ -136,6 +136,21 @@ impl Problem {
         }
     }
 
+    /// Nothing more of the request's body came for so long.
+    pub fn request_timeout(patience: Duration) -> Self {
+        Self {
+            retryable: true,
+            ..Self::new(
+                "request-timeout",
+                StatusCode::REQUEST_TIMEOUT,
+                format!(
+                    "nothing more of the body came for {} s; send it without such pauses",
+                    patience.as_secs()
+                ),
+            )
+        }
+    }
+
     /// There is no such route.
     pub fn no_route(path: &str) -> Self {
         Self::new(

@@ -51,7 +51,8 @@ pub async fn frame(State(core): State<Core>, mut request: Request, next: Next) -
         headers.insert(REQUEST_ID.clone(), value);
     }
     headers.insert(LEVEL.clone(), HeaderValue::from_static(level));
-    if response.status() == StatusCode::PAYLOAD_TOO_LARGE {
+    let unread = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
+    if unread.contains(&response.status()) {
         // The rest of the body is not read, so the connection can't carry another request.
         response
             .headers_mut()

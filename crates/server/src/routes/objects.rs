@@ -6,7 +6,6 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing;
-use futures_util::TryStreamExt;
 use mainstay_runtime::degradation::FeatureMode;
 use mainstay_runtime::{Answer, Context};
 use mainstay_s3::{
@@ -21,6 +20,7 @@ use utoipa_axum::routes;
 use super::conditions;
 use crate::app::Core;
 use crate::auth::Caller;
+use crate::body::patient;
 use crate::extract::{JsonBody, PathParam, QueryParams};
 use crate::gate;
 use crate::keys::Scope;
@@ -127,7 +127,7 @@ fn context(core: &Core, caller: &Caller) -> Context {
            ("Idempotency-Key" = Option<String>, Header, description = "The same upload, sent again with it, gets the first outcome")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 400, body = ProblemBody),
-              (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 422, body = ProblemBody), (status = 413, body = ProblemBody), (status = 503, body = ProblemBody)))]
+              (status = 408, body = ProblemBody), (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 422, body = ProblemBody), (status = 413, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn upload(
     State(core): State<Core>,
     caller: Caller,
@@ -143,14 +143,13 @@ async fn upload(
         once: once(&caller, request.headers())?,
         ..details(request.headers())?
     };
-    let body = request
-        .into_body()
-        .into_data_stream()
-        .map_err(std::io::Error::other);
-    let answer = core
+    let (body, stall) = patient(request.into_body(), core.handle.clock());
+    let body = body.into_data_stream();
+    let put = core
         .objects
         .put(&context(&core, &caller), &parsed, body, &details)
-        .await?;
+        .await;
+    let answer = put.map_err(|error| stall.problem().unwrap_or_else(|| error.into()))?;
     Ok(write_reply(key, answer))
 }
 

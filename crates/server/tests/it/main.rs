@@ -12,6 +12,7 @@ mod objects;
 mod purge;
 mod reload;
 mod routes;
+mod slow;
 mod status;
 mod webhooks;
 mod world;
