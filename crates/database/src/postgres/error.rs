@@ -13,6 +13,8 @@ use crate::fault::{DATABASE, Fault};
 
 /// What the hook on new connections says about a superuser.
 pub(super) const SUPERUSER: &str = "superuser";
+/// What it says when the server lets us in and then answers nothing.
+pub(super) const UNANSWERED: &str = "unanswered";
 
 /// The fault of an attempt to get a connection.
 pub(super) fn connecting(error: &PoolError) -> Fault {
@@ -24,6 +26,9 @@ pub(super) fn connecting(error: &PoolError) -> Fault {
         }
         PoolError::PostCreateHook(HookError::Message(message)) if message == SUPERUSER => {
             Signal::Superuser
+        }
+        PoolError::PostCreateHook(HookError::Message(message)) if message == UNANSWERED => {
+            Signal::ConnectTimeout
         }
         PoolError::PostCreateHook(_) | PoolError::Closed | PoolError::NoRuntimeSpecified => {
             Signal::Closed

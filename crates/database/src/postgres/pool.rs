@@ -9,7 +9,7 @@ use deadpool_postgres::{
 use mainstay_runtime::{Clock, Error};
 use tokio_postgres::{Client, Config, SimpleQueryMessage};
 
-use super::error::{SUPERUSER, connecting, connecting_alone, statement};
+use super::error::{SUPERUSER, UNANSWERED, connecting, connecting_alone, statement};
 use super::lease::Lease;
 use super::tls::{self, Tls};
 use super::url::PostgresUrl;
@@ -20,7 +20,7 @@ use crate::statement::Limits;
 const SPARE: usize = 4;
 /// Longest wait for a connection of our own pool. It comes before any deadline, since it's nobody's failure.
 const POOL_WAIT: Duration = Duration::from_millis(500);
-/// Longest time to open a connection, login included.
+/// Longest time to open a connection, login included; and for the question to a new one whose role it has.
 const OPENING: Duration = Duration::from_secs(3);
 
 /// One PostgreSQL server.
@@ -61,8 +61,8 @@ impl Postgres {
             .timeouts(timeouts)
             .runtime(Runtime::Tokio1);
         if !allow_superuser {
-            builder = builder.post_create(Hook::async_fn(|client, _| {
-                Box::pin(refuse_superuser(client))
+            builder = builder.post_create(Hook::async_fn(move |client, _| {
+                Box::pin(refuse_superuser(client, clock))
             }));
         }
         let pool = builder
@@ -125,7 +125,7 @@ impl Postgres {
         let (client, connection) = connected.map_err(|error| connecting_alone(&error))?;
         let connection = AbortOnDrop(tokio::spawn(connection));
         if !self.allow_superuser
-            && let Err(error) = refuse_superuser(&client).await
+            && let Err(error) = refuse_superuser(&client, self.clock).await
         {
             return Err(connecting(&PoolError::PostCreateHook(error)));
         }
@@ -154,10 +154,14 @@ async fn is_read_only(client: &Client) -> Result<bool, Fault> {
     Ok(first_value(&messages) == Some("t"))
 }
 
-async fn refuse_superuser(client: &Client) -> Result<(), HookError> {
-    let messages = client
-        .simple_query("SHOW is_superuser")
+/// The pool's own timeouts end with the login, and a pooler may let us in with no server behind it: without a deadline of
+/// its own this question could hold a place in the pool for ever.
+async fn refuse_superuser(client: &Client, clock: Clock) -> Result<(), HookError> {
+    let asked = client.simple_query("SHOW is_superuser");
+    let messages = clock
+        .until(clock.now() + OPENING, asked)
         .await
+        .map_err(|_| HookError::message(UNANSWERED))?
         .map_err(HookError::Backend)?;
     match first_value(&messages) {
         Some("off") => Ok(()),

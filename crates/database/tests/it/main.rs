@@ -10,6 +10,7 @@ mod deferred;
 mod exercise;
 mod keyed;
 mod outage;
+mod pooler;
 mod postgres;
 mod sqlite;
 mod support;
