@@ -6,13 +6,14 @@ use mainstay_runtime::{ErrorKind, Source};
 use mainstay_s3::{PART, Upload, contract};
 use mainstay_testkit::S3;
 
-use crate::world::{World, is_accepted};
+use crate::world::{World, is_accepted, patient};
 
 #[tokio::test]
 async fn an_object_that_is_too_large_is_refused_while_it_arrives() {
     let server = S3::start().await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {
-        settings.max_object = PART as u64 + 10
+        patient(settings);
+        settings.max_object = PART as u64 + 10;
     })
     .await;
     world.stored("most", contract::content(PART + 10)).await;
@@ -68,8 +69,9 @@ async fn a_full_journal_refuses_and_drops_nothing() {
 #[tokio::test]
 async fn a_journal_without_room_does_not_hinder_an_upload_that_the_store_takes() {
     let server = S3::start().await;
-    let world = World::at(&server, &server.endpoint(), |_, journal| {
-        journal.max_bytes = 1000
+    let world = World::at(&server, &server.endpoint(), |settings, journal| {
+        patient(settings);
+        journal.max_bytes = 1000;
     })
     .await;
     let content = contract::content(2 * PART);
@@ -103,7 +105,7 @@ async fn a_caller_that_breaks_off_leaves_nothing_also_while_the_store_is_down() 
 #[tokio::test]
 async fn an_upload_that_its_caller_drops_leaves_nothing() {
     let server = S3::start().await;
-    let world = World::of(&server).await;
+    let world = World::patient(&server).await;
     let ctx = contract::context(&world.objects);
     let endless = stream::unfold((), |()| async {
         tokio::task::yield_now().await;

@@ -12,7 +12,7 @@ async fn the_folder_keeps_the_contract() {
 #[tokio::test]
 async fn an_s3_server_keeps_the_contract() {
     let server = S3::start().await;
-    let world = World::of(&server).await;
+    let world = World::patient(&server).await;
     contract::all(&world.objects).await;
 }
 

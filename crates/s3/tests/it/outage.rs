@@ -275,7 +275,7 @@ async fn an_upload_that_the_store_breaks_off_is_accepted_whole() {
 #[tokio::test]
 async fn a_store_that_dies_between_two_parts_costs_nothing() {
     let server = S3::start().await;
-    let world = World::of(&server).await;
+    let world = World::patient(&server).await;
     world.until_closed().await;
     let content = contract::content(3 * PART);
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Bytes, &'static str>>(1);

@@ -45,6 +45,11 @@ impl World {
         Self::at(server, &server.endpoint(), |_, _| {}).await
     }
 
+    /// For uploads that a busy machine takes its time over, in tests that aren't about deadlines.
+    pub(crate) async fn patient(server: &S3) -> Self {
+        Self::at(server, &server.endpoint(), |settings, _| patient(settings)).await
+    }
+
     pub(crate) async fn behind(proxy: &FaultProxy, server: &S3) -> Self {
         Self::at(server, &format!("http://{}", proxy.addr()), |_, _| {}).await
     }
@@ -74,7 +79,7 @@ impl World {
         let mut settings = Settings::new(target(data.path()), data.path(), breaker());
         // Tests have less patience than users.
         settings.first_byte = Duration::from_secs(1);
-        settings.idle = Duration::from_secs(2);
+        settings.idle = Duration::from_secs(10);
         let mut journal = mainstay_journal::Settings {
             min_free_disk: 0,
             ..Default::default()
@@ -247,6 +252,12 @@ pub(crate) fn is_accepted(result: Result<Answer<Receipt>, Error>) {
         "{answer:?}"
     );
     assert_eq!(answer.source.to_string(), "journal");
+}
+
+/// Deadlines that only a store that hangs would miss.
+pub(crate) fn patient(settings: &mut Settings) {
+    settings.first_byte = Duration::from_secs(20);
+    settings.idle = Duration::from_secs(60);
 }
 
 /// The defaults with a breaker that comes back quickly.
