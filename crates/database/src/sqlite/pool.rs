@@ -168,6 +168,10 @@ impl Idle {
     }
 }
 
+/// Two connections that turn a new file to WAL at the same moment are both told that it's locked, at once and whatever the
+/// time they would wait: one after the other, neither is.
+static OPENING: Mutex<()> = Mutex::new(());
+
 impl Session {
     fn open(path: &Path, access: Access) -> Result<Self, Fault> {
         Self::try_open(path, access).map_err(|error| fault_of(&error))
@@ -179,6 +183,7 @@ impl Session {
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(LOCK_WAIT)?;
+        let _alone = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
         )?;

@@ -204,31 +204,32 @@ async fn a_success_counts_at_the_end_and_not_before() {
 async fn half_open_the_first_content_is_the_verdict() {
     let api = ModelApi::start().await;
     let world = World::new(vec![provider("a", &api)]).await;
-    api.set(ModelApiMode::Internal500).await;
-    eventually(LONG, "the breaker to open", async || {
-        world.begin(TEXT).await.unwrap_err();
-        world.state("openai/a") == State::Open
-    })
-    .await;
-    set(&api, 1, StreamFault::Endless { ms: 50 }).await;
-    let mut running = Vec::new();
-    eventually(LONG, "the breaker to close", async || {
-        let before = world.totals("openai/a").successes;
-        if let Ok(begun) = world.begin(TEXT).await {
-            let counted = world.totals("openai/a").successes;
-            assert!(counted > before, "its first content is here: {counted:?}");
-            running.push(begun);
+    // Probes of the provider's models may close the breaker before a stream gets its turn: then it's tried again.
+    for _ in 0..10 {
+        api.set(ModelApiMode::Internal500).await;
+        eventually(LONG, "the breaker to open", async || {
+            world.begin(TEXT).await.unwrap_err();
+            world.state("openai/a") == State::Open
+        })
+        .await;
+        set(&api, 1, StreamFault::Endless { ms: 50 }).await;
+        let (mut running, mut verdicts) = (Vec::new(), 0);
+        eventually(LONG, "the breaker to close", async || {
+            let before = world.totals("openai/a").successes;
+            if let Ok(begun) = world.begin(TEXT).await {
+                verdicts += usize::from(world.totals("openai/a").successes > before);
+                running.push(begun);
+            }
+            world.state("openai/a") == State::Closed
+        })
+        .await;
+        if verdicts > 0 {
+            let open = api.streams().await.open;
+            assert!(open >= running.len() as u64, "none has ended: {open}");
+            return;
         }
-        world.state("openai/a") == State::Closed
-    })
-    .await;
-    // A probe of the provider's models may have given one of the two successes.
-    assert!((1..=2).contains(&running.len()));
-    assert_eq!(
-        api.streams().await.open,
-        running.len() as u64,
-        "none has ended"
-    );
+    }
+    panic!("no stream's first content was a verdict");
 }
 
 #[tokio::test]
