@@ -335,7 +335,7 @@ impl Inner {
 
     /// Whether uploads from the journal can be made conditional.
     fn fences(&self) -> bool {
-        matches!(self.store, Store::S3(_)) && self.conditions.get() == Some(&true)
+        matches!(self.store, Store::S3(_)) && self.conditions.known() == Some(true)
     }
 }
 

@@ -8,6 +8,7 @@ use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Handle, Source};
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 
+use crate::conditions::Conditions;
 use crate::copies::Copies;
 use crate::etags::Etags;
 use crate::local::Local;
@@ -51,10 +52,6 @@ pub fn connect(
     if settings.copies_bytes > 0 {
         engine.fallback(&guard, &Source::Cache);
     }
-    let conditions = match store {
-        Store::Local(_) => OnceLock::from(true),
-        Store::S3(_) => OnceLock::new(),
-    };
     let etags = Etags::default();
     copies.etags(|key, etag| etags.saw(key, Some(etag)));
     let inner = Arc::new(Inner {
@@ -64,7 +61,7 @@ pub fn connect(
         engine: OnceLock::new(),
         newest_at_start: journal.newest(),
         hurry: Default::default(),
-        conditions,
+        conditions: Conditions::of(&store),
         guard: guard.clone(),
         store,
         journal,
@@ -89,7 +86,7 @@ impl Objects {
 
     /// Whether the store honours `If-None-Match` and `If-Match` on writes; `None` until that was found out.
     pub fn conditional_writes(&self) -> Option<bool> {
-        self.0.conditions.get().copied()
+        self.0.conditions.known()
     }
 }
 

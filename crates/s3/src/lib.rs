@@ -33,6 +33,7 @@ mod carry;
 mod check;
 mod classify;
 mod client;
+mod conditions;
 mod conflict;
 #[cfg(feature = "contract")]
 pub mod contract;

@@ -16,6 +16,7 @@ use mainstay_runtime::{
 use tokio::sync::Notify;
 
 use crate::classify::{Failed, Meaning, classify, meaning};
+use crate::conditions::Conditions;
 use crate::copies::Copies;
 use crate::etags::Etags;
 use crate::key::Key;
@@ -47,8 +48,7 @@ pub(crate) struct Inner {
     pub(crate) pending: Pending,
     pub(crate) lists: Lists,
     pub(crate) etags: Etags,
-    /// Whether the store honours conditions of writes, once that was found out.
-    pub(crate) conditions: OnceLock<bool>,
+    pub(crate) conditions: Conditions,
     /// Wakes the drain before its time.
     pub(crate) hurry: Notify,
     /// The newest entry that an earlier process may have tried.

@@ -1,4 +1,4 @@
-//! The cheapest honest checks, and finding out whether the store honours conditions on writes.
+//! The cheapest honest checks.
 
 use std::sync::Weak;
 
@@ -13,8 +13,8 @@ use crate::objects::Inner;
 use crate::store::{About, Condition, Store};
 use crate::trace::Trace;
 
-/// What the conditional uploads of the trial hold.
-const TRIAL: &[u8] = b"mainstay tries here whether this store honours conditions on writes";
+/// What a folder must give back as it was written.
+const SAMPLE: &[u8] = b"mainstay tries here whether this folder can be written";
 
 /// Probes the store. It holds the adapter weakly: the engine keeps its probes as long as it lives.
 pub(crate) struct StoreProbe(pub(crate) Weak<Inner>);
@@ -33,7 +33,7 @@ impl Probe for StoreProbe {
                 Verdict::SUCCESS => Verdict::failure(FailureKind::Protocol),
                 verdict => verdict,
             })?;
-        if inner.conditions.get().is_none() {
+        if inner.conditions.known().is_none() {
             tokio::spawn(async move { inner.find_out_conditions().await });
         }
         Ok(())
@@ -46,45 +46,6 @@ impl Inner {
         let (done, seen) = Trace::run(works(&self.store)).await;
         done.map_err(|error| Failed { error, seen })
     }
-
-    /// Whether the store honours `If-None-Match` and `If-Match` on writes; finds it out if that isn't known yet.
-    pub(crate) async fn honours_conditions(&self) -> Option<bool> {
-        if self.conditions.get().is_none() {
-            let clock = self.guard.clock();
-            // In vain: it stays unknown.
-            let _ = clock
-                .until(
-                    self.now() + self.settings.first_byte,
-                    self.find_out_conditions(),
-                )
-                .await;
-        }
-        self.conditions.get().copied()
-    }
-
-    async fn find_out_conditions(&self) {
-        match tries_conditions(&self.store).await {
-            Ok(honours) => {
-                let _ = self.conditions.set(honours);
-                if !honours {
-                    tracing::warn!(
-                        dependency = "s3",
-                        "the store ignores conditions on writes: they will be refused"
-                    );
-                }
-            }
-            Err(error) => {
-                tracing::debug!(%error, "whether the store honours conditions can't be found out now")
-            }
-        }
-    }
-}
-
-fn trial() -> About {
-    About {
-        content_type: None,
-        mark: "trial".into(),
-    }
 }
 
 async fn works(store: &Store) -> object_store::Result<()> {
@@ -92,53 +53,25 @@ async fn works(store: &Store) -> object_store::Result<()> {
         return store.list(RESERVED, None, 1).await.map(drop);
     }
     let key = Key::reserved("probe");
+    let about = About {
+        content_type: None,
+        mark: "trial".into(),
+    };
     store
         .put(
             &key,
-            PutPayload::from_static(TRIAL),
-            &trial(),
+            PutPayload::from_static(SAMPLE),
+            &about,
             &Condition::None,
         )
         .await?;
     let read = store.get(&key, None).await?.bytes().await?;
     store.delete(&key).await?;
-    if read == TRIAL {
+    if read == SAMPLE {
         return Ok(());
     }
     Err(StoreError::Generic {
         store: "folder",
         source: "what was written came back different".into(),
     })
-}
-
-/// Puts twice where the second must fail: some stores ignore the condition without a word.
-async fn tries_conditions(store: &Store) -> object_store::Result<bool> {
-    let key = Key::reserved("conditions");
-    let put = |condition| {
-        let key = key.clone();
-        async move {
-            store
-                .put(&key, PutPayload::from_static(TRIAL), &trial(), &condition)
-                .await
-        }
-    };
-    put(Condition::None).await?;
-    let absent = is_kept(put(Condition::Absent).await)?;
-    let matches = is_kept(put(Condition::Matches("\"no-such-etag\"".into())).await)?;
-    store.delete(&key).await?;
-    Ok(absent && matches)
-}
-
-fn is_kept<T>(done: object_store::Result<T>) -> object_store::Result<bool> {
-    match done {
-        Err(
-            StoreError::AlreadyExists { .. }
-            | StoreError::Precondition { .. }
-            | StoreError::NotModified { .. },
-        ) => Ok(true),
-        Ok(_) | Err(StoreError::NotImplemented { .. } | StoreError::NotSupported { .. }) => {
-            Ok(false)
-        }
-        Err(other) => Err(other),
-    }
 }

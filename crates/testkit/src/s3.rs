@@ -50,6 +50,14 @@ pub enum S3Mode {
     CutMidway,
     /// The same for writes only; reads are answered as they should be.
     CutWrites,
+    /// Reads writes and never answers them; reads are answered as they should be.
+    HangWrites,
+    /// Says of so many writes whose condition doesn't hold that they are done, as stores do that ignore conditions.
+    /// Nothing is written then.
+    IgnoreConditions {
+        /// How many, from when this is set.
+        times: u64,
+    },
 }
 
 /// A real S3-protocol server of this test's own, which checks signatures and keeps objects in a folder.
@@ -118,6 +126,15 @@ impl S3 {
     /// The object of this key, from the disk, whether the server runs or not.
     pub fn content(&self, key: &str) -> Option<Vec<u8>> {
         fs::read(self.folder.path().join(BUCKET).join(key)).ok()
+    }
+
+    /// The names of the objects right under this folder of the bucket, from the disk.
+    pub fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.folder.path().join(BUCKET).join(folder));
+        let names = entries.into_iter().flatten().flatten();
+        names
+            .map(|entry| entry.file_name().to_string_lossy().into_owned())
+            .collect()
     }
 
     /// Switches how it answers; back to [`S3Mode::Ok`] after a restart.

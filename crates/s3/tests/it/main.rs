@@ -1,6 +1,7 @@
 //! The adapter against a real S3 server that is killed, frozen and overloaded, and the folder against the same contract.
 
 mod bounds;
+mod conditions;
 mod conflicts;
 mod contract;
 mod exercise;

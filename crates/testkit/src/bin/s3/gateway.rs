@@ -92,10 +92,20 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             error(status, &code)
         }
-        S3Mode::CutWrites if !matches!(head.method, Method::GET | Method::HEAD) => {
+        S3Mode::CutWrites if writes(&head.method) => {
             cut(gateway.carry_out(Request::from_parts(head, body)).await).await
         }
-        S3Mode::Ok | S3Mode::Refuse { .. } | S3Mode::CutWrites => {
+        S3Mode::HangWrites if writes(&head.method) => std::future::pending().await,
+        S3Mode::IgnoreConditions { .. } => {
+            let response = gateway.carry_out(Request::from_parts(head, body)).await;
+            match response.status() {
+                StatusCode::PRECONDITION_FAILED if gateway.ignores() => {
+                    [(header::ETAG, "\"ignored\"")].into_response()
+                }
+                _ => response,
+            }
+        }
+        S3Mode::Ok | S3Mode::Refuse { .. } | S3Mode::CutWrites | S3Mode::HangWrites => {
             gateway.carry_out(Request::from_parts(head, body)).await
         }
         S3Mode::Slow { ms } => {
@@ -116,6 +126,17 @@ impl Gateway {
         let mut control = self.control();
         control.requests += 1;
         control.mode.clone()
+    }
+
+    /// Whether one more broken condition is to be ignored.
+    fn ignores(&self) -> bool {
+        match &mut self.control().mode {
+            S3Mode::IgnoreConditions { times } if *times > 0 => {
+                *times -= 1;
+                true
+            }
+            _ => false,
+        }
     }
 
     async fn carry_out(&self, request: Request<Bytes>) -> Response {
@@ -155,6 +176,10 @@ impl Gateway {
             segments.next().unwrap_or_default().is_empty() && request.method() == Method::PUT;
         creates || Path::new(&self.folder).join(bucket).is_dir()
     }
+}
+
+fn writes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD)
 }
 
 /// Whether a path-style request is for an object whose key begins with `prefix`.
