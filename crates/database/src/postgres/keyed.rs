@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Error as PgError};
 use super::error::statement as fault_of;
 use super::lease::AFTER_COMMIT;
 use super::pool::Postgres;
-use super::run::{prepare, ready_ok, settle, unsent};
+use super::run::{settle, unsent};
 use crate::codec;
 use crate::fault::Fault;
 use crate::keyed::{Kept, Keyed, Outcome, Record, no_table, still_running};
@@ -82,17 +82,7 @@ impl Postgres {
                 None => renew(client, keyed).await.map_err(unsent)?,
             },
         }
-        let mut written = Vec::with_capacity(statements.len());
-        for (index, statement) in statements.iter().enumerate() {
-            let done = async {
-                let ready = prepare(client, ready_ok(), statement).await?;
-                self.run(client, &ready, ready_ok()).await
-            };
-            written.push(
-                done.await
-                    .map_err(|fault| unsent(fault).in_operation(index))?,
-            );
-        }
+        let written = self.run_each(client, statements).await?;
         record(client, keyed, &written).await.map_err(unsent)?;
         attempt.mark_sent();
         client

@@ -86,6 +86,21 @@ impl Postgres {
             .batch_execute(begin)
             .await
             .map_err(|error| unsent(fault_of(&error)))?;
+        let written = self.run_each(client, statements).await?;
+        attempt.mark_sent();
+        client
+            .batch_execute("COMMIT")
+            .await
+            .map_err(|error| fault_of(&error))?;
+        Ok(written)
+    }
+
+    /// Each statement of a transaction that has begun, in order; the fault names the one that failed.
+    pub(super) async fn run_each(
+        &self,
+        client: &Client,
+        statements: &[Statement],
+    ) -> Result<Vec<Written>, Fault> {
         let mut written = Vec::with_capacity(statements.len());
         for (index, statement) in statements.iter().enumerate() {
             let done = async {
@@ -98,11 +113,6 @@ impl Postgres {
                     .map_err(|fault| unsent(fault).in_operation(index))?,
             );
         }
-        attempt.mark_sent();
-        client
-            .batch_execute("COMMIT")
-            .await
-            .map_err(|error| fault_of(&error))?;
         Ok(written)
     }
 
@@ -162,12 +172,12 @@ impl Postgres {
     }
 }
 
-pub(super) fn ready_ok() -> impl Future<Output = Result<(), PgError>> {
+fn ready_ok() -> impl Future<Output = Result<(), PgError>> {
     ready(Ok(()))
 }
 
 /// Prepares the statement while `begun` is on its way. PostgreSQL itself refuses to prepare two statements.
-pub(super) async fn prepare(
+async fn prepare(
     client: &Client,
     begun: impl Future<Output = Result<(), PgError>>,
     statement: &Statement,
