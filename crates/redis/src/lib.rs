@@ -16,8 +16,11 @@
 //! `outcome-unknown` and is not applied to memory. Settlements are the exception: they carry a marker that lets Redis
 //! carry them out once, however often they are sent.
 //!
+//! About once an hour, while all is well, keys of our own take that way and are compared and deleted again (`canary`).
+//!
 //! In the embedded store, class `cache` is what may be dropped to make room.
 
+mod canary;
 mod class;
 mod classify;
 mod client;

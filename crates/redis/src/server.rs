@@ -136,7 +136,11 @@ impl Server {
         });
     }
 
-    async fn attempt(&self, command: &Command, unanswered: &AtomicU32) -> RedisResult<Reply> {
+    pub(crate) async fn attempt(
+        &self,
+        command: &Command,
+        unanswered: &AtomicU32,
+    ) -> RedisResult<Reply> {
         let mut lease = self.pool.lend().await?;
         if let Some(key) = command.key()
             && self.standin.is_touched(key)
@@ -284,7 +288,7 @@ impl Server {
     }
 
     /// Starts the task that settles what nobody asks for, unless it runs.
-    fn start_sweeping(self: &Arc<Self>) {
+    pub(crate) fn start_sweeping(self: &Arc<Self>) {
         if !self.sweeping.swap(true, Ordering::AcqRel) {
             tokio::spawn(sweep::run(Arc::downgrade(self), self.guard.clone()));
         }

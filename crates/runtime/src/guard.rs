@@ -172,7 +172,7 @@ impl Guard {
         let fallbacks = &self.endpoint.exercises.fallbacks;
         match (report.status, &report.source) {
             (Status::Success, _) => fallbacks.rested(),
-            (Status::Fallback, Some(source)) => fallbacks.used(source.label(), shared.clock),
+            (Status::Fallback, Some(source)) => fallbacks.used(&source.to_string(), shared.clock),
             _ => {}
         }
         shared.observer.operation(&self.endpoint.dependency, report);
@@ -203,21 +203,6 @@ impl Guard {
     {
         let exercises = &self.endpoint.exercises;
         exercises.offer(source.label(), self.clock(), work);
-    }
-
-    /// Whether a fallback that no read goes through (a queue of writes) is to be exercised now.
-    pub fn exercise_due(&self, source: &Source) -> bool {
-        let exercises = &self.endpoint.exercises;
-        exercises.is_allowed()
-            && exercises
-                .fallbacks
-                .take_overdue(source.label(), self.clock())
-    }
-
-    /// Notes what became of such an exercise.
-    pub fn exercised(&self, source: &Source, ended: Exercised) {
-        let fallbacks = &self.endpoint.exercises.fallbacks;
-        fallbacks.note(source.label(), ended, self.clock());
     }
 
     /// Asks for a probe of this endpoint at once.

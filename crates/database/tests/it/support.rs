@@ -44,7 +44,7 @@ impl Fixture {
     }
 
     /// What became of the last exercises: source and result.
-    pub(crate) fn exercised(&self) -> Vec<(&'static str, Option<Exercised>)> {
+    pub(crate) fn exercised(&self) -> Vec<(String, Option<Exercised>)> {
         let all = self.handle.fallbacks().into_iter();
         all.map(|one| (one.source, one.last.map(|(_, ended)| ended)))
             .collect()
