@@ -27,6 +27,7 @@ mod client;
 mod command;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod fault;
 mod memory;
 mod parse;
 mod pool;
@@ -45,6 +46,7 @@ pub use class::{Class, ClassRule};
 pub use classify::{DEPENDENCY, Meaning, meaning, verdict};
 pub use client::Redis;
 pub use command::{Action, Command, End, OPERATIONS, Range, SetCondition, SetExpiry};
+pub use fault::FAULT_POINTS;
 pub use parse::MAX_TTL;
 pub use reply::{Field, Member, Reply};
 pub use settings::{Settings, Target};

@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::standin::{Sent, Settled, StandIn};
 use crate::sweep::{self, Troubles};
 use crate::value::Key;
-use crate::{settle, wire};
+use crate::{fault, settle, wire};
 
 /// Markers kept to be removed; those beyond end by themselves.
 const MOST_SPENT: usize = 10_000;
@@ -154,6 +154,7 @@ impl Server {
         if done.as_ref().err().is_none_or(classify::is_reply) {
             unanswered.fetch_sub(1, Ordering::Relaxed);
         }
+        fault::point("command.answered");
         done.map_err(|error| self.lost(error))
     }
 
@@ -197,8 +198,10 @@ impl Server {
         troubles: &mut Troubles,
     ) -> RedisResult<()> {
         let now = self.guard.now();
+        fault::point("reconcile.begun");
         let sending = lease.exchange(async |con| settle::send(con, batch, spent, now).await);
         let answers = sending.await.map_err(|error| self.lost(error))?;
+        fault::point("reconcile.answered");
         spent.clear();
         let mut failed = None;
         for ((key, sent), answer) in batch.iter().zip(answers) {
@@ -216,6 +219,7 @@ impl Server {
                 }
             }
         }
+        fault::point("reconcile.settled");
         failed.map_or(Ok(()), Err)
     }
 

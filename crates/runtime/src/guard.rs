@@ -189,8 +189,18 @@ impl Guard {
     /// Records something that an adapter has decided and that people should know: `kind` from a closed set, one English
     /// sentence, and the same as data, without keys, values or statements.
     pub fn announce(&self, kind: &'static str, message: String, data: serde_json::Value) {
-        let shared = &self.endpoint.shared;
         tracing::warn!(event = kind, dependency = self.dependency(), "{message}");
+        self.push_event(kind, message, data);
+    }
+
+    /// The same of what went as it should: the log has it as information, not as a warning.
+    pub fn tell(&self, kind: &'static str, message: String, data: serde_json::Value) {
+        tracing::info!(event = kind, dependency = self.dependency(), "{message}");
+        self.push_event(kind, message, data);
+    }
+
+    fn push_event(&self, kind: &'static str, message: String, data: serde_json::Value) {
+        let shared = &self.endpoint.shared;
         shared.events.push(shared.clock.wall(), kind, message, data);
     }
 

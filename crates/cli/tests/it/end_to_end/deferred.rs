@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use super::server::{Reply, SOON, Server};
 
-const FILE: &str = "[database.deferred.statements]\nadd = \"insert into added (id) values ($1)\"\n";
+const FILE: &str = "[database.deferred.statements]
+add = \"insert into added (id) values ($1)\"
+lose = \"insert into nowhere (id) values ($1)\"
+";
 
 async fn server(postgres: &Postgres) -> Server {
     let url = postgres.url();
@@ -90,8 +93,31 @@ async fn a_deferred_write_is_told_from_its_acceptance_to_its_end() {
         "only the database could tell"
     );
 
+    let lose = json!({"statement": "lose", "params": [2]});
+    assert_eq!(server.send(add(&server, 2, lose)).await.status, 202);
+
     postgres.restart().await;
     eventually(SOON, "it is done", async || is_done(&server, 1).await).await;
+    eventually(SOON, "it is set aside", async || {
+        fate(&server, 2).await.body["state"] == "set_aside"
+    })
+    .await;
+    for (kind, field, value) in [
+        ("deferred_done", "count", json!(1)),
+        ("deferred_set_aside", "statement", json!("lose")),
+    ] {
+        eventually(SOON, "its end is an event", async || {
+            let request = server.request(Method::GET, "/events?limit=1000");
+            let list = request.header("accept", "application/json");
+            let events = server.send(list).await.body;
+            let mut events = events.as_array().expect("events").iter();
+            events.any(|event| event["kind"] == kind && event["data"][field] == value)
+        })
+        .await;
+        let log = [server.program.stdout(), server.program.stderr()].concat();
+        let is_logged = log.iter().any(|line| line.contains(kind));
+        assert!(is_logged, "{kind} in {log:#?}");
+    }
     let unknown = fate(&server, 77).await;
     assert_eq!(
         (unknown.status.as_u16(), unknown.problem()),
