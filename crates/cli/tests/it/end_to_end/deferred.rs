@@ -114,9 +114,8 @@ async fn a_deferred_write_is_told_from_its_acceptance_to_its_end() {
             events.any(|event| event["kind"] == kind && event["data"][field] == value)
         })
         .await;
-        let log = [server.program.stdout(), server.program.stderr()].concat();
-        let is_logged = log.iter().any(|line| line.contains(kind));
-        assert!(is_logged, "{kind} in {log:#?}");
+        let logged = server.program.line_with(SOON, kind).await;
+        logged.expect("its end is in the log");
     }
     let unknown = fate(&server, 77).await;
     assert_eq!(
