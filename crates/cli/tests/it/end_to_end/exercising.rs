@@ -1,6 +1,6 @@
 //! Fallbacks that no read goes through are tried with canaries while all is well, and `/status` says how that went.
 
-use mainstay_testkit::{Leaves, Redis, S3, S3Mode, eventually};
+use mainstay_testkit::{Leaves, ModelApi, Redis, S3, S3Mode, eventually};
 use serde_json::Value;
 
 use super::server::{SOON, Server};
@@ -73,4 +73,25 @@ async fn a_store_that_forgets_what_it_took_shows_in_the_status() {
         (&0.into(), &0.into()),
         "nothing for anybody to mend: {journal}"
     );
+}
+
+#[tokio::test]
+async fn the_second_provider_is_tried_where_the_operator_wants_it() {
+    let (first, second) = tokio::join!(ModelApi::start(), ModelApi::start());
+    let provider = |name: &str, api: &ModelApi| {
+        format!(
+            "[[openai.providers]]\nname = \"{name}\"\nbase_url = \"{}\"\nmodel = \"{}\"\napi_key = \"{}\"\n",
+            api.base_url(),
+            ModelApi::CHAT_MODEL,
+            api.api_key(),
+        )
+    };
+    let file = [provider("first", &first), provider("second", &second)].concat();
+    let wanted = [("OPENAI_EXERCISE_PROVIDERS", "true")];
+    let server = Server::launch_with_file(&file, &wanted);
+    server.ready().await;
+    let tried = until(&server, "openai", "provider:second", "agreed").await;
+    assert_eq!(tried["exercised"], true, "{tried}");
+    let preferred = fallback(&server, "openai", "provider:first").await;
+    assert!(preferred.is_null(), "it is no fallback: {preferred}");
 }
