@@ -5,7 +5,10 @@ use std::time::Duration;
 use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, State};
 use mainstay_degradation::cascade::{Standing, effects, totals};
 use mainstay_degradation::health::{Evidence, score};
-use mainstay_degradation::{EndpointView, HealthRules, Machine, RecentError, Settings, Trend};
+use mainstay_degradation::{
+    EndpointView, HealthRules, Impact, Machine, Presence, RecentError, Settings, Trend,
+};
+use proptest::prelude::*;
 
 use crate::world::{Behaviour, SECOND, World};
 
@@ -149,6 +152,56 @@ fn an_impact_grows_with_severity_and_with_the_failures_of_who_suffers() {
     assert!((taken[redis.index()] - 0.15).abs() < 1e-9);
     standings[redis.index()].failures_in_row = 60_000;
     assert_eq!(totals(&effects(&rules, &standings), 4)[redis.index()], 1.0);
+}
+
+fn standing() -> impl Strategy<Value = Standing> {
+    let figures = (0.0..=100.0, any::<bool>(), any::<bool>(), 0_u32..200);
+    figures.prop_map(|(score, down, failing, failures_in_row)| Standing {
+        score,
+        down,
+        failing,
+        failures_in_row,
+    })
+}
+
+proptest! {
+    /// The naive model fills a table of who takes how much from whom, and adds its columns up.
+    #[test]
+    fn what_outages_take_is_what_a_naive_table_says(
+        standings in prop::collection::vec(standing(), 4),
+        shares in prop::collection::vec((0_usize..4, 1_usize..4, 0.0..=1.0), 0..6),
+        absent in 0_usize..8,
+    ) {
+        let mut settings = Settings::standard();
+        if let Some(one) = settings.dependencies.get_mut(absent) {
+            one.presence = Presence::Absent;
+        }
+        let names: Vec<String> = settings.dependencies.iter().map(|one| one.name.clone()).collect();
+        settings.cascade = shares
+            .iter()
+            .map(|(from, step, share)| Impact {
+                from: names[*from].clone(),
+                to: names[(from + step) % 4].clone(),
+                share: *share,
+            })
+            .collect();
+        let taken = totals(&effects(&settings.validate().unwrap(), &standings), 4);
+        for (to, sufferer) in standings.iter().enumerate() {
+            let mut sum = 0.0;
+            for (from, step, share) in &shares {
+                let cause = &standings[*from];
+                if (from + step) % 4 != to || to == absent || !cause.down {
+                    continue;
+                }
+                let mut impact = share * (100.0 - cause.score) / 100.0;
+                if sufferer.failing {
+                    impact += impact * f64::from(sufferer.failures_in_row) / 10.0;
+                }
+                sum += impact.min(1.0);
+            }
+            prop_assert!((taken[to] - sum.min(1.0)).abs() < 1e-9, "{} and not {}", taken[to], sum);
+        }
+    }
 }
 
 #[test]

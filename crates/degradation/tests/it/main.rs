@@ -5,6 +5,7 @@ mod alerts;
 mod facts;
 mod features;
 mod forecasts;
+mod format;
 mod health;
 mod models;
 mod operators;
