@@ -4,6 +4,7 @@ mod breakers;
 mod features;
 mod level;
 mod probes;
+mod protection;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -56,11 +57,13 @@ pub enum Check {
     GatesWithoutCause,
     /// A target below OPTIMAL names its causes, and OPTIMAL has none.
     Causes,
+    /// What is down takes from others what the rules say, and limits and effective scores are less by just that.
+    Protection,
 }
 
 impl Check {
     /// Every check.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::TargetIsBand,
         Self::HeldBy,
         Self::Rise,
@@ -79,11 +82,12 @@ impl Check {
         Self::Monotone,
         Self::GatesWithoutCause,
         Self::Causes,
+        Self::Protection,
     ];
 }
 
 /// What always holds, in words, and the checks that look for its breach in every world.
-pub const INVARIANTS: [(&str, &[Check]); 14] = [
+pub const INVARIANTS: [(&str, &[Check]); 15] = [
     ("target and score agree", &[Check::TargetIsBand]),
     (
         "every difference between target and level has its held_by",
@@ -130,6 +134,10 @@ pub const INVARIANTS: [(&str, &[Check]); 14] = [
     (
         "a level held without a live cause gates nothing",
         &[Check::GatesWithoutCause, Check::Causes],
+    ),
+    (
+        "limits and effective scores are less by the share that outages take, and by nothing else but the level",
+        &[Check::Protection],
     ),
 ];
 
@@ -218,6 +226,7 @@ impl Inspector {
     pub fn snapshot(&mut self, snapshot: &Snapshot, cause: Option<LevelCause>) {
         self.look_at_level(snapshot, cause);
         self.look_at_features(snapshot);
+        self.look_at_protection(snapshot);
         if self
             .last
             .as_ref()

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use mainstay_breaker::{Breaker, FailureKind, Moment, Rule, State, Transition};
 use mainstay_degradation::{
-    Effect, EndpointId, FeatureMode, HeldBy, Level, LevelCause, Rules, Snapshot,
+    Effect, EndpointId, FeatureMode, HeldBy, Level, LevelCause, Rules, Snapshot, Warning,
 };
 use mainstay_simulator::{Check, Figures, Health, INVARIANTS, Inspector, Scenario, World};
 
 /// Which test makes which check fail.
-const SHOWN_BY: [(Check, fn()); 18] = [
+const SHOWN_BY: [(Check, fn()); 19] = [
     (
         Check::TargetIsBand,
         a_target_that_is_not_the_band_of_the_score,
@@ -49,6 +49,10 @@ const SHOWN_BY: [(Check, fn()); 18] = [
         a_feature_that_is_gated_without_a_cause,
     ),
     (Check::Causes, a_target_without_a_cause),
+    (
+        Check::Protection,
+        a_dependency_that_is_held_back_too_little_too_much_or_for_nothing,
+    ),
 ];
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -441,3 +445,72 @@ fn a_target_without_a_cause() {
     });
     bench.found(Check::Causes);
 }
+
+#[test]
+fn a_dependency_that_is_held_back_too_little_too_much_or_for_nothing() {
+    let doctored: [fn(&mut Snapshot); 6] = [
+        |snapshot| snapshot.components[0].limit_factor = 0.7,
+        |snapshot| snapshot.components[0].effective_score -= 1.0,
+        // Down, and nobody is protected from it.
+        |snapshot| down(snapshot, 50.0),
+        // Protected from what works.
+        |snapshot| protect(snapshot, 0.15),
+        |snapshot| {
+            down(snapshot, 50.0);
+            protect(snapshot, 0.3);
+        },
+        |snapshot| {
+            let swapped = Warning::Cascade {
+                from: snapshot.components[3].id,
+                to: snapshot.components[1].id,
+                impact: 0.0,
+            };
+            snapshot.warnings.push(swapped);
+        },
+    ];
+    for doctor in doctored {
+        let mut bench = Bench::new();
+        bench.show(None, doctor);
+        bench.found(Check::Protection);
+    }
+    let mut bench = Bench::new();
+    bench.show(None, |snapshot| {
+        down(snapshot, 50.0);
+        protect(snapshot, 0.15);
+    });
+    let found: Vec<_> = bench
+        .inspector
+        .violations()
+        .iter()
+        .map(|one| one.check)
+        .collect();
+    assert!(
+        !found.contains(&Check::Protection),
+        "0.3 × half of its health"
+    );
+}
+
+/// Redis is down with this score.
+fn down(snapshot: &mut Snapshot, score: f64) {
+    let redis = &mut snapshot.components[REDIS];
+    (redis.score, redis.effective_score) = (score, score);
+    redis.down_since = Some(snapshot.at);
+}
+
+/// The database is held back by this share for Redis.
+fn protect(snapshot: &mut Snapshot, impact: f64) {
+    let (from, to) = (
+        snapshot.components[REDIS].id,
+        snapshot.components[DATABASE].id,
+    );
+    snapshot
+        .warnings
+        .push(Warning::Cascade { from, to, impact });
+    let database = &mut snapshot.components[DATABASE];
+    database.effective_score *= 1.0 - impact;
+    database.limit_factor *= 1.0 - impact;
+}
+
+// In the order of the standard settings.
+const DATABASE: usize = 0;
+const REDIS: usize = 2;
