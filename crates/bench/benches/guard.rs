@@ -46,10 +46,7 @@ async fn guarded_nothing() {
     let guard = engine.endpoint(spec).unwrap();
     let begun = Instant::now();
     for _ in 0..ROUNDS {
-        let ctx = Context {
-            caller: CallerId(1),
-            deadline: guard.now() + Duration::from_secs(2),
-        };
+        let ctx = Context::new(CallerId(1), guard.now() + Duration::from_secs(2));
         let done = guard
             .call(
                 Call::new("get", &ctx),
@@ -75,10 +72,7 @@ async fn guarded_get() {
     let handle = engine.start().unwrap();
     let client = redis::Client::open(server.url()).unwrap();
     let mut bare = client.get_multiplexed_async_connection().await.unwrap();
-    let ctx = || Context {
-        caller: CallerId(1),
-        deadline: handle.clock().now() + Duration::from_secs(2),
-    };
+    let ctx = || Context::new(CallerId(1), handle.clock().now() + Duration::from_secs(2));
     let set = Command::parse("set", &json!({"key": "k", "value": "v"})).unwrap();
     ours.run(&ctx(), set).await.unwrap();
     let get = Command::parse("get", &json!({"key": "k"})).unwrap();

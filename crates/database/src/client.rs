@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Guard, Handle, Probe, Source};
+use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Flights, Guard, Handle, Probe, Source};
 
-use crate::cache::{Cache, Keys};
+use crate::cache::{Cache, Key, Keys};
 use crate::deferred::{self, Deferred};
 use crate::driver::Driver;
-use crate::flights::Flights;
+use crate::ended::Landed;
 use crate::keyed::{Kept, Running};
 use crate::postgres::{Postgres, PostgresUrl};
 use crate::probe::PrimaryProbe;
@@ -24,7 +24,8 @@ pub struct Database {
     pub(crate) replica: Option<Arc<Replica>>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) keys: Arc<Keys>,
-    pub(crate) flights: Arc<Flights>,
+    /// Identical reads that travel together, those in the place of another dependency among themselves.
+    pub(crate) flights: Arc<Flights<(Key, bool), Landed>>,
     pub(crate) running: Arc<Running>,
     /// How long records of keys count.
     pub(crate) kept: Kept,
@@ -102,6 +103,11 @@ impl Database {
     /// Whether writes are taken at present. Read-only ends by itself.
     pub fn write_mode(&self) -> WriteMode {
         self.primary.write_mode()
+    }
+
+    /// Reads that got the answer of an identical one under way, since the start.
+    pub fn joined_reads(&self) -> u64 {
+        self.flights.joined()
     }
 
     /// Open connections to the primary.

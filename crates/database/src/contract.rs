@@ -22,10 +22,7 @@ pub fn context(database: &Database) -> Context {
 
 /// A context that leaves this long.
 pub fn context_for(database: &Database, left: Duration) -> Context {
-    Context {
-        caller: CallerId(7),
-        deadline: database.guard().now() + left,
-    }
+    Context::new(CallerId(7), database.guard().now() + left)
 }
 
 /// Reads, and returns the rows' values.

@@ -1,5 +1,6 @@
 //! How a guarded call ended without its value: for the caller, and for those who watch.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment};
@@ -7,12 +8,16 @@ use mainstay_runtime::{CallError, Error, ErrorKind, Report, Source, Status};
 
 use crate::client::Database;
 use crate::fault::{DATABASE, Fault};
+use crate::statement::Rows;
 
 /// Said when nothing better is known about when a failed endpoint is back.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// How a guarded read or write ended without its value.
 pub(crate) type Ended = CallError<Fault>;
+
+/// How a read ended, before anybody's earlier results are looked at.
+pub(crate) type Landed = Result<(Arc<Rows>, Source), Ended>;
 
 /// Why the primary didn't do its work, if it didn't: a correct "no" is no trouble.
 #[derive(Clone, Copy)]

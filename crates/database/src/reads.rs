@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use mainstay_breaker::State;
-use mainstay_runtime::{Answer, Attempt, Call, CallError, Context, Error, ErrorKind, Source};
+use mainstay_runtime::{
+    Answer, Attempt, Boarding, Call, CallError, Context, Error, ErrorKind, Source,
+};
 
 use crate::cache::Key;
 use crate::client::{Database, Replica};
-use crate::ended::{Ended, Trouble, into_error};
+use crate::ended::{Ended, Landed, Trouble, into_error};
 use crate::fault::{DATABASE, Fault};
-use crate::flights::{Boarding, Landed};
 use crate::sql;
 use crate::statement::{Rows, Statement};
 use crate::write_mode::Primary;
@@ -93,7 +94,9 @@ impl Database {
         }
     }
 
-    /// Alone in good times. While there is no earlier result, or the database is in trouble, with those who ask the same.
+    /// Alone in good times. While there is no earlier result, the database is in trouble, or another dependency's
+    /// outage sends its load here, with those who ask the same: nobody's return or failure is a stampede. Only with the
+    /// same caller's, since each has its own view of what is in there.
     async fn read_together(
         &self,
         ctx: &Context,
@@ -101,14 +104,15 @@ impl Database {
         statement: Statement,
         max_age: Option<Duration>,
     ) -> Result<Answer<Arc<Rows>>, Ended> {
-        if self.cache.has(&key) && !self.is_troubled() {
+        let instead = ctx.instead_of.is_some();
+        if self.cache.has(&key) && !instead && !self.is_troubled() {
             let (rows, source) = self.read_alone(ctx, key, &statement).await?;
             return Ok(Answer::fresh(rows, source));
         }
         let clock = self.guard().clock();
         loop {
             let boarding = Boarding {
-                key,
+                key: (key, instead),
                 now: clock.now(),
                 writes: self.primary.writes.load(Ordering::Acquire),
                 max_age,
@@ -132,7 +136,10 @@ impl Database {
     }
 
     fn is_troubled(&self) -> bool {
-        self.guard().state() != State::Closed || self.primary.failed_last.load(Ordering::Relaxed)
+        let guard = self.guard();
+        guard.state() != State::Closed
+            || guard.is_threatened()
+            || self.primary.failed_last.load(Ordering::Relaxed)
     }
 
     async fn read_alone(&self, ctx: &Context, key: Key, statement: &Statement) -> Landed {

@@ -12,7 +12,6 @@ use mainstay_runtime::{
 };
 use redis::RedisError;
 
-use crate::canary;
 use crate::class::Class;
 use crate::classify::{self, DEPENDENCY, refusal};
 use crate::command::{Action, Command};
@@ -68,13 +67,7 @@ impl Redis {
                         pool: Arc::clone(&pool),
                     }),
                 );
-                let server = Arc::new(Server::new(guard.clone(), settings, pool));
-                let canaries = Arc::downgrade(&server);
-                engine.canary(&guard, canary::WAY, move || {
-                    let server = canaries.upgrade();
-                    async move { server?.canary().await }
-                });
-                Store::Server(server)
+                Store::Server(Arc::new(Server::new(guard.clone(), settings, pool)))
             }
         };
         let (hits, misses) = Default::default();
@@ -136,6 +129,11 @@ impl Redis {
     /// How many keys were written in memory and are still to be brought back to Redis.
     pub fn keys_to_reconcile(&self) -> usize {
         self.server().map_or(0, |server| server.standin().touched())
+    }
+
+    /// Reads that got the answer of an identical one under way, since the start.
+    pub fn joined_reads(&self) -> u64 {
+        self.server().map_or(0, |server| server.crowd.joined())
     }
 
     /// Whether it's the embedded store.

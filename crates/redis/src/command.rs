@@ -167,6 +167,14 @@ impl Command {
         }
     }
 
+    /// Whether it may change a key.
+    pub fn is_write(&self) -> bool {
+        match self {
+            Self::Ping => false,
+            Self::At { action, .. } => action.is_write(),
+        }
+    }
+
     /// Whether it can be carried out twice and give the same state *and* the same reply: what a retry needs.
     pub fn is_repeatable(&self) -> bool {
         match self {

@@ -36,10 +36,7 @@ pub async fn all(redis: &Redis) {
 /// The operation's own.
 pub async fn ask(redis: &Redis, operation: &str, body: Value) -> Result<Value, Error> {
     let deadline = redis.guard().now() + Duration::from_secs(2);
-    let ctx = Context {
-        caller: CallerId(1),
-        deadline,
-    };
+    let ctx = Context::new(CallerId(1), deadline);
     let answer = redis.run(&ctx, Command::parse(operation, &body)?).await?;
     serde_json::to_value(answer.value)
         .map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))

@@ -13,6 +13,7 @@ use redis::{RedisError, RedisResult};
 use crate::class::Class;
 use crate::classify::{self, DEPENDENCY, Meaning};
 use crate::command::Command;
+use crate::crowd::Crowd;
 use crate::memory::{Refusal, Terms};
 use crate::pool::{Lease, Pool};
 use crate::reply::Reply;
@@ -20,7 +21,7 @@ use crate::settings::Settings;
 use crate::standin::{Sent, Settled, StandIn};
 use crate::sweep::{self, Troubles};
 use crate::value::Key;
-use crate::{fault, settle, wire};
+use crate::{settle, wire};
 
 /// Markers kept to be removed; those beyond end by themselves.
 const MOST_SPENT: usize = 10_000;
@@ -30,6 +31,7 @@ pub(crate) struct Server {
     settings: Settings,
     pool: Arc<Pool>,
     standin: StandIn,
+    pub(crate) crowd: Crowd,
     /// Held while debts are being settled, so that none is sent twice at once. Holds the markers that nothing can ask
     /// for any more.
     settling: tokio::sync::Mutex<Vec<Key>>,
@@ -37,6 +39,7 @@ pub(crate) struct Server {
 }
 
 /// How an operation ended, with what the dependency showed.
+#[derive(Clone)]
 pub(crate) struct Ended {
     pub(crate) result: Result<Answer<Reply>, Error>,
     /// How the call to Redis failed; `None` when Redis answered, be it with a correct "no".
@@ -46,8 +49,9 @@ pub(crate) struct Ended {
 impl Server {
     pub(crate) fn new(guard: Guard, settings: Settings, pool: Arc<Pool>) -> Self {
         let standin = StandIn::new(settings.memory_bytes, settings.touched_keys);
-        let (settling, sweeping) = Default::default();
+        let (crowd, settling, sweeping) = Default::default();
         Self {
+            crowd,
             guard,
             settings,
             pool,
@@ -73,8 +77,8 @@ impl Server {
         &self.standin
     }
 
-    /// Carries a command out in Redis, or answers in its place.
-    pub(crate) async fn run(self: &Arc<Self>, ctx: &Context, command: &Command) -> Ended {
+    /// Carries a command out in Redis for its caller alone, or answers in its place.
+    pub(crate) async fn run_alone(self: &Arc<Self>, ctx: &Context, command: &Command) -> Ended {
         let call = Call::new(command.operation(), ctx);
         let call = if command.is_repeatable() {
             call.idempotent()
@@ -110,9 +114,18 @@ impl Server {
             };
         }
         let unanswered = unanswered.into_inner() > 0;
-        let result = self.in_its_place(command, &failure, unanswered);
+        self.in_its_place(command, failure, unanswered)
+    }
+
+    /// What is said when Redis didn't answer.
+    pub(crate) fn in_its_place(
+        self: &Arc<Self>,
+        command: &Command,
+        failure: CallError<RedisError>,
+        unanswered: bool,
+    ) -> Ended {
         Ended {
-            result,
+            result: self.answer_in_its_place(command, &failure, unanswered),
             failure: Some(failure),
         }
     }
@@ -136,11 +149,7 @@ impl Server {
         });
     }
 
-    pub(crate) async fn attempt(
-        &self,
-        command: &Command,
-        unanswered: &AtomicU32,
-    ) -> RedisResult<Reply> {
+    async fn attempt(&self, command: &Command, unanswered: &AtomicU32) -> RedisResult<Reply> {
         let mut lease = self.pool.lend().await?;
         if let Some(key) = command.key()
             && self.standin.is_touched(key)
@@ -154,7 +163,6 @@ impl Server {
         if done.as_ref().err().is_none_or(classify::is_reply) {
             unanswered.fetch_sub(1, Ordering::Relaxed);
         }
-        fault::point("command.answered");
         done.map_err(|error| self.lost(error))
     }
 
@@ -198,10 +206,8 @@ impl Server {
         troubles: &mut Troubles,
     ) -> RedisResult<()> {
         let now = self.guard.now();
-        fault::point("reconcile.begun");
         let sending = lease.exchange(async |con| settle::send(con, batch, spent, now).await);
         let answers = sending.await.map_err(|error| self.lost(error))?;
-        fault::point("reconcile.answered");
         spent.clear();
         let mut failed = None;
         for ((key, sent), answer) in batch.iter().zip(answers) {
@@ -219,7 +225,6 @@ impl Server {
                 }
             }
         }
-        fault::point("reconcile.settled");
         failed.map_or(Ok(()), Err)
     }
 
@@ -243,7 +248,7 @@ impl Server {
     }
 
     /// What is answered when Redis didn't.
-    fn in_its_place(
+    fn answer_in_its_place(
         self: &Arc<Self>,
         command: &Command,
         failure: &CallError<RedisError>,
@@ -292,7 +297,7 @@ impl Server {
     }
 
     /// Starts the task that settles what nobody asks for, unless it runs.
-    pub(crate) fn start_sweeping(self: &Arc<Self>) {
+    fn start_sweeping(self: &Arc<Self>) {
         if !self.sweeping.swap(true, Ordering::AcqRel) {
             tokio::spawn(sweep::run(Arc::downgrade(self), self.guard.clone()));
         }

@@ -58,6 +58,7 @@ impl Server {
             idempotent: false,
             deadline: guard.now() + guard.call_deadline(),
             caller: None,
+            instead_of: None,
             trial: false,
         };
         let work = async |_: Attempt| {

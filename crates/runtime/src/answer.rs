@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mainstay_breaker::Moment;
+use mainstay_degradation::DependencyId;
 use serde::{Serialize, Serializer};
 
 /// Where an answer came from.
@@ -106,4 +107,27 @@ pub struct Context {
     pub caller: CallerId,
     /// When the whole request must be answered.
     pub deadline: Moment,
+    /// The dependency in whose place this is asked, where another would have answered if it worked: such calls get a
+    /// share of the places, wait for none, and identical reads among them are made once.
+    pub instead_of: Option<DependencyId>,
+}
+
+impl Context {
+    /// Of a request for its own sake.
+    pub const fn new(caller: CallerId, deadline: Moment) -> Self {
+        Self {
+            caller,
+            deadline,
+            instead_of: None,
+        }
+    }
+
+    /// The same in the place of another dependency, or of none.
+    #[must_use]
+    pub const fn instead_of(self, dependency: Option<DependencyId>) -> Self {
+        Self {
+            instead_of: dependency,
+            ..self
+        }
+    }
 }

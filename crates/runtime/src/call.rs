@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Outcome, State};
+use mainstay_degradation::DependencyId;
 
 use crate::answer::{CallerId, Context};
 use crate::error::{Error, ErrorKind};
@@ -20,6 +21,8 @@ pub struct Call {
     pub deadline: Moment,
     /// Who calls, where known.
     pub caller: Option<CallerId>,
+    /// The dependency in whose place it is made, see [`Context`].
+    pub instead_of: Option<DependencyId>,
     /// Whether it may be an open breaker's trial, see [`Guard::trial_at`](crate::Guard::trial_at).
     pub trial: bool,
 }
@@ -32,6 +35,7 @@ impl Call {
             idempotent: false,
             deadline: ctx.deadline,
             caller: Some(ctx.caller),
+            instead_of: ctx.instead_of,
             trial: false,
         }
     }
@@ -157,7 +161,8 @@ pub struct Rejection {
 pub enum CallError<E> {
     /// The breaker refused; the driver wasn't asked.
     Rejected(Rejection),
-    /// No place under the in-flight limit before the deadline; the driver wasn't asked.
+    /// No place under the in-flight limit before the deadline, or none at all for a call in the place of another
+    /// dependency; the driver wasn't asked.
     Busy {
         /// A guess at when a place is free.
         retry_after: Duration,

@@ -8,6 +8,7 @@ use mainstay_degradation::{Alert, Effect, Event, Language, Level, Retuning, Snap
 use crate::changes;
 use crate::handle::LevelChange;
 use crate::monitor::Monitor;
+use crate::protection;
 
 impl Monitor {
     pub(crate) fn carry_out(&mut self, effect: Effect, now: Moment) {
@@ -48,6 +49,10 @@ impl Monitor {
             let mut endpoints = snapshot.endpoints_of(component.id).iter();
             let well = component.status == Status::Healthy && snapshot.level <= Level::Degraded;
             fallbacks.set_calm(well && endpoints.all(|one| one.view.state == State::Closed));
+        }
+        for endpoint in &self.inner.endpoints {
+            let threatened = protection::is_threatened(&snapshot, endpoint.dependency_id);
+            endpoint.protection.set_threatened(threatened);
         }
         self.inner.snapshot.store(Arc::new(snapshot));
         self.inner.published.send_replace(seq);

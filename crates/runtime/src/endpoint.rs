@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use mainstay_breaker::{
     Breaker, FailureKind, Mode, Moment, Outcome, RejectedWhy, State, Ticket, Transition,
 };
-use mainstay_degradation::{EndpointId, Tuning};
+use mainstay_degradation::{DependencyId, EndpointId, Tuning};
 use tokio::sync::{Notify, mpsc};
 
 use crate::budget::RetryBudget;
@@ -20,6 +20,7 @@ use crate::flight::{Flight, Pass};
 use crate::limit::Limit;
 use crate::monitor::Wake;
 use crate::observe::Observer;
+use crate::protection::Protection;
 use crate::stats::Stats;
 use crate::suspects::{Abandoned, Suspects};
 use crate::trials::Trials;
@@ -31,8 +32,10 @@ pub(crate) struct Endpoint {
     pub(crate) id: EndpointId,
     pub(crate) name: String,
     pub(crate) dependency: String,
+    pub(crate) dependency_id: DependencyId,
     pub(crate) breaker: Breaker,
     pub(crate) limit: Arc<Limit>,
+    pub(crate) protection: Protection,
     pub(crate) budget: RetryBudget,
     pub(crate) stats: Stats,
     pub(crate) suspects: Suspects,

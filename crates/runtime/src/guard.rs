@@ -57,6 +57,7 @@ impl Guard {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
+        let _few = self.place_instead(&call)?;
         let _place = self.place(&*self.endpoint.limit, call.deadline).await?;
         let sent = Arc::new(AtomicBool::new(false));
         let (mut number, mut earlier) = (1, None);
@@ -94,13 +95,13 @@ impl Guard {
     /// # Errors
     /// `Rejected`, `Busy`, and `Deadline` when that has passed already.
     pub async fn begin(&self, call: Call) -> Result<Running, CallError<Infallible>> {
-        let place = self
-            .place(Arc::clone(&self.endpoint.limit), call.deadline)
-            .await?;
+        let few = self.place_instead(&call)?;
+        let limit = Arc::clone(&self.endpoint.limit);
+        let place = self.place(limit, call.deadline).await?;
         let now = self.now();
         let pass = self.admit(&call, 1, now)?;
         let flight = Flight::new(Arc::clone(&self.endpoint), pass, call.caller, now);
-        Ok(Running::new(flight, place, call.deadline))
+        Ok(Running::new(flight, place, few, call.deadline))
     }
 
     /// The endpoint's name, e.g. `database/replica`.
@@ -161,6 +162,11 @@ impl Guard {
         self.endpoint.call_deadline()
     }
 
+    /// Whether another dependency's being down weighs on this one: those who used that one may come here now.
+    pub fn is_threatened(&self) -> bool {
+        self.endpoint.protection.is_threatened()
+    }
+
     /// How many calls may be in flight now.
     pub fn limit(&self) -> usize {
         self.endpoint.limit.size()
@@ -172,7 +178,7 @@ impl Guard {
         let fallbacks = &self.endpoint.exercises.fallbacks;
         match (report.status, &report.source) {
             (Status::Success, _) => fallbacks.rested(),
-            (Status::Fallback, Some(source)) => fallbacks.used(&source.to_string(), shared.clock),
+            (Status::Fallback, Some(source)) => fallbacks.used(source.label(), shared.clock),
             _ => {}
         }
         shared.observer.operation(&self.endpoint.dependency, report);
@@ -189,18 +195,8 @@ impl Guard {
     /// Records something that an adapter has decided and that people should know: `kind` from a closed set, one English
     /// sentence, and the same as data, without keys, values or statements.
     pub fn announce(&self, kind: &'static str, message: String, data: serde_json::Value) {
-        tracing::warn!(event = kind, dependency = self.dependency(), "{message}");
-        self.push_event(kind, message, data);
-    }
-
-    /// The same of what went as it should: the log has it as information, not as a warning.
-    pub fn tell(&self, kind: &'static str, message: String, data: serde_json::Value) {
-        tracing::info!(event = kind, dependency = self.dependency(), "{message}");
-        self.push_event(kind, message, data);
-    }
-
-    fn push_event(&self, kind: &'static str, message: String, data: serde_json::Value) {
         let shared = &self.endpoint.shared;
+        tracing::warn!(event = kind, dependency = self.dependency(), "{message}");
         shared.events.push(shared.clock.wall(), kind, message, data);
     }
 
@@ -215,9 +211,39 @@ impl Guard {
         exercises.offer(source.label(), self.clock(), work);
     }
 
+    /// Whether a fallback that no read goes through (a queue of writes) is to be exercised now.
+    pub fn exercise_due(&self, source: &Source) -> bool {
+        let exercises = &self.endpoint.exercises;
+        exercises.is_allowed()
+            && exercises
+                .fallbacks
+                .take_overdue(source.label(), self.clock())
+    }
+
+    /// Notes what became of such an exercise.
+    pub fn exercised(&self, source: &Source, ended: Exercised) {
+        let fallbacks = &self.endpoint.exercises.fallbacks;
+        fallbacks.note(source.label(), ended, self.clock());
+    }
+
     /// Asks for a probe of this endpoint at once.
     pub fn probe_now(&self) {
         self.endpoint.ask_for_probe();
+    }
+
+    /// What a call in the place of another dependency needs besides a place under the limit.
+    fn place_instead<E>(&self, call: &Call) -> Result<Option<Place<Arc<Limit>>>, CallError<E>> {
+        let endpoint = &self.endpoint;
+        if call
+            .instead_of
+            .is_none_or(|one| one == endpoint.dependency_id)
+        {
+            return Ok(None);
+        }
+        let busy = CallError::Busy {
+            retry_after: PLACES_COME_BACK,
+        };
+        endpoint.protection.admit().map(Some).ok_or(busy)
     }
 
     async fn place<E, L>(&self, limit: L, deadline: Moment) -> Result<Place<L>, CallError<E>>

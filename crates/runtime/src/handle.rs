@@ -167,6 +167,11 @@ impl Handle {
         self.inner.recording.dropped.load(Ordering::Relaxed)
     }
 
+    /// How many whole recordings, the oldest, were removed to keep all within their bound.
+    pub fn removed_recordings(&self) -> u64 {
+        self.inner.recording.removed.load(Ordering::Relaxed)
+    }
+
     /// What operators have set.
     pub fn operator_state(&self) -> Arc<OperatorState> {
         self.inner.operator.load_full()

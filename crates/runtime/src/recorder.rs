@@ -44,6 +44,8 @@ pub(crate) struct Progress {
     pub(crate) file: AtomicU64,
     /// Pieces that were lost, because the disk was too slow or took nothing.
     pub(crate) dropped: AtomicU64,
+    /// Whole recordings that were removed to keep all within their bound.
+    pub(crate) removed: AtomicU64,
     /// Recordings that ended before their time: the next piece must begin another one.
     pub(crate) broken: AtomicU64,
 }

@@ -159,6 +159,7 @@ impl Writer {
                 break;
             }
             fs::remove_file(path)?;
+            self.progress.removed.fetch_add(1, Ordering::Relaxed);
             total -= size;
         }
         Ok(())
@@ -242,7 +243,7 @@ mod tests {
     fn all_together_stay_below_the_bound_and_the_oldest_go_first() {
         let dir = tempfile::tempdir().unwrap();
         let bound = 4 * FILE;
-        let (writer, _) = writer(dir.path(), bound);
+        let (writer, progress) = writer(dir.path(), bound);
         for n in 0..10 {
             let mut file = writer.begin(at(n), b"head").unwrap();
             writer
@@ -254,6 +255,12 @@ mod tests {
             assert!(total <= bound, "{total}");
         }
         let all = list(&folder(dir.path())).unwrap();
+        let removed = progress.removed.load(Ordering::Relaxed);
+        assert_eq!(
+            (removed, all.len() as u64),
+            (10 - all.len() as u64, 10 - removed)
+        );
+        assert!(removed > 0);
         let newest = all.last().unwrap().0.file_name().unwrap().to_owned();
         assert!(newest.to_string_lossy().starts_with("1970-01-01T00-00-09Z"));
     }

@@ -24,12 +24,16 @@ pub struct Running {
     limit: Arc<Limit>,
     /// None while the caller is waited for, and after a pause in which the limit has filled up.
     place: Option<Place<Arc<Limit>>>,
+    /// Made in the place of another dependency: it needs one of the few places for those, too.
+    instead: bool,
+    few: Option<Place<Arc<Limit>>>,
 }
 
 impl Running {
     pub(crate) fn new(
         flight: Flight<Arc<Endpoint>>,
         place: Place<Arc<Limit>>,
+        few: Option<Place<Arc<Limit>>>,
         deadline: Moment,
     ) -> Self {
         Self {
@@ -38,6 +42,8 @@ impl Running {
             flight: Some(flight),
             deadline,
             place: Some(place),
+            instead: few.is_some(),
+            few,
         }
     }
 
@@ -62,6 +68,7 @@ impl Running {
     /// The caller is waited for from here on: the time isn't the dependency's, and the place is free for others.
     pub fn pause(&mut self) {
         self.place = None;
+        self.few = None;
         if let Some(flight) = &mut self.flight {
             flight.pause();
         }
@@ -72,6 +79,12 @@ impl Running {
     pub fn resume(&mut self) {
         if self.place.is_none() {
             self.place = Limit::try_place(Arc::clone(&self.limit));
+        }
+        if self.instead
+            && self.few.is_none()
+            && let Some(flight) = &self.flight
+        {
+            self.few = flight.endpoint().protection.place();
         }
         if let Some(flight) = &mut self.flight {
             flight.resume();

@@ -116,23 +116,10 @@ impl Inner {
         &self,
         kind: &str,
         key: &Key,
-        meta: Value,
-        body: Option<Spooled>,
-        once: Option<&Once>,
-    ) -> Result<EntryId, Error> {
-        let entered = self.enter(kind, key, meta, body, once).await;
-        entered.map_err(|e| self.not_accepted(&e))
-    }
-
-    /// Accepts work; says no more of a failure than the journal does.
-    pub(crate) async fn enter(
-        &self,
-        kind: &str,
-        key: &Key,
         mut meta: Value,
         body: Option<Spooled>,
         once: Option<&Once>,
-    ) -> Result<EntryId, AppendError> {
+    ) -> Result<EntryId, Error> {
         let accepted_at_ms = self.wall().as_millisecond();
         self.base_of(key.as_str()).write_to(&mut meta);
         let entry = NewEntry {
@@ -144,7 +131,10 @@ impl Inner {
             outcome: once.and_then(|once| once.outcome(None, accepted_at_ms)),
             accepted_at_ms,
         };
-        self.journal.append(entry).await
+        self.journal
+            .append(entry)
+            .await
+            .map_err(|e| self.not_accepted(&e))
     }
 
     /// The store is down and the journal can't take it: nothing was accepted.

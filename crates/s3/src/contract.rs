@@ -37,10 +37,7 @@ pub async fn all(objects: &Objects) {
 
 /// A caller's context with a minute for everything.
 pub fn context(objects: &Objects) -> Context {
-    Context {
-        caller: CallerId(1),
-        deadline: objects.guard().now() + Duration::from_secs(60),
-    }
+    Context::new(CallerId(1), objects.guard().now() + Duration::from_secs(60))
 }
 
 /// A key that is known to be good.

@@ -79,8 +79,7 @@ impl Present {
         }
     }
 
-    /// What holds of it now.
-    pub(crate) fn condition(&self) -> Condition {
+    fn condition(&self) -> Condition {
         self.etag
             .clone()
             .map_or(Condition::None, Condition::Matches)

@@ -2,18 +2,27 @@
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use mainstay_runtime::Context;
+use mainstay_runtime::degradation::DependencyId;
 
 use crate::app::Core;
 use crate::keys::{KeyRecord, Scope};
 use crate::problem::Problem;
 
-/// The key behind a request, as an extension.
+/// The header that names the dependency in whose place a request is made, where another would have answered it.
+pub static INSTEAD_OF: HeaderName = HeaderName::from_static("mainstay-instead-of");
+
+/// Who makes a request, as an extension.
 #[derive(Clone, Debug)]
-pub struct Caller(pub KeyRecord);
+pub struct Caller {
+    /// The key behind it.
+    pub key: KeyRecord,
+    /// In whose place it is made.
+    pub instead_of: Option<DependencyId>,
+}
 
 /// The scope a group of routes asks for, with the application: the state of [`require`].
 #[derive(Clone)]
@@ -48,7 +57,14 @@ pub async fn require(
         Ok(allowance) => allowance,
         Err(refused) => return refused.into_response(),
     };
-    request.extensions_mut().insert(Caller(record));
+    let instead_of = match instead_of(&needed.core, request.headers()) {
+        Ok(instead_of) => instead_of,
+        Err(refused) => return refused.into_response(),
+    };
+    request.extensions_mut().insert(Caller {
+        key: record,
+        instead_of,
+    });
     let mut response = next.run(request).await;
     if let Some(allowance) = allowance {
         allowance.write_headers(response.headers_mut());
@@ -68,6 +84,29 @@ pub fn authenticate(core: &Core, headers: &HeaderMap) -> Option<KeyRecord> {
     core.keys.authenticate(by_header.or(bearer)?)
 }
 
+/// The dependency in whose place the request is made, if it says so.
+fn instead_of(core: &Core, headers: &HeaderMap) -> Result<Option<DependencyId>, Problem> {
+    let Some(sent) = headers.get(&INSTEAD_OF) else {
+        return Ok(None);
+    };
+    let rules = core.handle.rules();
+    let named = sent
+        .to_str()
+        .ok()
+        .and_then(|name| rules.dependency_id(name));
+    named.map(Some).ok_or_else(|| {
+        let known: Vec<_> = rules.dependencies().map(|(_, one)| &*one.name).collect();
+        let detail = format!(
+            "must name the dependency that would have answered if it worked: {}",
+            known.join(", ")
+        );
+        Problem {
+            field: Some("Mainstay-Instead-Of".to_owned()),
+            ..Problem::new("invalid-input", StatusCode::BAD_REQUEST, detail)
+        }
+    })
+}
+
 impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Problem;
 
@@ -84,18 +123,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Caller {
 impl Caller {
     /// The context of an operation that the level's request deadline bounds.
     pub fn context(&self, core: &Core) -> Context {
-        let deadline = core.handle.clock().now() + core.handle.tuning().request_deadline;
-        Context {
-            caller: self.0.caller(),
-            deadline,
-        }
+        self.context_within(core, core.handle.tuning().request_deadline)
     }
 
     /// The context of an operation with a deadline of its own.
     pub fn context_within(&self, core: &Core, within: std::time::Duration) -> Context {
-        Context {
-            caller: self.0.caller(),
-            deadline: core.handle.clock().now() + within,
-        }
+        let deadline = core.handle.clock().now() + within;
+        Context::new(self.key.caller(), deadline).instead_of(self.instead_of)
     }
 }

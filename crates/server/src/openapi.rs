@@ -1,9 +1,13 @@
 //! The parts of the API's description that no single route holds.
 
-use utoipa::openapi::path::{HttpMethod, Operation, OperationBuilder, PathItem};
+use utoipa::openapi::path::{
+    HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem,
+};
+use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, ResponseBuilder,
+    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Required,
+    ResponseBuilder,
 };
 
 /// Title, licence and the two ways to send a key.
@@ -46,6 +50,13 @@ pub fn finish(description: &mut OpenApi) {
         copy.head = any.head.map(of_the_key_copy);
         copy.delete = any.delete.map(of_the_key_copy);
     }
+    for (path, item) in paths.iter_mut() {
+        let data = ["/db/", "/cache/", "/objects", "/ai/"];
+        if data.iter().any(|prefix| path.starts_with(prefix)) {
+            operations(item)
+                .for_each(|one| one.parameters.get_or_insert_default().push(instead_of()));
+        }
+    }
     paths.insert("/openapi.json".to_owned(), this_description());
 }
 
@@ -58,6 +69,35 @@ fn of_the_key_copy(mut operation: Operation) -> Operation {
         parameters.retain(|p| !matches!(p, RefOr::T(p) if p.name == "key"));
     }
     operation
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem {
+        get,
+        put,
+        post,
+        delete,
+        head,
+        ..
+    } = item;
+    [get, put, post, delete, head].into_iter().flatten()
+}
+
+/// The header that every route of data takes.
+fn instead_of() -> RefOr<Parameter> {
+    let text = ObjectBuilder::new().schema_type(Type::String).build();
+    let header = ParameterBuilder::new()
+        .name("Mainstay-Instead-Of")
+        .parameter_in(ParameterIn::Header)
+        .required(Required::False)
+        .description(Some(
+            "The dependency that would have answered if it worked, e.g. `redis` for a read that the cache would have \
+             saved. Such requests never have more than half of the places in flight, fewer while that dependency is \
+             down, and wait for none: 503 `busy` with Retry-After, or an earlier result.",
+        ))
+        .schema(Some(text))
+        .build();
+    RefOr::T(header)
 }
 
 fn this_description() -> PathItem {

@@ -10,7 +10,8 @@ mod degradation;
 mod dependencies;
 mod env;
 mod errors;
-mod faults;
+#[cfg(test)]
+mod fuzz;
 mod load;
 mod model;
 mod raw;
@@ -23,7 +24,6 @@ mod show;
 mod tests;
 
 pub(crate) use errors::{ConfigErrors, Origin};
-pub use faults::{Fault, faults};
 pub(crate) use load::{Loaded, load};
 pub(crate) use model::{
     Config, DatabaseUrl, Log, LogFormat, ObjectStore, OpenAi, Provider, RedisUrl,

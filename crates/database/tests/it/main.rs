@@ -6,6 +6,7 @@
 
 mod cached;
 mod contract;
+mod crowd;
 mod deferred;
 mod exercise;
 mod keyed;

@@ -126,10 +126,7 @@ async fn a_model_that_is_asked_for_must_be_configured() {
 async fn without_a_provider_every_operation_says_so() {
     let models = Models::absent();
     assert!(!models.is_configured());
-    let ctx = Context {
-        caller: CallerId(1),
-        deadline: mainstay_breaker::Moment::default(),
-    };
+    let ctx = Context::new(CallerId(1), mainstay_breaker::Moment::default());
     let errors = [
         models.chat(&ctx, hello("hello")).await.unwrap_err(),
         models.embed(&ctx, embed(&["x"], None)).await.unwrap_err(),

@@ -86,10 +86,7 @@ fn command() -> impl Strategy<Value = Command> {
 
 async fn run(world: &World, command: &Command) -> String {
     let deadline = world.redis.guard().now() + Duration::from_secs(2);
-    let ctx = Context {
-        caller: CallerId(1),
-        deadline,
-    };
+    let ctx = Context::new(CallerId(1), deadline);
     match world.redis.run(&ctx, command.clone()).await {
         Ok(answer) => format!("{:?}", answer.value),
         Err(error) => format!("{error} ({:?})", error.field),

@@ -3,6 +3,7 @@
 mod bounds;
 mod classes;
 mod contract;
+mod crowd;
 mod differential;
 mod exercise;
 mod faults;

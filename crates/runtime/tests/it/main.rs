@@ -8,6 +8,7 @@ mod history;
 mod levels;
 mod operators;
 mod probes;
+mod protection;
 mod recordings;
 mod reload;
 mod retries;

@@ -236,10 +236,10 @@ impl World {
 
     /// A call of this caller that must be answered within so many milliseconds.
     pub(crate) fn call(&self, caller: u64, ms: u64) -> Call {
-        let ctx = Context {
-            caller: CallerId(caller),
-            deadline: self.handle.clock().now() + Duration::from_millis(ms),
-        };
+        let ctx = Context::new(
+            CallerId(caller),
+            self.handle.clock().now() + Duration::from_millis(ms),
+        );
         Call::new("test", &ctx)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
-use mainstay_runtime::degradation::{Component, Rules, Snapshot};
+use mainstay_runtime::degradation::{Component, Rules, Snapshot, Warning};
 
 use super::Metrics;
 use crate::app::Core;
@@ -26,6 +26,11 @@ impl Metrics {
         let path = snapshot.patterns.critical_path.iter();
         let path = path.map(|path| ([name(path.from), name(path.to)], path.impact));
         self.critical_path.set(self, path);
+        let threats = snapshot.warnings.iter().map(|warning| {
+            let Warning::Cascade { from, to, impact } = *warning;
+            ([name(from), name(to)], impact)
+        });
+        self.protection.set(self, threats);
     }
 
     fn read_patterns(&self, snapshot: &Snapshot, rules: &Rules) {

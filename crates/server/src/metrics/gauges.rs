@@ -18,6 +18,39 @@ impl Metrics {
         self.read_adapters(core);
         self.read_forecast(core);
         self.read_webhooks(core);
+        self.read_limits(core);
+        let handle = &core.handle;
+        self.total("recording_dropped_total", &[], handle.dropped_recording());
+        self.total("recording_removed_total", &[], handle.removed_recordings());
+    }
+
+    /// What each endpoint takes at once, and what came in the place of other dependencies.
+    fn read_limits(&self, core: &Core) {
+        for one in core.handle.limits() {
+            let endpoint = ("endpoint", one.endpoint.as_str());
+            for (kind, usual, now) in [
+                ("all", one.usual, one.now),
+                ("instead_of", one.instead_usual, one.instead_now),
+            ] {
+                let labels = [endpoint, ("calls", kind)];
+                self.set("in_flight_limit_configured", &labels, usual as f64);
+                self.set("in_flight_limit", &labels, now as f64);
+            }
+            for (status, count) in [
+                ("admitted", one.instead_admitted),
+                ("refused", one.instead_refused),
+            ] {
+                let labels = [endpoint, ("status", status)];
+                self.total("instead_of_calls_total", &labels, count);
+            }
+        }
+        for (dependency, joined) in [
+            ("database", core.database.joined_reads()),
+            ("redis", core.redis.joined_reads()),
+        ] {
+            let labels = [("dependency", dependency)];
+            self.total("single_flight_joined_total", &labels, joined);
+        }
     }
 
     fn read_webhooks(&self, core: &Core) {

@@ -39,6 +39,7 @@ pub struct Metrics {
     process: metrics_process::Collector,
     alerts: Shifting,
     critical_path: Shifting,
+    protection: Shifting,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -58,8 +59,10 @@ impl Default for Metrics {
             process,
             alerts: Shifting::new("alert_active", ["alert", "component_name"]),
             critical_path: Shifting::new("critical_path_impact", ["from", "to"]),
+            protection: Shifting::new("protection_share", ["from", "to"]),
         };
         all.describe();
+        all.describe_totals();
         all
     }
 }
@@ -164,6 +167,21 @@ impl Metrics {
             "where failures did most harm of late: summed impact",
         );
         gauge(
+            "protection_share",
+            None,
+            "share by which limits of `to` are less while `from` is down, 0 to 1; 0 when that is over",
+        );
+        gauge(
+            "in_flight_limit",
+            None,
+            "calls in flight at most now, all, and of those the ones in the place of another dependency",
+        );
+        gauge(
+            "in_flight_limit_configured",
+            None,
+            "the same with nothing down and at level OPTIMAL",
+        );
+        gauge(
             "component_effective_score",
             None,
             "the score less what other outages take from it",
@@ -207,6 +225,30 @@ impl Metrics {
             "fallback_last_exercised_seconds",
             Some(Unit::Seconds),
             "since the most neglected fallback last worked, in earnest or as an exercise",
+        );
+    }
+
+    /// The same for counters that are kept elsewhere.
+    fn describe_totals(&self) {
+        let counter = |name: &'static str, text: &'static str| {
+            self.recorder
+                .describe_counter(KeyName::from(name), None, text.into());
+        };
+        counter(
+            "instead_of_calls_total",
+            "calls in the place of another dependency, by whether they got one of the places for those",
+        );
+        counter(
+            "single_flight_joined_total",
+            "reads that got the answer of an identical one under way",
+        );
+        counter(
+            "recording_dropped_total",
+            "pieces of the recording that were lost: the disk was too slow or took nothing",
+        );
+        counter(
+            "recording_removed_total",
+            "whole recordings, the oldest, removed to keep all within their bound",
         );
     }
 

@@ -235,7 +235,7 @@ async fn reload(State(core): State<Core>, caller: Caller) -> Result<Json<ReloadR
         let detail = "this server can't read its configuration anew; restart it";
         return Err(Error::new(ErrorKind::Unsupported, detail).into());
     };
-    let actor = &caller.0.name;
+    let actor = &caller.key.name;
     match reload.run().await {
         Ok(reloaded) => {
             let changed = reloaded.changes.len();
@@ -279,7 +279,7 @@ async fn command(
     }
     let command = OperatorCommand {
         action,
-        actor: caller.0.name.clone(),
+        actor: caller.key.name.clone(),
         reason: grounds.reason,
         lasts: grounds.for_seconds.map(Duration::from_secs),
     };

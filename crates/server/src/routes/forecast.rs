@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use crate::app::Core;
 use crate::language;
+use crate::routes::protection;
 
 /// What the last failures have in common.
 #[derive(Debug, Serialize, ToSchema)]
@@ -170,13 +171,16 @@ pub fn alerts(
     snapshot.alerts.iter().map(view).collect()
 }
 
-/// One sentence for each outage that weighs on another dependency, and for each dependency that is held back.
-pub fn warnings(snapshot: &Snapshot, rules: &Rules, spoken: Language) -> Vec<String> {
+/// One sentence for each outage that weighs on another dependency, for each dependency that is held back, and for what
+/// protects it.
+pub fn warnings(core: &Core, snapshot: &Snapshot, spoken: Language) -> Vec<String> {
+    let rules = &*core.handle.rules();
     let mut words: Vec<_> = snapshot
         .warnings
         .iter()
         .map(|warning| warning.words(spoken, rules))
         .collect();
+    words.extend(protection::words(core, snapshot, spoken));
     let held_back = snapshot.components.iter().filter(|c| c.limit_factor < 1.0);
     words.extend(held_back.map(|component| {
         let name = &rules.dependency(component.id).name;

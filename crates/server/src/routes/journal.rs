@@ -161,7 +161,7 @@ async fn show(
     let state = query.state.as_deref().map(parse_state).transpose()?;
     let state = state.or(query.set_aside.then_some(EntryState::SetAside));
     // The scope that leads here is that of objects; names and errors of database writes are not its business.
-    let entries = if caller.0.may(Scope::DbWrite) {
+    let entries = if caller.key.may(Scope::DbWrite) {
         let filter = Filter { queue: None, state };
         core.objects.journal().entries(&filter, after, limit)
     } else {
@@ -275,7 +275,7 @@ fn parse_id(field: &str, text: &str) -> Result<EntryId, Problem> {
 
 /// Notes who did what, in the log and as an event.
 fn audit(core: &Core, caller: &Caller, command: &'static str, entry: Option<EntryId>) {
-    let (actor, key_id) = (&caller.0.name, &caller.0.id);
+    let (actor, key_id) = (&caller.key.name, &caller.key.id);
     let entry = entry.map(|id| id.to_string());
     tracing::info!(target: "audit", actor, key_id, command, entry, "journal command");
     let of = entry.as_ref().map(|id| format!(" of entry {id}"));

@@ -11,6 +11,7 @@ pub mod forecast;
 pub mod health;
 pub mod journal;
 pub mod objects;
+pub mod protection;
 pub mod status;
 
 use axum::http::{Method, StatusCode, Uri};

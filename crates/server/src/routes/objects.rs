@@ -422,7 +422,7 @@ fn once(caller: &Caller, headers: &HeaderMap) -> Result<Option<OnceKey>, Problem
     };
     // What isn't text is no key either.
     let key = value.to_str().unwrap_or_default();
-    Ok(Some(OnceKey::new(&caller.0.id, key)?))
+    Ok(Some(OnceKey::new(&caller.key.id, key)?))
 }
 
 /// One range of bytes. Several, or what can't be read, is no range: the whole object is the answer then (RFC 9110 §14.2).

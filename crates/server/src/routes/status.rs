@@ -22,6 +22,7 @@ use super::fallbacks::{self, FallbackView};
 use super::forecast::{self, AlertView, PatternsView, PredictionView, RecoveriesView};
 use super::health::{self, DependencyHealth, known, round};
 use super::journal::{self, Figures};
+use super::protection::{self, ProtectionView};
 use crate::app::Core;
 use crate::extract::{PathParam, QueryParams};
 use crate::keys::Scope;
@@ -49,6 +50,8 @@ pub struct StatusReply {
     object_store_conditional_writes: Option<bool>,
     /// Who answers when a dependency can't, and when that last worked.
     fallbacks: Vec<FallbackView>,
+    /// Dependencies that are protected from another one's outage, and how.
+    protection: Vec<ProtectionView>,
     /// What the last failures have in common.
     patterns: PatternsView,
     /// The alerts that were raised and are not over.
@@ -214,6 +217,7 @@ async fn status(State(core): State<Core>, headers: HeaderMap) -> Json<StatusRepl
         journal: journal::figures(&core),
         fallbacks: fallbacks::views(&core),
         object_store_conditional_writes: core.objects.conditional_writes(),
+        protection: protection::views(&core, &snapshot),
         patterns: PatternsView::of(&snapshot, &rules, language::of_request(&headers)),
         alerts: forecast::alerts(&core, &snapshot, &headers, now),
         webhooks: core.webhooks.figures(),
@@ -235,7 +239,7 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
         .features
         .iter()
         .filter(|f| core.mode_of(f).rank() != 0);
-    let mut warnings = forecast::warnings(&snapshot, &rules, spoken);
+    let mut warnings = forecast::warnings(&core, &snapshot, spoken);
     if core.journal_is_faulted() {
         warnings.push(language::journal_faulted(spoken).to_owned());
     }

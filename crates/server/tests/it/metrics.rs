@@ -4,7 +4,7 @@ use mainstay_runtime::degradation::Level;
 use mainstay_testkit::eventually;
 use serde_json::json;
 
-use crate::world::{SOON, World};
+use crate::world::{Plan, SOON, World};
 
 async fn assert_metric(world: &World, line: &str, value: f64) {
     let got = world.metric(line).await;
@@ -108,6 +108,18 @@ async fn the_gauges_of_a_healthy_system_say_so_and_an_absent_dependency_has_no_s
         (r#"component_back_probability{component_name="redis"}"#, 1.0),
         ("failing_together", 0.0),
         ("redis_keys_to_reconcile", 0.0),
+        ("recording_dropped_total", 0.0),
+        ("recording_removed_total", 0.0),
+        (r#"in_flight_limit{endpoint="database",calls="all"}"#, 20.0),
+        (
+            r#"in_flight_limit{endpoint="database",calls="instead_of"}"#,
+            10.0,
+        ),
+        (
+            r#"instead_of_calls_total{endpoint="database",status="refused"}"#,
+            0.0,
+        ),
+        (r#"single_flight_joined_total{dependency="redis"}"#, 0.0),
     ] {
         assert_metric(&world, line, value).await;
     }
@@ -117,6 +129,31 @@ async fn the_gauges_of_a_healthy_system_say_so_and_an_absent_dependency_has_no_s
     assert!(world.metric("redis_connection_pool_size").await.is_some());
     let process = world.metric("process_resident_memory_bytes").await;
     assert!(process.is_some_and(|bytes| bytes > 1e6), "{process:?}");
+}
+
+#[tokio::test]
+async fn what_the_disk_does_not_take_of_a_recording_is_counted() {
+    let world = World::planned(Plan {
+        record: true,
+        ..Plan::default()
+    })
+    .await;
+    let folder = mainstay_runtime::recordings::folder(world.folder.path());
+    eventually(SOON, "a recording is being written", async || {
+        folder.exists()
+    })
+    .await;
+    assert_metric(&world, "recording_dropped_total", 0.0).await;
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&folder, "in its place").unwrap();
+    // The recording that is being made ends with it, and no other can begin.
+    let purged = world.post("/admin/purge/recordings", json!({})).await;
+    assert!(purged.status.is_server_error(), "{purged:?}");
+    eventually(SOON, "the loss is counted", async || {
+        let dropped = world.metric("recording_dropped_total").await;
+        dropped.is_some_and(|count| count >= 1.0)
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -95,10 +95,7 @@ async fn an_outage_is_shown_with_its_cause_its_pattern_and_its_earlier_recoverie
 async fn fail(guard: &mainstay_runtime::Guard) {
     use mainstay_runtime::breaker::FailureKind;
     use mainstay_runtime::{Call, CallerId, Context, Verdict};
-    let ctx = Context {
-        caller: CallerId(7),
-        deadline: guard.now() + SOON,
-    };
+    let ctx = Context::new(CallerId(7), guard.now() + SOON);
     let verdict = |(): &()| Verdict::failure(FailureKind::Unavailable);
     let _ = guard
         .call(

@@ -93,7 +93,7 @@ impl Purge {
 
 /// Notes who did what, in the log and as an event.
 fn audit(core: &Core, caller: &Caller, what: Purge, done: bool) {
-    let (actor, key_id, what) = (&caller.0.name, &caller.0.id, what.word());
+    let (actor, key_id, what) = (&caller.key.name, &caller.key.id, what.word());
     tracing::info!(target: "audit", actor, key_id, what, done, "purges what was kept");
     let message = match done {
         true => format!("{actor} purges the {what}"),
