@@ -27,7 +27,7 @@ mod writes;
 
 pub use cache::CacheSettings;
 pub use client::Database;
-pub use deferred::{Deferral, DeferredSettings, Fate, QUEUE};
+pub use deferred::{Deferral, DeferredSettings, FAULT_POINTS, Fate, QUEUE};
 pub use keyed::IdempotencyKey;
 pub use postgres::PostgresUrl;
 pub use probe::Checked;

@@ -4,6 +4,7 @@
 //! of the same caller, labelled with its age, and otherwise says that it can't. It never invents an answer.
 
 mod cache;
+mod canary;
 mod check;
 mod classify;
 mod failover;

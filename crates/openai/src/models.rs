@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::cache::{Cache, Key};
+use crate::canary;
 use crate::check::{self, Checked};
 use crate::failover::{self, Ended, Given, Miss};
 use crate::probe::ModelsProbe;
@@ -65,7 +66,23 @@ impl Models {
             engine.probe(&guard, Arc::new(ModelsProbe(transport.clone())));
             providers.push(Provider::new(provider.clone(), guard, transport));
         }
-        Ok(Self::of(providers, &settings))
+        let models = Self::of(providers, &settings);
+        if settings.exercise_providers {
+            models.exercise_providers(engine);
+        }
+        Ok(models)
+    }
+
+    /// Lets those that would take over be tried while all is well.
+    fn exercise_providers(&self, engine: &mut EngineBuilder) {
+        for (at, provider) in self.inner.providers.iter().enumerate().skip(1) {
+            let source = Source::Provider(provider.name().to_owned());
+            let models = Arc::downgrade(&self.inner);
+            engine.canary(&provider.guard, source.to_string(), move || {
+                let inner = models.upgrade();
+                async move { canary::fly(inner?, at).await }
+            });
+        }
     }
 
     fn of(providers: Vec<Provider>, settings: &Settings) -> Self {

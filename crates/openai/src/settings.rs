@@ -27,6 +27,9 @@ pub struct Settings {
     pub breaker: BreakerSettings,
     /// Calls in flight at most, for each provider.
     pub limit: usize,
+    /// Whether the providers after the first are asked a question of our own about once an hour while all is well. It
+    /// goes to companies that would otherwise hear of nobody, and is paid for.
+    pub exercise_providers: bool,
 }
 
 /// One OpenAI-compatible API.
@@ -114,6 +117,7 @@ impl Default for Settings {
                 ..BreakerSettings::default()
             },
             limit: 16,
+            exercise_providers: false,
         }
     }
 }

@@ -12,6 +12,7 @@ use mainstay_runtime::{
 };
 use redis::RedisError;
 
+use crate::canary;
 use crate::class::Class;
 use crate::classify::{self, DEPENDENCY, refusal};
 use crate::command::{Action, Command};
@@ -67,7 +68,13 @@ impl Redis {
                         pool: Arc::clone(&pool),
                     }),
                 );
-                Store::Server(Arc::new(Server::new(guard.clone(), settings, pool)))
+                let server = Arc::new(Server::new(guard.clone(), settings, pool));
+                let canaries = Arc::downgrade(&server);
+                engine.canary(&guard, canary::WAY, move || {
+                    let server = canaries.upgrade();
+                    async move { server?.canary().await }
+                });
+                Store::Server(server)
             }
         };
         let (hits, misses) = Default::default();

@@ -16,8 +16,11 @@
 //! `outcome-unknown` and is not applied to memory. Settlements are the exception: they carry a marker that lets Redis
 //! carry them out once, however often they are sent.
 //!
+//! About once an hour, while all is well, keys of our own take that way and are compared and deleted again (`canary`).
+//!
 //! In the embedded store, class `cache` is what may be dropped to make room.
 
+mod canary;
 mod class;
 mod classify;
 mod client;
@@ -25,6 +28,7 @@ mod command;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod crowd;
+mod fault;
 mod memory;
 mod parse;
 mod pool;
@@ -43,6 +47,7 @@ pub use class::{Class, ClassRule};
 pub use classify::{DEPENDENCY, Meaning, meaning, verdict};
 pub use client::Redis;
 pub use command::{Action, Command, End, OPERATIONS, Range, SetCondition, SetExpiry};
+pub use fault::FAULT_POINTS;
 pub use parse::MAX_TTL;
 pub use reply::{Field, Member, Reply};
 pub use settings::{Settings, Target};

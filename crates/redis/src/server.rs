@@ -21,7 +21,7 @@ use crate::settings::Settings;
 use crate::standin::{Sent, Settled, StandIn};
 use crate::sweep::{self, Troubles};
 use crate::value::Key;
-use crate::{settle, wire};
+use crate::{fault, settle, wire};
 
 /// Markers kept to be removed; those beyond end by themselves.
 const MOST_SPENT: usize = 10_000;
@@ -149,7 +149,11 @@ impl Server {
         });
     }
 
-    async fn attempt(&self, command: &Command, unanswered: &AtomicU32) -> RedisResult<Reply> {
+    pub(crate) async fn attempt(
+        &self,
+        command: &Command,
+        unanswered: &AtomicU32,
+    ) -> RedisResult<Reply> {
         let mut lease = self.pool.lend().await?;
         if let Some(key) = command.key()
             && self.standin.is_touched(key)
@@ -163,6 +167,7 @@ impl Server {
         if done.as_ref().err().is_none_or(classify::is_reply) {
             unanswered.fetch_sub(1, Ordering::Relaxed);
         }
+        fault::point("command.answered");
         done.map_err(|error| self.lost(error))
     }
 
@@ -206,8 +211,10 @@ impl Server {
         troubles: &mut Troubles,
     ) -> RedisResult<()> {
         let now = self.guard.now();
+        fault::point("reconcile.begun");
         let sending = lease.exchange(async |con| settle::send(con, batch, spent, now).await);
         let answers = sending.await.map_err(|error| self.lost(error))?;
+        fault::point("reconcile.answered");
         spent.clear();
         let mut failed = None;
         for ((key, sent), answer) in batch.iter().zip(answers) {
@@ -225,6 +232,7 @@ impl Server {
                 }
             }
         }
+        fault::point("reconcile.settled");
         failed.map_or(Ok(()), Err)
     }
 
@@ -297,7 +305,7 @@ impl Server {
     }
 
     /// Starts the task that settles what nobody asks for, unless it runs.
-    fn start_sweeping(self: &Arc<Self>) {
+    pub(crate) fn start_sweeping(self: &Arc<Self>) {
         if !self.sweeping.swap(true, Ordering::AcqRel) {
             tokio::spawn(sweep::run(Arc::downgrade(self), self.guard.clone()));
         }

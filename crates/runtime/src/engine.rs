@@ -1,5 +1,6 @@
 //! Puts an engine together: rules, endpoints, their probes and fallbacks. [`crate::start`] sets it going.
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -12,11 +13,12 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::answer::Source;
 use crate::budget::RetryBudget;
+use crate::canary::{Canary, Flight};
 use crate::clock::Clock;
 use crate::endpoint::{Endpoint, Shared};
 use crate::error::{Error, ErrorKind};
 use crate::exercise::{Exercise, Exercises, Sampler};
-use crate::fallbacks::FallbackFile;
+use crate::fallbacks::{Exercised, FallbackFile};
 use crate::guard::Guard;
 use crate::limit::Limit;
 use crate::monitor::Wake;
@@ -83,6 +85,7 @@ pub struct EngineBuilder {
     pub(crate) seed: u64,
     /// By dependency.
     pub(crate) exercises: Vec<Arc<Exercises>>,
+    pub(crate) canaries: Vec<Canary>,
     pub(crate) waiting: Vec<mpsc::Receiver<Exercise>>,
     pub(crate) sampler: Arc<Sampler>,
     pub(crate) fallback_file: FallbackFile,
@@ -146,6 +149,7 @@ impl EngineBuilder {
             data_dir,
             seed,
             exercises,
+            canaries: Vec::new(),
             waiting,
             sampler,
             fallback_file,
@@ -222,14 +226,31 @@ impl EngineBuilder {
     /// There is a fallback of the guard's dependency, and it is exercised while all is well: a day without that is
     /// told. Answers that it gives are noted by [`Guard::report`].
     pub fn fallback(&mut self, guard: &Guard, source: &Source) {
-        let fallbacks = &guard.endpoint.exercises.fallbacks;
-        let kept = self
-            .fallback_file
-            .kept(&fallbacks.dependency, source.label());
-        fallbacks.declare(source.label(), kept, self.shared.clock);
+        self.declare(guard, &source.to_string());
     }
 
-    /// Share of reads that exercise a fallback; `None`: none, and nobody is told. By default 0.005.
+    /// There is a fallback that no read goes through. `launch` tries it with something of the adapter's own, about once
+    /// an hour while all is well, and says whether what came out is what went in; `None`: this was no time for it. A day
+    /// without one that went well is told. `way` is a source's name where answers come from it, else a word of its own.
+    pub fn canary<F, Fut>(&mut self, guard: &Guard, way: impl Into<String>, launch: F)
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Option<Exercised>> + Send + 'static,
+    {
+        let way = way.into();
+        self.declare(guard, &way);
+        let exercises = Arc::clone(&guard.endpoint.exercises);
+        let launch = Box::new(move || Box::pin(launch()) as Flight);
+        self.canaries.push(Canary::new(exercises, way, launch));
+    }
+
+    fn declare(&self, guard: &Guard, way: &str) {
+        let fallbacks = &guard.endpoint.exercises.fallbacks;
+        let kept = self.fallback_file.kept(&fallbacks.dependency, way);
+        fallbacks.declare(way, kept, self.shared.clock);
+    }
+
+    /// Share of reads that exercise a fallback; `None`: none, no canaries either, and nobody is told. By default 0.005.
     pub fn exercise_share(&mut self, share: Option<f64>) {
         self.sampler.set(share);
     }

@@ -53,8 +53,8 @@ impl Exercised {
 pub struct FallbackStatus {
     /// Whose.
     pub dependency: String,
-    /// Who answers: a source's label, e.g. `cache`.
-    pub source: &'static str,
+    /// Who answers: a source, e.g. `cache` or `provider:<name>`, or another way that a canary tries.
+    pub source: String,
     /// It is exercised while all is well.
     pub exercised: bool,
     /// For how long fallbacks of this dependency have been giving answers.
@@ -107,7 +107,7 @@ pub(crate) struct Fallbacks {
     /// One of them should be exercised with the next read, whatever chance says.
     overdue: AtomicBool,
     first_start: Mark,
-    known: Mutex<BTreeMap<&'static str, Known>>,
+    known: Mutex<BTreeMap<String, Known>>,
     /// Something has to be written down.
     changed: AtomicBool,
 }
@@ -127,19 +127,14 @@ impl Fallbacks {
     }
 
     /// There is such a fallback, and it is exercised.
-    pub(crate) fn declare(
-        &self,
-        source: &'static str,
-        kept: Option<&WrittenFallback>,
-        clock: Clock,
-    ) {
+    pub(crate) fn declare(&self, source: &str, kept: Option<&WrittenFallback>, clock: Clock) {
         let worked = kept.and_then(|one| one.worked);
         let known = Known {
             exercised: true,
             worked: worked.map(|wall| (Mark::of(wall, clock), wall)),
             last: kept.and_then(|one| Some((one.last?, one.result?))),
         };
-        self.lock().insert(source, known);
+        self.lock().insert(source.to_owned(), known);
     }
 
     /// The dependency itself has answered.
@@ -150,7 +145,7 @@ impl Fallbacks {
     }
 
     /// It has answered a caller.
-    pub(crate) fn used(&self, source: &'static str, clock: Clock) {
+    pub(crate) fn used(&self, source: &str, clock: Clock) {
         let now = clock.now();
         let nanos = now.as_nanos().max(1);
         let before = Moment::from_nanos(self.last_used.swap(nanos, Ordering::Relaxed));
@@ -164,17 +159,26 @@ impl Fallbacks {
         self.note(source, Exercised::Used, clock);
     }
 
-    /// It was tried, and this became of it.
-    pub(crate) fn note(&self, source: &'static str, ended: Exercised, clock: Clock) {
+    /// It was tried, and this became of it. What gave older data has worked.
+    pub(crate) fn note(&self, source: &str, ended: Exercised, clock: Clock) {
+        self.keep(source, ended, ended != Exercised::Failed, clock);
+    }
+
+    /// A canary tried it. Nobody else has changed a canary, so what gave something else has not worked.
+    pub(crate) fn note_canary(&self, way: &str, ended: Exercised, clock: Clock) {
+        self.keep(way, ended, ended == Exercised::Agreed, clock);
+    }
+
+    fn keep(&self, source: &str, ended: Exercised, worked: bool, clock: Clock) {
         let (now, wall) = (clock.now(), clock.wall());
         let mut all = self.lock();
-        let known = all.entry(source).or_insert(Known {
+        let known = all.entry(source.to_owned()).or_insert(Known {
             exercised: false,
             worked: None,
             last: None,
         });
         known.last = Some((wall, ended));
-        if ended != Exercised::Failed {
+        if worked {
             let mark = Mark {
                 at: now,
                 before: Duration::ZERO,
@@ -218,7 +222,7 @@ impl Fallbacks {
     }
 
     /// Whether this one is overdue; told once until the next look.
-    pub(crate) fn take_overdue(&self, source: &'static str, clock: Clock) -> bool {
+    pub(crate) fn take_overdue(&self, source: &str, clock: Clock) -> bool {
         if !self.overdue.load(Ordering::Relaxed) {
             return false;
         }
@@ -228,6 +232,12 @@ impl Fallbacks {
             && self.overdue.swap(false, Ordering::Relaxed)
     }
 
+    /// Whether it is time to try this one. Takes a lock, and is asked now and then.
+    pub(crate) fn is_seldom(&self, way: &str, now: Moment) -> bool {
+        let known = self.lock().get(way).copied();
+        known.is_some_and(|known| self.is_overdue(&known, now))
+    }
+
     fn is_overdue(&self, known: &Known, now: Moment) -> bool {
         known.exercised && (known.worked.is_none() || self.age(known, now) > SELDOM)
     }
@@ -235,9 +245,9 @@ impl Fallbacks {
     pub(crate) fn status(&self, now: Moment) -> Vec<FallbackStatus> {
         let in_use = self.in_use(now);
         let all = self.lock();
-        let one = |(source, known): (&&'static str, &Known)| FallbackStatus {
+        let one = |(source, known): (&String, &Known)| FallbackStatus {
             dependency: self.dependency.clone(),
-            source,
+            source: source.clone(),
             exercised: known.exercised,
             in_use,
             last: known.last,
@@ -251,7 +261,7 @@ impl Fallbacks {
         worked.unwrap_or(self.first_start).age(now)
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Known>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
         // Nothing panics while the lock is held.
         self.known.lock().unwrap_or_else(|e| e.into_inner())
     }
@@ -335,7 +345,7 @@ impl FallbackFile {
                     last: known.last.map(|(wall, _)| wall),
                     result: known.last.map(|(_, result)| result),
                 };
-                sources.insert((*source).to_owned(), fallback);
+                sources.insert(source.clone(), fallback);
             }
         }
         serde_json::to_vec(&written).ok()

@@ -178,7 +178,7 @@ impl Guard {
         let fallbacks = &self.endpoint.exercises.fallbacks;
         match (report.status, &report.source) {
             (Status::Success, _) => fallbacks.rested(),
-            (Status::Fallback, Some(source)) => fallbacks.used(source.label(), shared.clock),
+            (Status::Fallback, Some(source)) => fallbacks.used(&source.to_string(), shared.clock),
             _ => {}
         }
         shared.observer.operation(&self.endpoint.dependency, report);
@@ -195,8 +195,18 @@ impl Guard {
     /// Records something that an adapter has decided and that people should know: `kind` from a closed set, one English
     /// sentence, and the same as data, without keys, values or statements.
     pub fn announce(&self, kind: &'static str, message: String, data: serde_json::Value) {
-        let shared = &self.endpoint.shared;
         tracing::warn!(event = kind, dependency = self.dependency(), "{message}");
+        self.push_event(kind, message, data);
+    }
+
+    /// The same of what went as it should: the log has it as information, not as a warning.
+    pub fn tell(&self, kind: &'static str, message: String, data: serde_json::Value) {
+        tracing::info!(event = kind, dependency = self.dependency(), "{message}");
+        self.push_event(kind, message, data);
+    }
+
+    fn push_event(&self, kind: &'static str, message: String, data: serde_json::Value) {
+        let shared = &self.endpoint.shared;
         shared.events.push(shared.clock.wall(), kind, message, data);
     }
 
@@ -209,21 +219,6 @@ impl Guard {
     {
         let exercises = &self.endpoint.exercises;
         exercises.offer(source.label(), self.clock(), work);
-    }
-
-    /// Whether a fallback that no read goes through (a queue of writes) is to be exercised now.
-    pub fn exercise_due(&self, source: &Source) -> bool {
-        let exercises = &self.endpoint.exercises;
-        exercises.is_allowed()
-            && exercises
-                .fallbacks
-                .take_overdue(source.label(), self.clock())
-    }
-
-    /// Notes what became of such an exercise.
-    pub fn exercised(&self, source: &Source, ended: Exercised) {
-        let fallbacks = &self.endpoint.exercises.fallbacks;
-        fallbacks.note(source.label(), ended, self.clock());
     }
 
     /// Asks for a probe of this endpoint at once.

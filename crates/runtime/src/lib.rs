@@ -7,6 +7,7 @@
 mod answer;
 mod budget;
 mod call;
+mod canary;
 mod changes;
 mod clock;
 mod differences;

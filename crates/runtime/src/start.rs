@@ -86,6 +86,9 @@ impl EngineBuilder {
             let (clock, stop) = (inner.shared.clock, inner.stop.clone());
             tasks.spawn(exercise::run(Arc::clone(fallbacks), waiting, clock, stop));
         }
+        for canary in self.canaries {
+            tasks.spawn(canary.run(inner.shared.clock, inner.stop.clone()));
+        }
         tasks.spawn(changes::deliver(Arc::clone(&inner), queue));
         tasks.spawn(operators.run(asked));
         tasks.spawn(keeper.run());

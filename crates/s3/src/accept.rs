@@ -116,10 +116,23 @@ impl Inner {
         &self,
         kind: &str,
         key: &Key,
-        mut meta: Value,
+        meta: Value,
         body: Option<Spooled>,
         once: Option<&Once>,
     ) -> Result<EntryId, Error> {
+        let entered = self.enter(kind, key, meta, body, once).await;
+        entered.map_err(|e| self.not_accepted(&e))
+    }
+
+    /// Accepts work; says no more of a failure than the journal does.
+    pub(crate) async fn enter(
+        &self,
+        kind: &str,
+        key: &Key,
+        mut meta: Value,
+        body: Option<Spooled>,
+        once: Option<&Once>,
+    ) -> Result<EntryId, AppendError> {
         let accepted_at_ms = self.wall().as_millisecond();
         self.base_of(key.as_str()).write_to(&mut meta);
         let entry = NewEntry {
@@ -131,10 +144,7 @@ impl Inner {
             outcome: once.and_then(|once| once.outcome(None, accepted_at_ms)),
             accepted_at_ms,
         };
-        self.journal
-            .append(entry)
-            .await
-            .map_err(|e| self.not_accepted(&e))
+        self.journal.append(entry).await
     }
 
     /// The store is down and the journal can't take it: nothing was accepted.

@@ -8,6 +8,7 @@ use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Handle, Source};
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 
+use crate::canary;
 use crate::conditions::Conditions;
 use crate::copies::Copies;
 use crate::etags::Etags;
@@ -69,6 +70,11 @@ pub fn connect(
         settings,
     });
     engine.probe(&guard, Arc::new(StoreProbe(Arc::downgrade(&inner))));
+    let canaries = Arc::downgrade(&inner);
+    engine.canary(&guard, Source::Journal.label(), move || {
+        let inner = canaries.upgrade();
+        async { canary::fly(inner?).await }
+    });
     Ok(Objects(inner))
 }
 

@@ -22,6 +22,7 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(crate) const LONGEST_PAUSE: i64 = 60_000;
 
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch::Receiver<f64>) {
+    inner.clear_canaries().await;
     let mut drain = Drain {
         claimable: inner.journal.claimable(),
         inner,

@@ -8,6 +8,8 @@ use percent_encoding::percent_decode_str;
 const LONGEST: usize = 1024;
 /// Keys under this are Mainstay's own.
 pub(crate) const RESERVED: &str = ".mainstay";
+/// What a canary's key begins with, after the namespace.
+const CANARY: &str = "canary-";
 
 /// A key that any of our stores can hold and that can't leave its folder.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -49,6 +51,22 @@ impl Key {
         Self(Path::from_iter([RESERVED, name]))
     }
 
+    /// The key of the object that tries this journal.
+    pub(crate) fn canary(journal: &str) -> Self {
+        Self::reserved(&format!("{CANARY}{journal}"))
+    }
+
+    /// The key of accepted work: one that was checked at the door, or a canary's, which nobody else can have brought.
+    ///
+    /// # Errors
+    /// As [`Key::parse`].
+    pub(crate) fn accepted(text: &str) -> Result<Self, Error> {
+        match canary_of(text) {
+            Some(journal) => Ok(Self::canary(journal)),
+            None => Self::parse("key", text),
+        }
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         self.0.as_ref()
@@ -66,6 +84,17 @@ fn means_another(part: &str) -> bool {
         || decoded
             .iter()
             .any(|b| matches!(b, b'/' | b'\\' | 0..32 | 127))
+}
+
+/// Whose canary the key is.
+fn canary_of(key: &str) -> Option<&str> {
+    let name = key.strip_prefix(RESERVED)?.strip_prefix('/')?;
+    name.strip_prefix(CANARY)
+}
+
+/// Whether the key is a canary's.
+pub(crate) fn is_canary(key: &str) -> bool {
+    canary_of(key).is_some()
 }
 
 /// Whether a listed key is Mainstay's own.
@@ -98,6 +127,18 @@ mod tests {
             let error = Key::parse("key", text).unwrap_err();
             assert_eq!(error.field.as_deref(), Some("key"), "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_canary_is_known_among_accepted_work_and_refused_at_the_door() {
+        let canary = Key::canary("0f1e");
+        assert!(is_canary(canary.as_str()) && is_reserved(canary.as_str()));
+        assert_eq!(Key::accepted(canary.as_str()).unwrap(), canary);
+        assert!(Key::parse("key", canary.as_str()).is_err());
+        for other in [".mainstay/probe", ".mainstay/../a", ".mainstay"] {
+            assert!(Key::accepted(other).is_err(), "{other}");
+        }
+        assert_eq!(Key::accepted("a/b").unwrap().as_str(), "a/b");
     }
 
     #[test]

@@ -18,6 +18,9 @@
 //! When the breaker has closed, accepted work is brought to the store, oldest first and in order per key, behind live
 //! traffic. What the store refuses three times for its own sake is set aside for an operator, never dropped.
 //!
+//! About once an hour, while all is well, an object of our own takes the same path and is compared and removed again
+//! (`canary`).
+//!
 //! # Conflicts
 //!
 //! An entry keeps the ETag that was known of its key when it was accepted. If somebody else has changed the object
@@ -29,6 +32,7 @@
 //! one overtakes it, the late one wins.
 
 mod accept;
+mod canary;
 mod carry;
 mod check;
 mod classify;

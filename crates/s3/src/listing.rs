@@ -141,7 +141,7 @@ impl Inner {
             .filter(|l| !is_reserved(&l.key))
             .map(|l| (l.key.clone(), l.clone()));
         let mut by_key = shown.collect::<std::collections::BTreeMap<_, _>>();
-        for entry in accepted {
+        for entry in accepted.filter(|entry| !is_reserved(&entry.key)) {
             if entry.kind == DELETE {
                 by_key.remove(&entry.key);
             } else {

@@ -19,7 +19,7 @@ use crate::classify::{Failed, Meaning, classify, meaning};
 use crate::conditions::Conditions;
 use crate::copies::Copies;
 use crate::etags::Etags;
-use crate::key::Key;
+use crate::key::{Key, is_canary};
 use crate::lists::Lists;
 use crate::once::OnceKey;
 use crate::pending::Pending;
@@ -211,9 +211,11 @@ impl Inner {
     }
 
     /// What is known of the key in the store, for work on it that is accepted now. What follows accepted work is told
-    /// when that has arrived. A folder of ours has no other writers.
+    /// when that has arrived. A folder of ours has no other writers, and a canary has none either: whatever is there is
+    /// replaced, so that it is never a conflict.
     pub(crate) fn base_of(&self, key: &str) -> Base {
-        if matches!(self.store, Store::Local(_)) || self.journal.latest(QUEUE, key).is_some() {
+        let only_ours = matches!(self.store, Store::Local(_)) || is_canary(key);
+        if only_ours || self.journal.latest(QUEUE, key).is_some() {
             return Base::Unknown;
         }
         Base::after(self.etags.of(key))

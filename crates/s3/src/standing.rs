@@ -79,7 +79,8 @@ impl Present {
         }
     }
 
-    fn condition(&self) -> Condition {
+    /// What holds of it now.
+    pub(crate) fn condition(&self) -> Condition {
         self.etag
             .clone()
             .map_or(Condition::None, Condition::Matches)

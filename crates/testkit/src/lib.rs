@@ -34,4 +34,4 @@ pub use program::Program;
 pub use proxy::{Fault, FaultProxy};
 pub use redis::Redis;
 pub use rustix::process::Signal;
-pub use s3::{S3, S3Mode};
+pub use s3::{Leaves, S3, S3Mode};

@@ -58,6 +58,26 @@ pub enum S3Mode {
         /// How many, from when this is set.
         times: u64,
     },
+    /// Says that it has taken uploads of keys that begin with `prefix`, and keeps them in this shape; as it should for
+    /// all others.
+    Spoil {
+        /// The beginning of the keys.
+        prefix: String,
+        /// What is left of them.
+        leaves: Leaves,
+    },
+}
+
+/// What a store leaves of an upload that it spoils.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leaves {
+    /// Nothing: there is no object.
+    Nothing,
+    /// The first half of it.
+    Half,
+    /// As many bytes, all of them zero.
+    Zeros,
 }
 
 /// A real S3-protocol server of this test's own, which checks signatures and keeps objects in a folder.

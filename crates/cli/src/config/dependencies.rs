@@ -273,6 +273,7 @@ pub(super) fn openai(r: &mut Reader) -> OpenAi {
             SHORTEST..=HOUR,
         ),
         cache_bytes: bytes(r, "openai.cache_bytes", base.cache_bytes, 0),
+        exercise_providers: r.get("openai.exercise_providers", base.exercise_providers),
     };
     if let Err(error) = crate::wiring::openai_settings(&openai, base.breaker).validate() {
         r.reject(&error.field.unwrap_or_default(), error.detail);

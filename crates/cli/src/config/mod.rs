@@ -10,8 +10,7 @@ mod degradation;
 mod dependencies;
 mod env;
 mod errors;
-#[cfg(test)]
-mod fuzz;
+mod faults;
 mod load;
 mod model;
 mod raw;
@@ -24,6 +23,7 @@ mod show;
 mod tests;
 
 pub(crate) use errors::{ConfigErrors, Origin};
+pub use faults::{Fault, faults};
 pub(crate) use load::{Loaded, load};
 pub(crate) use model::{
     Config, DatabaseUrl, Log, LogFormat, ObjectStore, OpenAi, Provider, RedisUrl,

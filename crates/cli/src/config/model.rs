@@ -119,6 +119,7 @@ pub(crate) struct OpenAi {
     pub(crate) idle: Duration,
     pub(crate) stream_deadline: Duration,
     pub(crate) cache_bytes: usize,
+    pub(crate) exercise_providers: bool,
 }
 
 #[derive(Clone, Debug)]

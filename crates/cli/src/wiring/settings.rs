@@ -180,6 +180,7 @@ pub(crate) fn openai(section: &OpenAi, breaker: breaker::Settings) -> mainstay_o
         idle: section.idle,
         stream_deadline: section.stream_deadline,
         cache_bytes: section.cache_bytes,
+        exercise_providers: section.exercise_providers,
         breaker,
         limit: section.limit,
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mainstay_journal::{AppendError, Entry, NewEntry, State};
+use mainstay_journal::{AppendError, Entry, NewEntry, State, fault};
 use mainstay_runtime::{Answer, Attempt, Call, Context, Error, ErrorKind, Source};
 use serde_json::Value;
 
@@ -160,6 +160,7 @@ impl Database {
         };
         let appended = deferred.journal.append(entry).await;
         let id = appended.map_err(|error| self.not_accepted(&error))?;
+        fault::point("deferred.accepted");
         Ok(Deferral::Accepted { id })
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use mainstay_journal::{AppendError, Claimed, EntryId};
+use mainstay_journal::{AppendError, Claimed, EntryId, fault};
 use mainstay_runtime::{CallerId, Context, Error, ErrorKind};
 
+use super::news::{self, News};
 use super::{Content, Deferred, PAUSE, key_id_of};
 use crate::client::Database;
 use crate::fault::DATABASE;
@@ -38,14 +39,17 @@ pub(super) async fn carry(
     deferred: &Deferred,
     claimed: Claimed,
     refusals: &mut Refusals,
+    news: &mut News,
 ) -> Duration {
+    fault::point("deferred.claimed");
     let entry = claimed.entry();
     let (Some(id), Some(content)) = (key_id_of(entry), Content::of(entry)) else {
-        return set_aside(claimed, "its entry can't be read").await;
+        let why = ErrorKind::Internal;
+        return set_aside(database, claimed, why, "its entry can't be read").await;
     };
     let Some(statement) = deferred.statement(&entry.kind, content.params) else {
         let reason = format!("no statement `{}` is configured any more", entry.kind);
-        return set_aside(claimed, &reason).await;
+        return set_aside(database, claimed, ErrorKind::NotConfigured, &reason).await;
     };
     let keyed = deferred.keyed(id, content.fingerprint);
     // A request with this key is looking at it just now.
@@ -59,31 +63,45 @@ pub(super) async fn carry(
     let work = Work::deferred(&statement, keyed);
     match database.write_work(&ctx, &work).await {
         (Ok(_), _) => {
+            fault::point("deferred.done");
+            let entry = claimed.id();
             end(claimed.complete().await);
+            fault::point("deferred.completed");
+            news.done(entry, database.guard());
             Duration::ZERO
         }
         (Err(_), Some(trouble)) => {
             end(claimed.retry_later(trouble.words(), 0).await);
             DOWN
         }
-        (Err(error), None) => refused(claimed, &error, refusals).await,
+        (Err(error), None) => refused(database, claimed, &error, refusals).await,
     }
 }
 
-async fn refused(claimed: Claimed, error: &Error, refusals: &mut Refusals) -> Duration {
+async fn refused(
+    database: &Database,
+    claimed: Claimed,
+    error: &Error,
+    refusals: &mut Refusals,
+) -> Duration {
     let for_now = error.retryable || matches!(error.kind, ErrorKind::Timeout | ErrorKind::Busy);
     let refused = refusals.count(claimed.id());
     if !for_now || refused >= REFUSALS {
-        return set_aside(claimed, &error.detail).await;
+        return set_aside(database, claimed, error.kind, &error.detail).await;
     }
     end(claimed.retry_later(&error.detail, 0).await);
     (PAUSE * (1 << refused.min(6))).min(LONGEST)
 }
 
-async fn set_aside(claimed: Claimed, reason: &str) -> Duration {
-    let entry = claimed.id();
-    tracing::warn!(dependency = DATABASE, %entry, "a deferred write was set aside: see GET /journal");
+async fn set_aside(
+    database: &Database,
+    claimed: Claimed,
+    why: ErrorKind,
+    reason: &str,
+) -> Duration {
+    let (entry, statement) = (claimed.id(), claimed.entry().kind.clone());
     end(claimed.set_aside(reason).await);
+    news::set_aside(database.guard(), entry, &statement, why);
     Duration::ZERO
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Deferred;
 use super::carry::{Refusals, carry};
+use super::news::News;
 use crate::client::Database;
 use crate::statement::WriteMode;
 
@@ -25,12 +26,19 @@ pub(crate) async fn run(
     stop: CancellationToken,
     share: watch::Receiver<f64>,
 ) {
+    let mut news = News::default();
     // What is under way when the engine stops returns to the queue.
-    stop.run_until_cancelled(work(database, deferred, share))
+    stop.run_until_cancelled(work(&database, &deferred, share, &mut news))
         .await;
+    news.tell(database.guard());
 }
 
-async fn work(database: Database, deferred: Arc<Deferred>, share: watch::Receiver<f64>) {
+async fn work(
+    database: &Database,
+    deferred: &Deferred,
+    share: watch::Receiver<f64>,
+    news: &mut News,
+) {
     let clock = database.guard().clock();
     let mut claimable = deferred.journal.claimable();
     let mut refusals = Refusals::default();
@@ -38,16 +46,18 @@ async fn work(database: Database, deferred: Arc<Deferred>, share: watch::Receive
         let is_usable = database.guard().state() == State::Closed
             && database.write_mode() == WriteMode::Enabled;
         if !is_usable {
+            news.tell(database.guard());
             clock.sleep(LOOK).await;
             continue;
         }
         claimable.mark_unchanged();
         let Some(claimed) = deferred.next() else {
+            news.tell(database.guard());
             let _ = clock.until(clock.now() + IDLE, claimable.changed()).await;
             continue;
         };
         let started = clock.now();
-        let pause = carry(&database, &deferred, claimed, &mut refusals).await;
+        let pause = carry(database, deferred, claimed, &mut refusals, news).await;
         deferred.rest();
         let took = clock.now().saturating_since(started);
         let share = share.borrow().clamp(LEAST_SHARE, 1.0);

@@ -9,6 +9,7 @@
 mod accept;
 mod carry;
 mod drain;
+mod news;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,6 +30,17 @@ pub(crate) use drain::run;
 
 /// The journal's queue for deferred writes.
 pub const QUEUE: &str = "database";
+
+/// The places on a deferred write's way where a test may kill the process (see [`mainstay_journal::fault`]). Those of
+/// `write.` lie on the way of every write under a key.
+pub const FAULT_POINTS: &[&str] = &[
+    "deferred.accepted",
+    "deferred.claimed",
+    "write.recorded",
+    "write.committed",
+    "deferred.done",
+    "deferred.completed",
+];
 
 /// What deferred writes need.
 #[derive(Clone, Debug)]

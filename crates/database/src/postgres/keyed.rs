@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mainstay_journal::fault::point;
 use mainstay_runtime::Attempt;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Error as PgError};
@@ -85,10 +86,12 @@ impl Postgres {
         let written = self.run_each(client, statements).await?;
         record(client, keyed, &written).await.map_err(unsent)?;
         attempt.mark_sent();
+        point("write.recorded");
         client
             .batch_execute("COMMIT")
             .await
             .map_err(|error| fault_of(&error))?;
+        point("write.committed");
         Ok(Outcome::fresh(written))
     }
 

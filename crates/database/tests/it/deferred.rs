@@ -170,6 +170,26 @@ async fn what_the_database_refuses_is_set_aside_and_blocks_nobody() {
             other => panic!("{name}: {other:?}"),
         }
     }
+    let told = deferring.fixture.events("deferred_set_aside");
+    let told: Vec<_> = told
+        .iter()
+        .map(|one| (one["statement"].as_str(), one["why"].as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (Some("add"), Some("conflict")),
+            (Some("bad"), Some("invalid-input"))
+        ]
+    );
+    eventually(SOON, "what is done is told", async || {
+        let told = deferring.fixture.events("deferred_done");
+        told.iter()
+            .filter_map(|one| one["count"].as_u64())
+            .sum::<u64>()
+            == 2
+    })
+    .await;
     let error = deferring.add(1).await.unwrap_err();
     assert_eq!(
         (error.kind, error.retryable),

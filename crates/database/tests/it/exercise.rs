@@ -21,7 +21,7 @@ async fn a_read_shows_whether_cache_and_replica_would_have_said_the_same() {
         let ctx = context(&fixture.database);
         let statement = Statement::new("SELECT 'the same'", []);
         let _ = fixture.database.read(&ctx, statement).await;
-        fixture.exercised() == [("cache", agreed), ("replica", agreed)]
+        fixture.exercised() == [("cache".into(), agreed), ("replica".into(), agreed)]
     })
     .await;
     fixture.end().await;

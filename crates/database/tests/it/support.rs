@@ -33,6 +33,13 @@ impl Fixture {
         std::mem::take(&mut self.reports.0.lock().unwrap())
     }
 
+    /// The data of the events of this kind.
+    pub(crate) fn events(&self, kind: &str) -> Vec<serde_json::Value> {
+        let all = self.handle.events().recent(1000).into_iter();
+        let ours = all.filter(|event| event.kind == kind);
+        ours.map(|event| event.data).collect()
+    }
+
     /// Every read exercises the fallbacks from now on.
     pub(crate) async fn exercise_every_read(&self, settings: &Settings) {
         let settings = EngineSettings {
@@ -44,7 +51,7 @@ impl Fixture {
     }
 
     /// What became of the last exercises: source and result.
-    pub(crate) fn exercised(&self) -> Vec<(&'static str, Option<Exercised>)> {
+    pub(crate) fn exercised(&self) -> Vec<(String, Option<Exercised>)> {
         let all = self.handle.fallbacks().into_iter();
         all.map(|one| (one.source, one.last.map(|(_, ended)| ended)))
             .collect()

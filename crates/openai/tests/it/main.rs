@@ -6,6 +6,7 @@ mod answers;
 mod breaker;
 mod cache;
 mod check;
+mod exercise;
 mod failover;
 mod heard;
 mod kept_streams;

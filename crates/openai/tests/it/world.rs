@@ -8,7 +8,8 @@ use mainstay_breaker::{State, Totals};
 use mainstay_degradation::{EndpointSettings, ProbeSchedule, Rules, Settings as RuleSettings};
 use mainstay_openai::{ChatRequest, Models, ProviderSettings, Settings, message};
 use mainstay_runtime::{
-    Answer, CallerId, Context, EngineBuilder, Error, Handle, NoObserver, Observer, Secret,
+    Answer, CallerId, Context, EngineBuilder, Error, Exercised, FallbackStatus, Handle, NoObserver,
+    Observer, Secret,
 };
 use mainstay_testkit::ModelApi;
 
@@ -90,6 +91,18 @@ impl World {
     pub(crate) async fn say(&self, text: &str) -> Result<Answer<String>, Error> {
         let answer = self.models.chat(&self.ctx(), hello(text)).await?;
         Ok(answer.map(|reply| reply.text().unwrap_or_default().to_owned()))
+    }
+
+    /// What is known of the fallbacks.
+    pub(crate) fn fallbacks(&self) -> Vec<FallbackStatus> {
+        self.handle.fallbacks()
+    }
+
+    /// What became of the last exercise of a fallback.
+    pub(crate) fn exercised(&self, source: &str) -> Option<Exercised> {
+        let all = self.fallbacks();
+        let found = all.into_iter().find(|one| one.source == source)?;
+        found.last.map(|(_, ended)| ended)
     }
 
     pub(crate) fn state(&self, endpoint: &str) -> State {

@@ -59,6 +59,8 @@ impl World {
         let reports = Arc::new(Reports::default());
         let mut engine =
             EngineBuilder::new(rules(), data.path(), reports.clone()).expect("an empty folder");
+        // Unless a test asks for them.
+        engine.exercise_share(None);
         let endpoint = settings.endpoint();
         let redis = Redis::connect(settings, &mut engine).expect("the settings are valid");
         let handle = engine.start().expect("every endpoint has its guard");
@@ -72,8 +74,8 @@ impl World {
         }
     }
 
-    /// Every read exercises the fallback from now on.
-    pub(crate) async fn exercise_every_read(&self) {
+    /// Every read exercises the fallback from now on, and canaries fly.
+    pub(crate) async fn exercise(&self) {
         let settings = EngineSettings {
             rules: (*self.handle.rules()).clone(),
             endpoints: vec![self.endpoint.clone()],
@@ -82,9 +84,11 @@ impl World {
         self.handle.reload(settings).await.expect("all as before");
     }
 
-    /// What became of the last exercise of the store in memory.
-    pub(crate) fn exercised(&self) -> Option<Exercised> {
-        self.handle.fallbacks().pop()?.last.map(|(_, ended)| ended)
+    /// What became of the last exercise of a fallback.
+    pub(crate) fn exercised(&self, source: &str) -> Option<Exercised> {
+        let all = self.handle.fallbacks();
+        let found = all.into_iter().find(|one| one.source == source)?;
+        found.last.map(|(_, ended)| ended)
     }
 
     pub(crate) fn now(&self) -> Moment {

@@ -183,7 +183,7 @@ async fn a_fallback_that_nobody_tried_for_a_day_is_told() {
     world.pass(23 * 3_600_000).await;
     world
         .guard("database")
-        .exercised(&Source::Cache, Exercised::Agreed);
+        .exercise(&Source::Cache, || async { Some(Exercised::Agreed) });
     world.pass(3_601_000 + 31_000).await;
     let raised = alerts(&world);
     assert_eq!(raised.len(), 1, "{raised:?}");
@@ -229,4 +229,68 @@ async fn a_journal_that_is_behind_or_at_fault_is_told() {
     faulted.store(true, Ordering::Relaxed);
     world.pass(1_100).await;
     assert_eq!(alerts(&world).len(), 2, "at once: {:?}", alerts(&world));
+}
+
+/// Counts canaries that end like this.
+fn flying(share: Option<f64>, ended: Option<Exercised>) -> (Setup, Arc<AtomicUsize>) {
+    let flown = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&flown);
+    let prepare: Prepare = Box::new(move |engine, guards| {
+        engine.canary(&guards[2], "journal", move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            async move { ended }
+        });
+        engine.exercise_share(share);
+    });
+    let setup = Setup {
+        prepare: Some(prepare),
+        ..Setup::default()
+    };
+    (setup, flown)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_flies_soon_after_the_first_start_and_then_once_an_hour() {
+    let (setup, flown) = flying(Some(0.005), Some(Exercised::Agreed));
+    let world = World::from(setup).await;
+    world.pass(20_000).await;
+    assert_eq!(flown.load(Ordering::Relaxed), 1);
+    let journal = world.handle.fallbacks().pop().unwrap();
+    assert_eq!(journal.source, "journal");
+    assert_eq!(journal.last.unwrap().1, Exercised::Agreed);
+    assert!(journal.exercised && journal.in_use.is_none(), "{journal:?}");
+    world.pass(3_500_000).await;
+    assert_eq!(flown.load(Ordering::Relaxed), 1);
+    world.pass(200_000).await;
+    assert_eq!(flown.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_comes_back_changed_has_not_worked_and_is_told_after_a_day() {
+    let (setup, flown) = flying(Some(0.005), Some(Exercised::Differed));
+    let world = World::from(setup).await;
+    world.pass(3_600_000).await;
+    let often = flown.load(Ordering::Relaxed);
+    assert!((10..=13).contains(&often), "every five minutes: {often}");
+    world.pass(86_400_000).await;
+    let raised = alerts(&world);
+    assert!(
+        raised.len() == 1 && raised[0].contains("redis"),
+        "{raised:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_canary_flies_while_anything_is_wrong_or_exercises_are_off() {
+    let (setup, flown) = flying(None, Some(Exercised::Agreed));
+    let off = World::from(setup).await;
+    off.pass(25 * 3_600_000).await;
+    assert_eq!(flown.load(Ordering::Relaxed), 0);
+    assert_eq!(alerts(&off), Vec::<String>::new(), "nobody asked for it");
+    let (setup, flown) = flying(Some(0.005), Some(Exercised::Agreed));
+    let world = World::from(setup).await;
+    world.find("redis", DOWN);
+    world.open("redis").await;
+    world.pass(60_000).await;
+    assert_eq!(flown.load(Ordering::Relaxed), 0);
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mainstay_journal::State;
 use mainstay_runtime::{ErrorKind, Source};
 use mainstay_s3::{PART, Upload, contract};
-use mainstay_testkit::{S3, S3Mode, eventually};
+use mainstay_testkit::{Leaves, S3, S3Mode, eventually};
 
 use crate::world::{World, is_accepted};
 
@@ -336,4 +336,22 @@ async fn local_copies_follow_what_the_store_was_given() {
         (Bytes::from("from the journal"), Source::Cache)
     );
     assert!(kept.age.unwrap() < Duration::from_secs(60));
+}
+
+#[tokio::test]
+async fn a_store_that_cuts_uploads_short_is_not_believed_the_second_time_either() {
+    let (server, world) = down().await;
+    world.accepted("a.txt", "all of it").await;
+    server.restart().await;
+    server
+        .set(S3Mode::Spoil {
+            prefix: "a.txt".into(),
+            leaves: Leaves::Half,
+        })
+        .await;
+    eventually(Duration::from_secs(30), "it is set aside", async || {
+        world.set_aside().len() == 1
+    })
+    .await;
+    assert_eq!(world.get("a.txt").await.unwrap().value, "all of it");
 }

@@ -99,6 +99,8 @@ impl World {
             .expect("this works in every test");
         let mut engine = EngineBuilder::new(rules(), data.path(), reports.clone())
             .expect("this works in every test");
+        // Unless a test asks for them.
+        engine.exercise_share(None);
         let objects =
             connect(settings.clone(), opened, &mut engine).expect("this works in every test");
         let handle = engine.start().expect("this works in every test");
@@ -113,8 +115,8 @@ impl World {
         }
     }
 
-    /// Every read exercises the local copies from now on.
-    pub(crate) async fn exercise_every_read(&self) {
+    /// Every read exercises the local copies from now on, and canaries fly.
+    pub(crate) async fn exercise(&self) {
         let settings = EngineSettings {
             rules: (*self.handle.rules()).clone(),
             endpoints: vec![self.settings.endpoint()],
@@ -128,6 +130,15 @@ impl World {
         let all = self.handle.fallbacks();
         let found = all.into_iter().find(|one| one.source == source)?;
         found.last.map(|(_, ended)| ended)
+    }
+
+    /// Waits until a canary has ended like this.
+    pub(crate) async fn until_canary(&self, ended: Exercised) {
+        let what = format!("a canary that has {}", ended.as_str());
+        eventually(Duration::from_secs(60), &what, async || {
+            self.exercised("journal") == Some(ended)
+        })
+        .await;
     }
 
     /// Ends everything that runs and begins anew on the same data.

@@ -11,8 +11,9 @@ use crate::app::Core;
 pub struct FallbackView {
     /// Whose it is.
     dependency: String,
-    /// Who answers, e.g. `cache`.
-    source: &'static str,
+    /// Who answers, e.g. `cache` or `provider:<name>`, or what else a canary tries: `settlement` is Redis being told
+    /// what was written to memory.
+    source: String,
     /// Seconds for which this dependency's fallbacks have been giving answers; null: they aren't.
     in_use_seconds: Option<u64>,
     /// It is tried while all is well.

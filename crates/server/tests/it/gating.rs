@@ -208,3 +208,31 @@ async fn strict_gating_applies_the_level_s_row_and_causal_gating_leaves_primitiv
         );
     }
 }
+
+#[tokio::test]
+async fn a_write_that_may_wait_is_gated_as_any_write_unless_the_database_is_what_it_waits_for() {
+    let mut plan = Plan::default();
+    plan.rules.gating = Gating::Strict;
+    let world = World::planned(plan).await;
+    let deferred = || world.post("/db/deferred", json!({"statement": "s"}));
+    // Past the gate it lacks its key.
+    assert_eq!(deferred().await.problem(), "invalid-input");
+    for (feature, mode) in [("core_application", "partial"), ("write_operations", "off")] {
+        knob(&world, feature, mode).await;
+        assert_off(&deferred().await, feature);
+        knob(&world, feature, "auto").await;
+    }
+    pin(&world, "EMERGENCY").await;
+    assert_off(&deferred().await, "core_application");
+    assert_ok(&world.post("/admin/level/unpin", json!({})).await);
+    let open = "/admin/breakers/database/forced_open";
+    assert_ok(&world.post(open, json!({})).await);
+    world.level(Level::Emergency).await;
+    let write = world
+        .post("/db/write", json!({"query": "create table t (a integer)"}))
+        .await;
+    assert_off(&write, "core_application");
+    assert_eq!(deferred().await.problem(), "invalid-input", "it may wait");
+    knob(&world, "write_operations", "off").await;
+    assert_off(&deferred().await, "write_operations");
+}

@@ -3,11 +3,13 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use mainstay_testkit::{Program, S3, Signal, free_port, pause};
+use mainstay_testkit::{Program, Signal, free_port, pause};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::rows;
+use super::sky::Sky;
 use crate::support;
 
 /// The admin key that it is given.
@@ -26,25 +28,16 @@ pub(crate) struct Victim {
 }
 
 impl Victim {
-    pub(crate) fn new(s3: &S3) -> Self {
+    pub(crate) fn new(sky: &Sky) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let settings = vec![
-            ("S3_ENDPOINT", s3.endpoint()),
-            ("S3_BUCKET", s3.bucket().to_owned()),
-            ("S3_REGION", s3.region().to_owned()),
-            ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
-            ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
-            ("BREAKERS_S3_RESET_TIMEOUT", "200ms".to_owned()),
-            ("BREAKERS_S3_RAMP", "100ms".to_owned()),
-            ("JOURNAL_MIN_FREE_DISK", "0B".to_owned()),
-            ("ADMIN_KEY", KEY.to_owned()),
-            ("RATELIMIT_ENABLED", "false".to_owned()),
-        ];
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("mainstay.toml");
+        std::fs::write(file, rows::statements()).expect("the file is written");
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20));
         Self {
-            folder: tempfile::tempdir().expect("a folder"),
+            folder,
             port: free_port(),
-            settings,
+            settings: settings(sky),
             program: Mutex::new(None),
             client: client.build().expect("a client"),
         }
@@ -112,9 +105,15 @@ impl Victim {
     }
 
     pub(crate) async fn journal(&self) -> Value {
-        let request = self.request(Method::GET, "/journal");
+        let request = self.request(Method::GET, "/journal?limit=1000");
         let reply = request.send().await.expect("an answer");
         reply.json().await.expect("JSON")
+    }
+
+    pub(crate) async fn metrics(&self) -> String {
+        let request = self.request(Method::GET, "/metrics");
+        let reply = request.send().await.expect("an answer");
+        reply.text().await.expect("text")
     }
 
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
@@ -129,4 +128,34 @@ impl Victim {
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Program>> {
         self.program.lock().unwrap_or_else(|e| e.into_inner())
     }
+}
+
+/// Where its dependencies are, and that it is quick to try again, also right after an outage of its own.
+fn settings(sky: &Sky) -> Vec<(&'static str, String)> {
+    let s3 = &sky.s3;
+    let text = str::to_owned;
+    vec![
+        ("S3_ENDPOINT", s3.endpoint()),
+        ("S3_BUCKET", text(s3.bucket())),
+        ("S3_REGION", text(s3.region())),
+        ("S3_ACCESS_KEY_ID", text(s3.access_key())),
+        ("S3_SECRET_ACCESS_KEY", text(s3.secret_key())),
+        ("REDIS_URL", sky.redis.url()),
+        ("REDIS_CLASSES_COUNTER", text("visits:")),
+        ("DATABASE_URL", sky.postgres.url()),
+        ("BREAKERS_S3_RESET_TIMEOUT", text("200ms")),
+        ("BREAKERS_S3_RAMP", text("100ms")),
+        ("BREAKERS_REDIS_RESET_TIMEOUT", text("200ms")),
+        ("BREAKERS_REDIS_RAMP", text("100ms")),
+        ("BREAKERS_DATABASE_RESET_TIMEOUT", text("200ms")),
+        ("BREAKERS_DATABASE_RAMP", text("100ms")),
+        // Drains at full rate: a life is too short for the pace of a system that has just been in trouble.
+        ("DEGRADATION_TUNING_EMERGENCY_BATCH", text("1.0")),
+        ("DEGRADATION_TUNING_MINIMAL_BATCH", text("1.0")),
+        ("DEGRADATION_TUNING_LIMITED_BATCH", text("1.0")),
+        ("DEGRADATION_TUNING_DEGRADED_BATCH", text("1.0")),
+        ("JOURNAL_MIN_FREE_DISK", text("0B")),
+        ("ADMIN_KEY", text(KEY)),
+        ("RATELIMIT_ENABLED", text("false")),
+    ]
 }

@@ -9,11 +9,19 @@ use serde_json::{Value, json};
 
 use super::server::{Reply, SOON, Server};
 
-const FILE: &str = "[database.deferred.statements]\nadd = \"insert into added (id) values ($1)\"\n";
+const FILE: &str = "[database.deferred.statements]
+add = \"insert into added (id) values ($1)\"
+lose = \"insert into nowhere (id) values ($1)\"
+";
 
 async fn server(postgres: &Postgres) -> Server {
+    server_with(postgres, &[]).await
+}
+
+async fn server_with(postgres: &Postgres, settings: &[(&str, &str)]) -> Server {
     let url = postgres.url();
-    let server = Server::launch_with_file(FILE, &[("DATABASE_URL", url.as_str())]);
+    let settings = [&[("DATABASE_URL", url.as_str())], settings].concat();
+    let server = Server::launch_with_file(FILE, &settings);
     server.ready().await;
     eventually(SOON, "the table is made", async || {
         let table = "create table if not exists added (id bigint)";
@@ -90,14 +98,63 @@ async fn a_deferred_write_is_told_from_its_acceptance_to_its_end() {
         "only the database could tell"
     );
 
+    let lose = json!({"statement": "lose", "params": [2]});
+    assert_eq!(server.send(add(&server, 2, lose)).await.status, 202);
+
     postgres.restart().await;
     eventually(SOON, "it is done", async || is_done(&server, 1).await).await;
+    eventually(SOON, "it is set aside", async || {
+        fate(&server, 2).await.body["state"] == "set_aside"
+    })
+    .await;
+    for (kind, field, value) in [
+        ("deferred_done", "count", json!(1)),
+        ("deferred_set_aside", "statement", json!("lose")),
+    ] {
+        eventually(SOON, "its end is an event", async || {
+            let request = server.request(Method::GET, "/events?limit=1000");
+            let list = request.header("accept", "application/json");
+            let events = server.send(list).await.body;
+            let mut events = events.as_array().expect("events").iter();
+            events.any(|event| event["kind"] == kind && event["data"][field] == value)
+        })
+        .await;
+        let logged = server.program.line_with(SOON, kind).await;
+        logged.expect("its end is in the log");
+    }
     let unknown = fate(&server, 77).await;
     assert_eq!(
         (unknown.status.as_u16(), unknown.problem()),
         (404, "not-found"),
         "{unknown:?}"
     );
+}
+
+#[tokio::test]
+async fn strict_gating_lets_a_write_wait_for_the_very_database_whose_outage_shuts_writes_off() {
+    let postgres = Postgres::start().await;
+    let server = server_with(&postgres, &[("DEGRADATION_GATING", "strict")]).await;
+    postgres.kill().await;
+    server.level("EMERGENCY").await;
+    let at_once = json!({"query": "insert into added (id) values (1)"});
+    let refused = server.post("/db/write", at_once).await;
+    assert_eq!(
+        (refused.status.as_u16(), refused.problem()),
+        (503, "feature-off"),
+        "{refused:?}"
+    );
+    let accepted = server.send(add(&server, 1, body(1))).await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    let pin = json!({"level": "EMERGENCY"});
+    assert_eq!(server.post("/admin/level/pin", pin).await.status, 200);
+    let pinned = server.send(add(&server, 2, body(2))).await;
+    assert_eq!(
+        pinned.problem(),
+        "feature-off",
+        "a person's word: {pinned:?}"
+    );
+    postgres.restart().await;
+    eventually(SOON, "it is done", async || is_done(&server, 1).await).await;
 }
 
 /// Sends writes until the server dies under them, and tells which were acknowledged.

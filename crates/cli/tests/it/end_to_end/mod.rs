@@ -4,6 +4,7 @@ mod bad_input;
 mod database;
 mod deferred;
 mod everything_down;
+mod exercising;
 mod first_run;
 mod journal;
 mod objects;

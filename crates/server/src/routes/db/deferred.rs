@@ -98,12 +98,11 @@ async fn write_deferred(
     JsonBody(body): JsonBody<DeferredBody>,
 ) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
-    gate::primitive(&core, "write_operations", true)?;
+    let ctx = gate::deferrable(&core, caller.context(&core))?;
     let key = key.ok_or_else(|| {
         let detail = "is missing: a write that may be deferred needs one, such as a UUID";
         Error::invalid("Idempotency-Key", detail)
     })?;
-    let ctx = caller.context(&core);
     let taken = core
         .database
         .write_deferred(&ctx, &body.statement, body.params, &key)

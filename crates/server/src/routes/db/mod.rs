@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use mainstay_database::{Isolation, Rows, Statement, WriteMode};
-use mainstay_runtime::{Answer, Context, Moment};
+use mainstay_runtime::{Answer, Moment};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
@@ -168,13 +168,6 @@ async fn answer_read(core: &Core, caller: &Caller, body: ReadBody) -> Result<Res
     Ok(db_reply(core, answer, rows, started))
 }
 
-/// The context of a write, where the features let it pass.
-fn writing(core: &Core, caller: &Caller) -> Result<Context, Problem> {
-    gate::primitive(core, "core_application", true)?;
-    gate::primitive(core, "write_operations", true)?;
-    gate::statement(core, caller.context(core))
-}
-
 /// Writes: one statement, carried out at once or not at all.
 ///
 /// With the header `Idempotency-Key` it happens once: the same request with the same key gets the first answer with its
@@ -191,7 +184,7 @@ async fn write(
     JsonBody(body): JsonBody<StatementBody>,
 ) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
-    let ctx = writing(&core, &caller)?;
+    let ctx = gate::write(&core, caller.context(&core))?;
     let answer = core
         .database
         .write_once(&ctx, body.into(), key.as_ref())
@@ -213,7 +206,7 @@ async fn transaction(
     JsonBody(body): JsonBody<TransactionBody>,
 ) -> Result<Response, Problem> {
     let started = core.handle.clock().now();
-    let ctx = writing(&core, &caller)?;
+    let ctx = gate::write(&core, caller.context(&core))?;
     let operations = body.operations.into_iter().map(Into::into).collect();
     let answer = core
         .database

@@ -5,6 +5,7 @@
 //! letting one writer in at a time mends all three.
 
 use std::error::Error;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::{StreamExt, stream};
-use mainstay_testkit::{S3Mode, pause};
+use mainstay_testkit::{Leaves, S3Mode, pause};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
@@ -105,9 +106,19 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
                 _ => response,
             }
         }
-        S3Mode::Ok | S3Mode::Refuse { .. } | S3Mode::CutWrites | S3Mode::HangWrites => {
-            gateway.carry_out(Request::from_parts(head, body)).await
+        S3Mode::Spoil { prefix, leaves }
+            if head.method == Method::PUT && names_key_under(head.uri.path(), &prefix) =>
+        {
+            let path = head.uri.path().to_owned();
+            let response = gateway.carry_out(Request::from_parts(head, body)).await;
+            gateway.spoil(&path, leaves);
+            response
         }
+        S3Mode::Spoil { .. }
+        | S3Mode::Ok
+        | S3Mode::Refuse { .. }
+        | S3Mode::CutWrites
+        | S3Mode::HangWrites => gateway.carry_out(Request::from_parts(head, body)).await,
         S3Mode::Slow { ms } => {
             let response = gateway.carry_out(Request::from_parts(head, body)).await;
             pause(Duration::from_millis(ms)).await;
@@ -159,6 +170,20 @@ impl Gateway {
             Ok(response) => response.map(Body::new),
             Err(error) => panic!("the S3 service failed: {error:?}"),
         }
+    }
+
+    /// Leaves so much of the object that this path names.
+    fn spoil(&self, path: &str, leaves: Leaves) {
+        let file = self.folder.join(path.trim_start_matches('/'));
+        let Ok(content) = fs::read(&file) else {
+            return;
+        };
+        let done = match leaves {
+            Leaves::Nothing => fs::remove_file(&file),
+            Leaves::Half => fs::write(&file, &content[..content.len() / 2]),
+            Leaves::Zeros => fs::write(&file, vec![0; content.len()]),
+        };
+        done.expect("our folder is writable");
     }
 
     /// Whether a signed request names our access key; s3s answers with another code than S3 does.

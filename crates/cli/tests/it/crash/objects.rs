@@ -1,11 +1,11 @@
-//! A client with keys of its own, and what it knows of them: after an answer what it was told, without one either.
+//! A client of `/objects` with keys of its own, and what it knows of them: after an answer what it was told, without one either.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_testkit::pause;
-use reqwest::{Method, Response};
+use mainstay_testkit::{S3, pause};
+use reqwest::{Method, RequestBuilder, Response};
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -21,11 +21,24 @@ type Possible = BTreeSet<Option<Content>>;
 /// What a client has done and been told.
 #[derive(Default)]
 pub(crate) struct Log {
-    pub(crate) possible: BTreeMap<String, Possible>,
+    possible: BTreeMap<String, Possible>,
     pub(crate) acknowledged: u64,
     /// Acknowledged with 202.
     pub(crate) accepted: u64,
     pub(crate) read: u64,
+}
+
+impl Log {
+    /// Compares with what the store has in the end.
+    pub(crate) fn check(&self, s3: &S3) {
+        for (key, possible) in &self.possible {
+            let there = s3.content(key).map(|bytes| Content::read(&bytes));
+            assert!(
+                possible.contains(&there),
+                "`{key}` is {there:?} in the store, and should be one of {possible:?}"
+            );
+        }
+    }
 }
 
 /// How a write ended, as far as its client knows.
@@ -36,14 +49,31 @@ enum Told {
     Never,
 }
 
+#[derive(Clone)]
+enum Work {
+    Put(Content),
+    Delete(String),
+    Copy { from: String, to: String },
+}
+
+impl Work {
+    /// The key that it changes.
+    fn key(&self) -> &str {
+        match self {
+            Self::Put(content) => &content.key,
+            Self::Delete(key) | Self::Copy { to: key, .. } => key,
+        }
+    }
+}
+
 pub(crate) struct Client {
     number: usize,
     victim: Arc<Victim>,
     dice: Dice,
     version: u64,
     log: Log,
-    /// An upload without an answer, to be sent again with its idempotency key.
-    again: Option<Content>,
+    /// A write without an answer, to be sent again with its idempotency key before anything else is written.
+    again: Option<(String, Work)>,
 }
 
 impl Client {
@@ -60,18 +90,35 @@ impl Client {
 
     pub(crate) async fn run(mut self, stop: watch::Receiver<bool>) -> Log {
         while !*stop.borrow() {
-            match (self.again.take(), self.dice.below(10)) {
-                (Some(content), _) => self.put(content).await,
-                (None, 0..=5) => {
-                    let content = self.new_content();
-                    self.put(content).await;
+            if let Some((once, work)) = self.again.take() {
+                self.write(once, work).await;
+                continue;
+            }
+            match self.dice.below(10) {
+                0..=7 => {
+                    if let Some(work) = self.new_work() {
+                        self.version += 1;
+                        let once = format!("objects{}-{}", self.number, self.version);
+                        self.write(once, work).await;
+                    }
                 }
-                (None, 6) => self.delete().await,
-                (None, 7) => self.copy().await,
                 _ => self.read().await,
             }
         }
         self.log
+    }
+
+    fn new_work(&mut self) -> Option<Work> {
+        match self.dice.below(8) {
+            0..=5 => Some(Work::Put(self.new_content())),
+            6 => Some(Work::Delete(self.key())),
+            _ => {
+                let (from, to) = (self.key(), self.key());
+                // While the store is down a copy of what may not be there is accepted, and then is a person's business.
+                let is_sure = from != to && !self.possible(&from).contains(&None);
+                is_sure.then_some(Work::Copy { from, to })
+            }
+        }
     }
 
     fn key(&mut self) -> String {
@@ -80,7 +127,6 @@ impl Client {
 
     /// Most fit a journal's row, some are files beside it, few go up in parts.
     fn new_content(&mut self) -> Content {
-        self.version += 1;
         let len = match self.dice.below(40) {
             0 => 9 << 20,
             1..=10 => 70_000 + self.dice.below(200_000),
@@ -101,54 +147,39 @@ impl Client {
             .or_insert_with(nothing)
     }
 
-    async fn put(&mut self, content: Content) {
-        let once = format!("{}-{}", self.number, content.version);
-        let request = self
-            .victim
-            .request(Method::PUT, &format!("/objects/{}", content.key))
-            .header("idempotency-key", once)
-            .body(content.bytes());
-        let told = self.told(request.send().await).await;
-        let key = content.key.clone();
-        match told {
-            Told::Done => *self.possible(&key) = Possible::from([Some(content)]),
-            Told::Missing => panic!("404 for an upload"),
-            Told::Perhaps => {
-                self.possible(&key).insert(Some(content.clone()));
-                self.again = (self.dice.below(2) == 0).then_some(content);
+    fn request(&self, work: &Work) -> RequestBuilder {
+        match work {
+            Work::Put(content) => {
+                let path = format!("/objects/{}", content.key);
+                let request = self.victim.request(Method::PUT, &path);
+                request.body(content.bytes())
             }
-            Told::Never => self.again = Some(content),
+            Work::Delete(key) => self
+                .victim
+                .request(Method::DELETE, &format!("/objects/{key}")),
+            Work::Copy { from, to } => {
+                let request = self.victim.request(Method::POST, "/objects/copy");
+                request.json(&json!({ "from": from, "to": to }))
+            }
         }
     }
 
-    async fn delete(&mut self) {
-        let key = self.key();
-        let request = self
-            .victim
-            .request(Method::DELETE, &format!("/objects/{key}"));
-        match self.told(request.send().await).await {
-            Told::Done => *self.possible(&key) = Possible::from([None]),
-            Told::Missing => panic!("404 for a delete"),
-            Told::Perhaps => drop(self.possible(&key).insert(None)),
-            Told::Never => {}
-        }
-    }
-
-    async fn copy(&mut self) {
-        let (from, to) = (self.key(), self.key());
-        // While the store is down a copy of what may not be there is accepted, and then is a person's business.
-        if from == to || self.possible(&from).contains(&None) {
-            return;
-        }
-        let request = self.victim.request(Method::POST, "/objects/copy");
-        let request = request.json(&json!({ "from": from, "to": to }));
+    async fn write(&mut self, once: String, work: Work) {
+        let request = self.request(&work).header("idempotency-key", &once);
         let told = self.told(request.send().await).await;
-        let source = self.possible(&from).clone();
+        let after = match &work {
+            Work::Put(content) => Possible::from([Some(content.clone())]),
+            Work::Delete(_) => Possible::from([None]),
+            Work::Copy { from, .. } => self.possible(from).clone(),
+        };
         match told {
-            Told::Missing => panic!("`{from}` is missing, and should be {source:?}"),
-            Told::Done => *self.possible(&to) = source,
-            Told::Perhaps => self.possible(&to).extend(source),
-            Told::Never => {}
+            Told::Done => *self.possible(work.key()) = after,
+            Told::Missing => panic!("404 for a write to `{}`", work.key()),
+            Told::Perhaps => {
+                self.possible(work.key()).extend(after);
+                self.again = (self.dice.below(2) == 0).then_some((once, work));
+            }
+            Told::Never => self.again = Some((once, work)),
         }
     }
 

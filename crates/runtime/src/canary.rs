@@ -1,0 +1,95 @@
+//! Canaries: fallbacks that no read goes through (a queue of writes, another company's model) are tried with something
+//! of our own, about once an hour, while all is well.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::Clock;
+use crate::exercise::Exercises;
+use crate::fallbacks::Exercised;
+
+/// How often it is asked whether one is due.
+const LOOK: Duration = Duration::from_secs(5);
+/// Pause after one that found out nothing.
+const SOON: Duration = Duration::from_secs(30);
+/// Pause after one that shows that the fallback does not work.
+const LATER: Duration = Duration::from_secs(300);
+/// Longest time one may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Ends with what was found out; `None`: this was no time for it.
+pub(crate) type Flight = Pin<Box<dyn Future<Output = Option<Exercised>> + Send>>;
+
+/// Sets off one flight.
+pub(crate) type Launch = Box<dyn Fn() -> Flight + Send + Sync>;
+
+/// A way to be tried.
+pub(crate) struct Canary {
+    exercises: Arc<Exercises>,
+    way: String,
+    launch: Launch,
+}
+
+impl std::fmt::Debug for Canary {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Canary")
+            .field("way", &self.way)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Canary {
+    pub(crate) fn new(exercises: Arc<Exercises>, way: String, launch: Launch) -> Self {
+        Self {
+            exercises,
+            way,
+            launch,
+        }
+    }
+
+    /// Lets one go whenever it is due, until the engine stops.
+    pub(crate) async fn run(self, clock: Clock, stop: CancellationToken) {
+        let work = async {
+            let mut pause = LOOK;
+            loop {
+                clock.sleep(pause).await;
+                pause = match self.is_due(clock) {
+                    true => self.fly(clock).await,
+                    false => LOOK,
+                };
+            }
+        };
+        // What it leaves behind is for the next one, or the adapter's next start, to remove.
+        stop.run_until_cancelled(work).await;
+    }
+
+    fn is_due(&self, clock: Clock) -> bool {
+        let fallbacks = &self.exercises.fallbacks;
+        self.exercises.is_allowed() && fallbacks.is_seldom(&self.way, clock.now())
+    }
+
+    /// One of them, and the pause after it.
+    async fn fly(&self, clock: Clock) -> Duration {
+        let until = clock.now() + PATIENCE;
+        let ended = match clock.until(until, (self.launch)()).await {
+            Ok(None) => return SOON,
+            Ok(Some(ended)) => ended,
+            Err(_elapsed) => Exercised::Failed,
+        };
+        let fallbacks = &self.exercises.fallbacks;
+        fallbacks.note_canary(&self.way, ended, clock);
+        if ended != Exercised::Agreed {
+            let (dependency, way) = (&fallbacks.dependency, &self.way);
+            let result = ended.as_str();
+            tracing::warn!(dependency, way, result, "a fallback does not work");
+        }
+        match ended {
+            Exercised::Agreed | Exercised::Used => LOOK,
+            Exercised::Differed | Exercised::Failed => LATER,
+        }
+    }
+}
