@@ -94,6 +94,7 @@ impl Server {
             idempotent: false,
             deadline: self.guard().now() + self.guard().call_deadline(),
             caller: None,
+            instead_of: None,
             trial: false,
         };
         let unanswered = AtomicU32::new(0);
