@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use mainstay_runtime::breaker::State;
+use mainstay_breaker::{FailureKind, State};
 use mainstay_runtime::{Call, CallError, Exercised, Verdict};
 use redis::RedisError;
 
@@ -20,6 +20,7 @@ use crate::command::{Action, Command, SetCondition, SetExpiry};
 use crate::memory::Terms;
 use crate::reply::Reply;
 use crate::server::Server;
+use crate::standin::Settled;
 use crate::value::{Blob, Key};
 
 /// How fallbacks that are no source are named: Redis being told what was written to memory.
@@ -46,7 +47,7 @@ impl Server {
         let mut ended = Some(Exercised::Agreed);
         for trial in trials(by_script) {
             let held = self.try_out(&trial).await;
-            self.standin().forget(&trial.key, trial.class);
+            self.give_up(&trial);
             ended = match held {
                 Ok(reply) if reply == trial.after => continue,
                 Ok(_) => Some(Exercised::Differed),
@@ -56,9 +57,30 @@ impl Server {
             };
             break;
         }
-        // Removes markers, and settles what a trial still owes.
+        // Removes markers.
         self.start_sweeping();
         ended
+    }
+
+    /// Owes nothing for a trial any more, whatever became of it: what can't be settled would be tried for ever.
+    fn give_up(&self, trial: &Trial) {
+        let terms = self.terms_of(trial);
+        let owed = self
+            .standin()
+            .begin(std::slice::from_ref(&trial.key), terms.now);
+        for (key, sent) in owed {
+            self.standin()
+                .finish(&key, &sent, &Settled::GivenUp, &terms);
+        }
+        self.standin().forget(&trial.key, trial.class);
+    }
+
+    fn terms_of(&self, trial: &Trial) -> Terms {
+        Terms {
+            now: self.guard().now(),
+            ttl: TTL,
+            class: trial.class,
+        }
     }
 
     /// What Redis holds of a trial's key after it was settled.
@@ -66,11 +88,7 @@ impl Server {
         if let Some(before) = &trial.before {
             self.tell(&trial.key, before.clone()).await?;
         }
-        let terms = Terms {
-            now: self.guard().now(),
-            ttl: TTL,
-            class: trial.class,
-        };
+        let terms = self.terms_of(trial);
         let answered = self
             .standin()
             .answer(&trial.key, &trial.during, &terms, false);
@@ -103,7 +121,7 @@ impl Server {
     }
 }
 
-/// A key that we may not use is no failure of Redis.
+/// A key or a script that we may not use is no failure of Redis.
 fn verdict(error: &RedisError) -> Verdict {
     match is_refusal(error) {
         true => Verdict::SUCCESS,
@@ -112,7 +130,10 @@ fn verdict(error: &RedisError) -> Verdict {
 }
 
 fn is_refusal(error: &RedisError) -> bool {
-    error.code() == Some("NOPERM") || matches!(classify::meaning(error), Meaning::Refused(_))
+    matches!(
+        classify::meaning(error),
+        Meaning::Refused(_) | Meaning::Failed(FailureKind::Config)
+    )
 }
 
 fn trials(by_script: bool) -> Vec<Trial> {

@@ -226,7 +226,7 @@ impl EngineBuilder {
     /// There is a fallback of the guard's dependency, and it is exercised while all is well: a day without that is
     /// told. Answers that it gives are noted by [`Guard::report`].
     pub fn fallback(&mut self, guard: &Guard, source: &Source) {
-        self.declare(guard, &source.to_string());
+        self.declare(guard, &source.to_string(), true);
     }
 
     /// There is a fallback that no read goes through. `launch` tries it with something of the adapter's own, about once
@@ -238,16 +238,16 @@ impl EngineBuilder {
         Fut: Future<Output = Option<Exercised>> + Send + 'static,
     {
         let way = way.into();
-        self.declare(guard, &way);
+        self.declare(guard, &way, false);
         let exercises = Arc::clone(&guard.endpoint.exercises);
         let launch = Box::new(move || Box::pin(launch()) as Flight);
         self.canaries.push(Canary::new(exercises, way, launch));
     }
 
-    fn declare(&self, guard: &Guard, way: &str) {
+    fn declare(&self, guard: &Guard, way: &str, by_reads: bool) {
         let fallbacks = &guard.endpoint.exercises.fallbacks;
         let kept = self.fallback_file.kept(&fallbacks.dependency, way);
-        fallbacks.declare(way, kept, self.shared.clock);
+        fallbacks.declare(way, by_reads, kept, self.shared.clock);
     }
 
     /// Share of reads that exercise a fallback; `None`: none, no canaries either, and nobody is told. By default 0.005.

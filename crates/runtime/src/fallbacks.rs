@@ -91,6 +91,10 @@ impl Mark {
 #[derive(Clone, Copy, Debug)]
 struct Known {
     exercised: bool,
+    /// It is by reads that it is exercised, not by a canary.
+    by_reads: bool,
+    /// Overdue, and no read has been told so yet.
+    wanted: bool,
     worked: Option<(Mark, Timestamp)>,
     last: Option<(Timestamp, Exercised)>,
 }
@@ -104,7 +108,7 @@ pub(crate) struct Fallbacks {
     last_used: AtomicU64,
     /// The dependency and all its endpoints are well.
     calm: AtomicBool,
-    /// One of them should be exercised with the next read, whatever chance says.
+    /// One of them should be exercised with its next read, whatever chance says.
     overdue: AtomicBool,
     first_start: Mark,
     known: Mutex<BTreeMap<String, Known>>,
@@ -127,10 +131,18 @@ impl Fallbacks {
     }
 
     /// There is such a fallback, and it is exercised.
-    pub(crate) fn declare(&self, source: &str, kept: Option<&WrittenFallback>, clock: Clock) {
+    pub(crate) fn declare(
+        &self,
+        source: &str,
+        by_reads: bool,
+        kept: Option<&WrittenFallback>,
+        clock: Clock,
+    ) {
         let worked = kept.and_then(|one| one.worked);
         let known = Known {
             exercised: true,
+            by_reads,
+            wanted: false,
             worked: worked.map(|wall| (Mark::of(wall, clock), wall)),
             last: kept.and_then(|one| Some((one.last?, one.result?))),
         };
@@ -174,6 +186,8 @@ impl Fallbacks {
         let mut all = self.lock();
         let known = all.entry(source.to_owned()).or_insert(Known {
             exercised: false,
+            by_reads: false,
+            wanted: false,
             worked: None,
             last: None,
         });
@@ -214,10 +228,11 @@ impl Fallbacks {
 
     /// Looks for one that chance has left out for too long. Asked now and then, so that reads need not look.
     pub(crate) fn find_overdue(&self, now: Moment) {
-        let found = self
-            .lock()
-            .values()
-            .any(|known| self.is_overdue(known, now));
+        let mut found = false;
+        for known in self.lock().values_mut() {
+            known.wanted = known.by_reads && self.is_overdue(known, now);
+            found |= known.wanted;
+        }
         self.overdue.store(found, Ordering::Relaxed);
     }
 
@@ -227,9 +242,15 @@ impl Fallbacks {
             return false;
         }
         let now = clock.now();
-        let known = self.lock().get(source).copied();
-        known.is_some_and(|known| self.is_overdue(&known, now))
-            && self.overdue.swap(false, Ordering::Relaxed)
+        let mut all = self.lock();
+        let Some(known) = all.get_mut(source).filter(|known| known.wanted) else {
+            return false;
+        };
+        known.wanted = false;
+        let overdue = self.is_overdue(known, now);
+        let others = all.values().any(|known| known.wanted);
+        self.overdue.store(others, Ordering::Relaxed);
+        overdue
     }
 
     /// Whether it is time to try this one. Takes a lock, and is asked now and then.

@@ -11,11 +11,14 @@ use bytes::Bytes;
 use mainstay_journal::{AppendError, EntryId, Health};
 use mainstay_runtime::breaker::State;
 use mainstay_runtime::{Call, CallError, CallerId, Context, Exercised};
+use object_store::PutPayload;
 use serde_json::{Value, json};
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::key::Key;
 use crate::objects::{DELETE, DEPENDENCY, Inner, PUT, QUEUE};
+use crate::store::Condition;
+use crate::trace::Trace;
 
 /// How often the journal is asked whether the drain has done its part.
 const LOOK: Duration = Duration::from_millis(100);
@@ -72,6 +75,7 @@ impl Inner {
             return Err(Lost::Untimely);
         }
         let key = Key::canary(self.journal.identity());
+        self.may_use(&key).await?;
         let sent = format!(
             "Mainstay tries here whether what it accepts reaches this store, and removes this again. {} {}",
             self.journal.identity(),
@@ -95,6 +99,33 @@ impl Inner {
         match self.read_canary(&key, sent.len()).await? {
             None => Ok(()),
             Some(_) => Err(Lost::Differed("the store still has what it deleted")),
+        }
+    }
+
+    /// Whether we may use the key at all. Asked past the guard: a policy that keeps us from it is no failure of the store
+    /// and must not open its breaker.
+    async fn may_use(&self, key: &Key) -> Result<(), Lost> {
+        let about = self.about(None, None);
+        let payload = PutPayload::from_static(b"Mainstay tries whether it may write here");
+        let tried = async {
+            self.store
+                .put(key, payload, &about, &Condition::None)
+                .await?;
+            self.store.get(key, None).await?;
+            self.store.delete(key).await
+        };
+        let until = self.now() + self.settings.first_byte;
+        let tried = self.guard.clock().until(until, Trace::run(tried)).await;
+        let (Err(error), seen) = tried.map_err(|_| Lost::Untimely)? else {
+            return Ok(());
+        };
+        match meaning(&Failed { error, seen }) {
+            // How it came to that is for the journal's way to show.
+            Meaning::Absent => Ok(()),
+            Meaning::Failing | Meaning::Overloaded => Err(Lost::Untimely),
+            _ => Err(Lost::Failed(
+                "the store refuses us keys under `.mainstay/`: allow them",
+            )),
         }
     }
 

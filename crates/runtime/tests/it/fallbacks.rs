@@ -83,6 +83,32 @@ async fn a_small_share_of_reads_is_made_again_and_noted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fallback_that_never_has_anything_to_compare_keeps_no_other_from_its_turn() {
+    let prepare: Prepare = Box::new(|engine, guards| {
+        engine.fallback(&guards[0], &Source::Cache);
+        engine.fallback(&guards[0], &Source::Replica);
+        engine.exercise_share(Some(0.000_001));
+    });
+    let world = World::from(Setup {
+        prepare: Some(prepare),
+        ..Setup::default()
+    })
+    .await;
+    world.pass(31_000).await;
+    let database = world.guard("database");
+    for _ in 0..3 {
+        database.exercise(&Source::Cache, || async { None });
+        database.exercise(&Source::Replica, || async { Some(Exercised::Agreed) });
+        world.pass(1).await;
+    }
+    let results = world.handle.fallbacks().into_iter();
+    let results: Vec<_> = results
+        .map(|one| one.last.map(|(_, ended)| ended))
+        .collect();
+    assert_eq!(results, [None, Some(Exercised::Agreed)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_same_seed_chooses_the_same_reads() {
     let mut chosen = Vec::new();
     for _ in 0..2 {

@@ -100,6 +100,24 @@ async fn a_store_that_loses_or_spoils_what_it_took_is_found_out_and_nobody_has_t
 }
 
 #[tokio::test]
+async fn a_policy_that_keeps_us_from_our_own_keys_shows_and_is_no_failure_of_the_store() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.until_closed().await;
+    let refuse = S3Mode::Refuse {
+        prefix: ".mainstay/canary-".into(),
+        status: 403,
+        code: "AccessDenied".into(),
+    };
+    server.set(refuse).await;
+    world.exercise().await;
+    world.until_canary(Exercised::Failed).await;
+    let breaker = world.objects.guard().snapshot();
+    assert_eq!(breaker.totals.failures, 0, "{breaker:?}");
+    assert_eq!(world.objects.journal_stats().entries, 0);
+}
+
+#[tokio::test]
 async fn a_canary_that_an_earlier_process_left_is_overwritten() {
     let server = S3::start().await;
     let world = World::of(&server).await;
