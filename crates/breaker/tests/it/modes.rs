@@ -100,6 +100,15 @@ fn shadow_decides_and_reports_but_never_rejects() {
 }
 
 #[test]
+fn switching_it_off_and_on_again_while_closed_starts_no_ramp() {
+    let breaker = breaker(plain());
+    breaker.set_mode(Mode::Disabled, at(0));
+    assert_eq!(breaker.ramp_percent(at(1)), 100);
+    breaker.set_mode(Mode::Auto, at(2));
+    assert_eq!(breaker.ramp_percent(at(2)), 100);
+}
+
+#[test]
 fn from_shadow_to_auto_the_state_stays() {
     let breaker = breaker(plain());
     breaker.set_mode(Mode::Shadow, at(0));

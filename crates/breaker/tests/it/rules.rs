@@ -21,6 +21,50 @@ fn failures_in_a_row_open_it_on_the_very_call() {
 }
 
 #[test]
+fn every_kind_of_failure_has_its_word_and_is_remembered() {
+    let words = [
+        "connect",
+        "timeout",
+        "protocol",
+        "unavailable",
+        "internal",
+        "config",
+        "overload",
+    ];
+    assert_eq!(FailureKind::ALL.map(|kind| kind.to_string()), words);
+    let breaker = breaker(Settings {
+        consecutive: None,
+        ..plain()
+    });
+    for kind in FailureKind::ALL {
+        quiet(&breaker, 1, Outcome::Failure(kind), false, at(0));
+        let last = breaker.snapshot(at(0)).last_failure;
+        assert_eq!(last.map(|last| last.kind), Some(kind));
+    }
+}
+
+#[test]
+fn a_permit_is_of_the_generation_that_gave_it() {
+    let breaker = breaker(plain());
+    for count in 0..3 {
+        let permit = admitted(&breaker, at(0));
+        assert_eq!(permit.generation(), breaker.generation(), "round {count}");
+        drop(permit);
+        breaker.trip(Rule::Probes, FailureKind::Connect, at(0));
+        breaker.reset(at(0));
+    }
+    assert!(breaker.generation() > 1);
+}
+
+#[test]
+fn moments_and_durations_add_up_and_stop_at_the_ends() {
+    let (long, moment) = (std::time::Duration::MAX, at(5));
+    assert_eq!((moment - ms(5), moment + ms(5)), (at(0), at(10)));
+    assert_eq!((moment - long).as_nanos(), 0);
+    assert_eq!((moment + long).as_nanos(), u64::MAX);
+}
+
+#[test]
 fn a_success_ends_the_row() {
     let breaker = breaker(plain());
     for _ in 0..10 {

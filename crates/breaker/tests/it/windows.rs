@@ -127,6 +127,14 @@ fn reconfiguring_keeps_state_and_counts() {
 }
 
 #[test]
+fn what_is_slow_is_told_while_the_rule_is_on() {
+    let breaker = breaker(slow());
+    assert_eq!(breaker.slow_after(), Some(ms(500)));
+    breaker.reconfigure(plain(), at(1)).expect("sensible");
+    assert_eq!(breaker.slow_after(), None);
+}
+
+#[test]
 fn reconfiguring_keeps_an_open_breaker_open() {
     let breaker = breaker(plain());
     quiet(&breaker, 2, FAIL, false, at(0));
