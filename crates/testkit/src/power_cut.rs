@@ -10,6 +10,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::preload;
+
 /// The recorder, compiled, and where it writes.
 pub struct PowerCut {
     library: PathBuf,
@@ -36,15 +38,7 @@ impl PowerCut {
     /// # Panics
     /// When there is no `rustc`.
     pub fn build(folder: &Path) -> Self {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("recorder/power_cut.rs");
-        let library = folder.join("libpower_cut.so");
-        let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-        let mut command = Command::new(rustc);
-        command.args(["--edition", "2024", "--crate-type", "cdylib", "-O", "-o"]);
-        let built = command.arg(&library).arg(source).output();
-        let built = built.expect("rustc runs");
-        let said = String::from_utf8_lossy(&built.stderr);
-        assert!(built.status.success(), "the recorder is built: {said}");
+        let library = preload::compile("power_cut", folder);
         let trace = folder.join("trace");
         Self { library, trace }
     }
