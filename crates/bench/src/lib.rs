@@ -3,6 +3,7 @@
 //! - `breaker`: a call through a closed breaker, beside `failsafe` and `recloser`;
 //! - `controller`: one tick with 4 and with 1,000 dependencies;
 //! - `guard`: a guarded call, alone and around a Redis GET, beside the bare driver;
+//! - `journal`: uploads acknowledged by the journal from 1 and 64 clients, beside the disk's own fsync rate;
 //! - `fallback`: an HTTP request answered from memory while Redis is down, beside a bare axum handler, and the
 //!   server's memory when idle.
 
