@@ -50,6 +50,25 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What the operating system found wrong with a file, as far as that is known.
+    pub fn kind(&self) -> Option<std::io::ErrorKind> {
+        use rusqlite::ErrorCode;
+        use std::io::ErrorKind::{PermissionDenied, StorageFull};
+        match self {
+            Self::Io { source, .. } => Some(source.kind()),
+            Self::Database { source, .. } => match source.sqlite_error_code()? {
+                ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => {
+                    Some(PermissionDenied)
+                }
+                ErrorCode::DiskFull => Some(StorageFull),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
 fn holder(pid: Option<u32>) -> String {
     pid.map_or("another process".to_owned(), |pid| format!("process {pid}"))
 }
@@ -85,10 +104,15 @@ pub enum AppendError {
         /// The bound.
         which: Bound,
     },
-    /// The storage failed; nothing is accepted until the journal is opened again. Whether the failed append is on
-    /// disk is unknown: after a restart it may be there.
+    /// The storage has failed; nothing is accepted until the journal is opened again.
     #[error("journal faulted: {reason}")]
     Faulted {
+        /// The first failure.
+        reason: String,
+    },
+    /// The storage failed while this was brought to disk: when the journal is opened again, it may be there or not.
+    #[error("journal faulted, and this may be on disk or not: {reason}")]
+    Uncertain {
         /// The first failure.
         reason: String,
     },

@@ -54,7 +54,7 @@ impl Journal {
     /// Accepts an entry: when this returns, it and its body are on disk.
     ///
     /// # Errors
-    /// See [`AppendError`]. After [`AppendError::Faulted`] it is unknown whether the entry is on disk.
+    /// See [`AppendError`]. After [`AppendError::Uncertain`] it is unknown whether the entry is on disk.
     ///
     /// # Cancel safety
     /// A cancelled append may or may not have been accepted.

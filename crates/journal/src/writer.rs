@@ -213,8 +213,16 @@ impl Writer {
             Failure::Busy => Refusal::Error(AppendError::Busy {
                 reason: error.to_string(),
             }),
-            Failure::Fault => Refusal::Error(self.shared.faulted("commit", &error)),
+            Failure::Fault => Refusal::Error(self.uncertain(&error)),
         })
+    }
+
+    /// What failed may have reached the disk.
+    fn uncertain(&self, error: &rusqlite::Error) -> AppendError {
+        match self.shared.faulted("commit", error) {
+            AppendError::Faulted { reason } => AppendError::Uncertain { reason },
+            other => other,
+        }
     }
 
     /// Moves the bodies that are files to where their rows say they are.
@@ -404,7 +412,7 @@ fn apply(index: &mut Index, change: Change, id: EntryId) -> (Option<Hold>, Optio
 
 fn refuse(group: Group, error: &AppendError) {
     for (mut change, reply) in group {
-        if let (Change::Append(append), AppendError::Faulted { .. }) = (&mut change, error) {
+        if let (Change::Append(append), AppendError::Uncertain { .. }) = (&mut change, error) {
             // The row may be on disk in spite of the failure: then its file must be, too. The next start decides.
             if let Some((_, guard)) = append.file() {
                 guard.keep();

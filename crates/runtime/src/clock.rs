@@ -18,6 +18,8 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
     origin: Instant,
+    /// The wall clock at the origin.
+    begun: Timestamp,
 }
 
 /// The deadline passed before the future was ready.
@@ -33,6 +35,7 @@ impl Clock {
     pub fn start() -> Self {
         Self {
             origin: Instant::now(),
+            begun: Timestamp::now(),
         }
     }
 
@@ -42,7 +45,7 @@ impl Clock {
         Moment::from_nanos(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX))
     }
 
-    /// Wall-clock time, for durable ages and expiries and for people.
+    /// Wall-clock time, for people and for what other machines compare. It may jump.
     pub fn wall(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -55,6 +58,22 @@ impl Clock {
         wall.checked_sub(past)
             .and_then(|t| t.checked_add(ahead))
             .unwrap_or(wall)
+    }
+
+    /// Wall-clock time as it was when the clock began, and what has passed since: for durable ages and expiries. The wall
+    /// clock may be set back and forth while the process runs; nothing grows old, young or void by it.
+    pub fn steady(&self) -> Timestamp {
+        self.steady_of(self.now())
+    }
+
+    /// The steady time of a moment.
+    pub fn steady_of(&self, moment: Moment) -> Timestamp {
+        let passed = Duration::from_nanos(moment.as_nanos());
+        let at = self
+            .begun
+            .checked_add(passed)
+            .and_then(|t| t.checked_sub(HEAD_START));
+        at.unwrap_or(self.begun)
     }
 
     /// Waits until the moment has come.
@@ -95,5 +114,23 @@ impl Clock {
         self.origin
             .checked_add(offset)
             .unwrap_or_else(|| self.origin + Duration::from_secs(86_400 * 365))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn steady_time_begins_with_the_wall_clock_and_follows_the_monotonic_one() {
+        let before = Timestamp::now();
+        let clock = Clock::start();
+        let after = Timestamp::now();
+        let (first, moment) = (clock.steady(), clock.now());
+        assert!((before..=after).contains(&first), "{first}");
+        let day = Duration::from_secs(86_400);
+        clock.sleep(day).await;
+        assert_eq!(clock.steady().duration_since(first).unsigned_abs(), day);
+        assert_eq!(clock.steady_of(moment), first);
     }
 }

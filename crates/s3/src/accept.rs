@@ -133,7 +133,7 @@ impl Inner {
         body: Option<Spooled>,
         once: Option<&Once>,
     ) -> Result<EntryId, AppendError> {
-        let accepted_at_ms = self.wall().as_millisecond();
+        let accepted_at_ms = self.steady().as_millisecond();
         self.base_of(key.as_str()).write_to(&mut meta);
         let entry = NewEntry {
             queue: QUEUE,
@@ -147,8 +147,13 @@ impl Inner {
         self.journal.append(entry).await
     }
 
-    /// The store is down and the journal can't take it: nothing was accepted.
+    /// The store is down and the journal can't take it: nothing was accepted, as far as that can be known.
     pub(crate) fn not_accepted(&self, error: &AppendError) -> Error {
+        if matches!(error, AppendError::Uncertain { .. }) {
+            tracing::error!(dependency = DEPENDENCY, %error, "whether a write was accepted is unknown");
+            let detail = "the journal's storage failed while this write was brought to disk: whether it is carried out shows when the server has been restarted; send it again then, with the same Idempotency-Key";
+            return Error::new(ErrorKind::OutcomeUnknown, detail).dependency(DEPENDENCY);
+        }
         let why = match error {
             AppendError::Full { which } => format!("the journal is full ({which})"),
             AppendError::Faulted { .. } => "the journal's storage has failed".to_owned(),

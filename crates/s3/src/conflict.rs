@@ -58,7 +58,7 @@ impl Inner {
         tracing::warn!(dependency = DEPENDENCY, entry = %entry.id, policy = policy.as_str(), "conflict: somebody else has changed the object");
         if let Some(engine) = self.engine.get() {
             engine.events().push(
-                self.wall(),
+                self.guard.clock().wall(),
                 "object_conflict",
                 format!("Somebody else has changed the object of journal entry {} since it was accepted: {outcome}.", entry.id),
                 json!({"dependency": DEPENDENCY, "entry": entry.id, "operation": entry.kind, "policy": policy.as_str()}),

@@ -105,7 +105,7 @@ impl Inner {
         accepted: bool,
         range: Option<ByteRange>,
     ) -> Ended<Download> {
-        let seen = self.wall();
+        let seen = self.steady();
         match self.open(ctx, at, range).await {
             Ok((running, result, to_first_byte)) => {
                 let copy = range.is_none().then(|| copy_of(at, &result, seen));

@@ -73,7 +73,7 @@ impl Inner {
             }
             after = upto;
         };
-        let seen = self.wall();
+        let seen = self.steady();
         self.lists.keep(
             request,
             Stored {

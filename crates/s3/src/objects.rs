@@ -200,8 +200,9 @@ impl Inner {
         self.guard.now()
     }
 
-    pub(crate) fn wall(&self) -> Timestamp {
-        self.guard.clock().wall()
+    /// For ages and expiries.
+    pub(crate) fn steady(&self) -> Timestamp {
+        self.guard.clock().steady()
     }
 
     /// Whether writes to the key must go through the journal: something of it hasn't reached the store.

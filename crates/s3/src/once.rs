@@ -108,7 +108,7 @@ impl Inner {
         let Some(OnceKey { scope, key }) = key else {
             return Ok(None);
         };
-        let now_ms = self.wall().as_millisecond();
+        let now_ms = self.steady().as_millisecond();
         let reserved = self.journal.reserve(scope, key, now_ms).await;
         let (hold, known) = match reserved.map_err(|error| self.no_key(&error))? {
             Reserved::First(hold) => (Some(hold), None),
@@ -143,7 +143,7 @@ impl Inner {
 
     /// Keeps the outcome of a request that the store has carried out.
     pub(crate) async fn keep_outcome(&self, once: Option<&Once>, etag: Option<&str>) {
-        let now_ms = self.wall().as_millisecond();
+        let now_ms = self.steady().as_millisecond();
         let Some(outcome) = once.and_then(|once| once.outcome(etag, now_ms)) else {
             return;
         };

@@ -60,9 +60,9 @@ impl Inner {
         }
     }
 
-    /// How old something is that was last seen then; a clock that jumped back makes it new, not negative.
+    /// How old something is that was last seen then; one that an earlier process saw in the future is new.
     pub(crate) fn age_of(&self, seen: Timestamp) -> Duration {
-        Duration::try_from(self.wall().duration_since(seen)).unwrap_or_default()
+        Duration::try_from(self.steady().duration_since(seen)).unwrap_or_default()
     }
 }
 

@@ -277,7 +277,7 @@ impl Inner {
             etag,
             content_type.map(str::to_owned),
             None,
-            self.wall(),
+            self.steady(),
         );
         self.copies.keep(info, content).await;
     }

@@ -88,8 +88,8 @@ pub(crate) fn engine(config: &Config) -> Result<EngineSettings, Vec<SettingsErro
 pub(super) fn journal_facts(journal: Journal, clock: Clock) -> impl Fn() -> Facts + Send + Sync {
     move || {
         let stats = journal.stats();
-        let now = clock.wall().as_millisecond();
-        // A clock that was set back makes an entry look young.
+        let now = clock.steady().as_millisecond();
+        // An entry that an earlier process accepted in the future is young.
         let age = |at: i64| Duration::from_millis(u64::try_from(now - at).unwrap_or(0));
         Facts {
             oldest: stats.oldest_accepted_at_ms.map(age),

@@ -65,7 +65,7 @@ impl Cache {
         if let Some(found) = self.memory.get(key, self.clock.now()) {
             return Some(found);
         }
-        let (key, now_ms) = (*key, self.clock.wall().as_millisecond());
+        let (key, now_ms) = (*key, self.clock.steady().as_millisecond());
         let found = self.with_file(move |file| file.get(&key, now_ms)).await;
         let (rows, stored_ms) = found??;
         let age = Duration::from_millis(now_ms.saturating_sub(stored_ms).try_into().unwrap_or(0));
@@ -99,7 +99,7 @@ impl Cache {
         if !self.memory.has_fresh() {
             return;
         }
-        let now_ms = self.clock.wall().as_millisecond();
+        let now_ms = self.clock.steady().as_millisecond();
         let stale_ms = i64::try_from(self.settings.max_stale.as_millis()).unwrap_or(i64::MAX);
         let oldest_ms = now_ms.saturating_sub(stale_ms);
         let (memory, clock, bound) = (Arc::clone(&self.memory), self.clock, self.settings.bytes);
@@ -110,7 +110,7 @@ impl Cache {
                 .map(|(key, rows, stored)| Kept {
                     key: *key,
                     rows,
-                    stored_ms: clock.wall_of(*stored).as_millisecond(),
+                    stored_ms: clock.steady_of(*stored).as_millisecond(),
                 })
                 .collect();
             file.put(&kept, bound as u64, oldest_ms)

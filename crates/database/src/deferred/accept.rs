@@ -156,7 +156,7 @@ impl Database {
             meta: content.to_json(),
             body: None,
             outcome: None,
-            accepted_at_ms: self.guard().clock().wall().as_millisecond(),
+            accepted_at_ms: self.guard().clock().steady().as_millisecond(),
         };
         let appended = deferred.journal.append(entry).await;
         let id = appended.map_err(|error| self.not_accepted(&error))?;
@@ -171,6 +171,11 @@ impl Database {
                 return Error::new(ErrorKind::TooLarge, detail)
                     .field("params")
                     .dependency(DATABASE);
+            }
+            AppendError::Uncertain { .. } => {
+                tracing::error!(dependency = DATABASE, %error, "whether a deferred write was accepted is unknown");
+                let detail = "the journal's storage failed while this write was brought to disk: whether it is carried out shows when the server has been restarted; send it again then, with the same key";
+                return Error::new(ErrorKind::OutcomeUnknown, detail).dependency(DATABASE);
             }
             AppendError::Full { which } => format!("the journal is full ({which})"),
             AppendError::Faulted { .. } => "the journal's storage has failed".to_owned(),

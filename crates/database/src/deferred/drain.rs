@@ -60,8 +60,27 @@ async fn work(
         let pause = carry(database, deferred, claimed, &mut refusals, news).await;
         deferred.rest();
         let took = clock.now().saturating_since(started);
-        let share = share.borrow().clamp(LEAST_SHARE, 1.0);
-        let behind = took.mul_f64(1.0 / share - 1.0);
+        let behind = rest(took, *share.borrow());
         clock.sleep(pause.max(behind)).await;
+    }
+}
+
+/// How long to leave the database to others after a write, so that the drain has this share of the time.
+fn rest(took: Duration, share: f64) -> Duration {
+    took.mul_f64(1.0 / share.clamp(LEAST_SHARE, 1.0) - 1.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_drain_has_the_share_of_the_time_that_the_batch_multiplier_gives_it() {
+        let took = Duration::from_millis(100);
+        for (multiplier, share) in [(1.0, 1.0), (0.8, 0.8), (0.5, 0.5), (0.1, 0.1), (0.0, 0.05)] {
+            let turn = took + rest(took, multiplier);
+            let had = took.as_secs_f64() / turn.as_secs_f64();
+            assert!((had - share).abs() < 1e-6, "{multiplier}: {had}");
+        }
     }
 }

@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use mainstay_journal::State;
+use mainstay_runtime::degradation::Level;
 use mainstay_runtime::{ErrorKind, Source};
 use mainstay_s3::{PART, Upload, contract};
-use mainstay_testkit::{Leaves, S3, S3Mode, eventually};
+use mainstay_testkit::{Leaves, S3, S3Mode, eventually, pause};
 
-use crate::world::{World, is_accepted};
+use crate::world::{World, is_accepted, patient};
 
 async fn down() -> (S3, World) {
     let server = S3::start().await;
@@ -310,6 +311,47 @@ async fn lists_are_whole_while_the_drain_runs() {
         walks += 1;
     }
     assert!(walks > 1, "the drain was over before anybody looked");
+}
+
+#[tokio::test]
+async fn the_drain_takes_as_many_at_once_as_the_levels_batch_multiplier_says() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        patient(settings);
+        settings.breaker.ramp = None;
+    })
+    .await;
+    world.until_closed().await;
+    server.set(S3Mode::Internal).await;
+    world.until_open().await;
+    for at in 0..150 {
+        world.accepted(&format!("many/{at}"), "one").await;
+    }
+    server.set(S3Mode::Slow { ms: 400 }).await;
+    let at_once = || world.objects.journal_stats().in_flight;
+    for (level, places) in [
+        (Level::Optimal, 8),
+        (Level::Limited, 4),
+        (Level::Minimal, 2),
+        (Level::Emergency, 1),
+        (Level::Degraded, 6),
+    ] {
+        world.pin(level).await;
+        let soon = Duration::from_secs(20);
+        eventually(soon, &format!("{places} at {level}"), async || {
+            at_once() == places
+        })
+        .await;
+        for _ in 0..40 {
+            pause(Duration::from_millis(25)).await;
+            let now = at_once();
+            assert!(now <= places, "{now} at {level}, and should be {places}");
+        }
+    }
+    assert!(
+        world.objects.journal_stats().entries > 0,
+        "it was drained too soon to tell"
+    );
 }
 
 #[tokio::test]

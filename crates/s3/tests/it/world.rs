@@ -7,9 +7,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use mainstay_journal::Journal;
 use mainstay_runtime::breaker::{self, State};
+use mainstay_runtime::degradation::Level;
 use mainstay_runtime::{
-    Answer, EngineBuilder, EngineSettings, Error, Exercised, Handle, Observer, Report, Secret,
-    degradation,
+    Action, Answer, EngineBuilder, EngineSettings, Error, Exercised, Handle, Observer,
+    OperatorCommand, Report, Secret, degradation,
 };
 use mainstay_s3::{Objects, Receipt, S3Target, Settings, Target, connect, contract};
 use mainstay_testkit::{FaultProxy, S3, eventually};
@@ -123,6 +124,17 @@ impl World {
             exercise_share: Some(1.0),
         };
         self.handle.reload(settings).await.expect("all as before");
+    }
+
+    /// Pins the level, as an operator does.
+    pub(crate) async fn pin(&self, level: Level) {
+        let command = OperatorCommand {
+            action: Action::Pin(level),
+            actor: "test".into(),
+            reason: "a test".into(),
+            lasts: None,
+        };
+        self.handle.command(command).await.expect("it is pinned");
     }
 
     /// What became of the last exercise of a fallback.

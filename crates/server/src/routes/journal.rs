@@ -114,8 +114,8 @@ pub fn routes(core: &Core) -> OpenApiRouter<Core> {
 /// The journal's figures, as metrics want them too.
 pub fn figures(core: &Core) -> Figures {
     let stats = core.objects.journal().stats();
-    let now = core.handle.clock().wall().as_millisecond();
-    // A clock that was set back makes an entry look young, never older than the epoch.
+    let now = core.handle.clock().steady().as_millisecond();
+    // An entry that an earlier process accepted in the future is young.
     let oldest = stats
         .oldest_accepted_at_ms
         .map_or(0, |at| (now - at).max(0) as u64 / 1000);
