@@ -21,6 +21,7 @@ pub mod reply;
 pub mod request;
 pub mod routes;
 mod serve;
+mod starting;
 mod trace;
 pub mod webhooks;
 
@@ -32,4 +33,5 @@ pub use metrics::Metrics;
 pub use problem::{Mistake, Problem, ProblemBody};
 pub use reload::{Reload, ReloadError, Reloaded};
 pub use serve::serve;
+pub use starting::while_starting;
 pub use webhooks::{Webhook, WebhookSettings, Webhooks};

@@ -67,7 +67,12 @@ pub async fn serve(
 
 /// Serves one connection, HTTP/1.1 or HTTP/2, until the client is done, takes too long over a head, or all is closing and
 /// the request that runs is answered.
-async fn connection(stream: TcpStream, router: Router, clock: Clock, closing: CancellationToken) {
+pub(crate) async fn connection(
+    stream: TcpStream,
+    router: Router,
+    clock: Clock,
+    closing: CancellationToken,
+) {
     let has_asked = Arc::new(AtomicBool::new(false));
     let asked = Arc::clone(&has_asked);
     let service = service_fn(move |request: hyper::Request<Incoming>| {

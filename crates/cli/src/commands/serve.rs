@@ -27,8 +27,10 @@ pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     let signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     data_dir::prepare(&config.data_dir)?;
-    let listener = bind(config.server.listen).await?;
-    let journal = wiring::journal(&config).await?;
+    let mut listener = bind(config.server.listen).await?;
+    let opening = wiring::journal(&config);
+    let opened = mainstay_server::while_starting(&mut listener, Clock::start(), opening).await;
+    let journal = opened?;
     let (keys, new_key) = keys(&config)?;
     let core = wiring::start(&config, journal.clone(), keys, |handle| {
         let reloader = Reloader::new(around, loaded, handle.clone(), set_level);

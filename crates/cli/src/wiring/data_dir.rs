@@ -1,6 +1,7 @@
 //! The data directory: ours alone.
 
 use std::fs::{self, DirBuilder, Permissions};
+use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
@@ -12,19 +13,34 @@ use crate::commands::Failure;
 /// When it can't be made, isn't a directory, or belongs to another user.
 pub(crate) fn prepare(dir: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-    made.map_err(|error| Failure::file(dir, format!("the data directory can't be made: {error}")))?;
+    made.map_err(|error| failure(dir, "the data directory can't be made", &error))?;
     let metadata = fs::metadata(dir).map_err(|error| Failure::file(dir, error))?;
     if metadata.mode() & 0o077 != 0 {
         tighten(dir)?;
     }
     let probe = dir.join(".writable");
     let written = fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe));
-    written.map_err(|error| {
-        Failure::file(
-            dir,
-            format!("the data directory can't be written to: {error}"),
-        )
-    })
+    written.map_err(|error| failure(dir, "the data directory can't be written to", &error))
+}
+
+fn failure(dir: &Path, what: &str, error: &io::Error) -> Failure {
+    Failure::file(dir, format!("{what}: {error}{}", remedy(error.kind())))
+}
+
+/// What a person can do about a file of ours that can't be used; empty where the error says it all.
+pub(crate) fn remedy(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::PermissionDenied => {
+            " (it belongs to another user, or this one may not write to it: give it to the user that runs mainstay with chown -R, or set data_dir to a folder of its own)"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            " (its file system is read-only: mount it for writing, or set data_dir elsewhere)"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            " (make room there, or set data_dir elsewhere)"
+        }
+        _ => "",
+    }
 }
 
 /// Takes the directory away from others, if it is plainly meant for us: empty, or ours from before.
@@ -38,12 +54,8 @@ fn tighten(dir: &Path) -> Result<(), Failure> {
         return Err(Failure::file(dir, remedy));
     }
     let tightened = fs::set_permissions(dir, Permissions::from_mode(0o700));
-    tightened.map_err(|error| {
-        Failure::file(
-            dir,
-            format!("others may read the data directory, and that can't be changed: {error}"),
-        )
-    })
+    let what = "others may read the data directory, and that can't be changed";
+    tightened.map_err(|error| failure(dir, what, &error))
 }
 
 #[cfg(test)]

@@ -101,7 +101,10 @@ pub(crate) async fn journal(config: &Config) -> Result<Journal, Failure> {
 /// As [`journal`].
 pub(crate) async fn journal_in(folder: &Path, config: &Config) -> Result<Journal, Failure> {
     let opened = Journal::open(folder, config.journal.clone()).await;
-    opened.map_err(|error| Failure::Run(error.to_string()))
+    opened.map_err(|error| {
+        let remedy = error.kind().map_or("", data_dir::remedy);
+        Failure::Run(format!("{error}{remedy}"))
+    })
 }
 
 /// Starts the engine and the work in the background, and joins everything that routes share.
