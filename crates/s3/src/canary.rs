@@ -79,7 +79,7 @@ impl Inner {
         let sent = format!(
             "Mainstay tries here whether what it accepts reaches this store, and removes this again. {} {}",
             self.journal.identity(),
-            self.wall()
+            self.guard.clock().wall()
         );
         let mut spool = self.journal.spool();
         spool.write(sent.as_bytes()).await?;

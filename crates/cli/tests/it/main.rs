@@ -6,5 +6,6 @@ mod crash;
 mod end_to_end;
 mod serving;
 mod simulating;
+mod soak;
 mod stopping;
 mod support;

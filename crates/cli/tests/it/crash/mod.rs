@@ -8,7 +8,7 @@
 
 mod content;
 mod counters;
-mod dice;
+pub(crate) mod dice;
 mod objects;
 mod rows;
 mod sky;

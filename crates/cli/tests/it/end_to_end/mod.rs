@@ -1,11 +1,13 @@
 //! The running server over real dependencies that are killed, frozen and brought back.
 
 mod bad_input;
+mod clock;
 mod database;
 mod deferred;
 mod everything_down;
 mod exercising;
 mod first_run;
+mod folder;
 mod journal;
 mod objects;
 mod openai;
@@ -17,4 +19,4 @@ mod redis;
 mod reload;
 mod reload_on_request;
 mod replaying;
-mod server;
+pub(crate) mod server;

@@ -1,8 +1,9 @@
 //! A running `mainstay serve` with a client for it.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use mainstay_testkit::{Program, Signal, eventually, eventually_some, free_port};
+use mainstay_testkit::{Program, Signal, Trouble, eventually, eventually_some, free_port};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -22,6 +23,8 @@ pub(crate) struct Server {
     port: u16,
     settings: Vec<(String, String)>,
     client: reqwest::Client,
+    /// What is wrong with its machine.
+    trouble: Option<Trouble>,
 }
 
 /// A reply, read whole.
@@ -53,8 +56,33 @@ impl Server {
 
     /// Starts with a configuration file as well.
     pub(crate) fn launch_with_file(file: &str, settings: &[(&str, &str)]) -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self::launch_in(tempfile::tempdir().expect("a folder"), file, settings, None)
+    }
+
+    /// Starts on a machine that can make trouble.
+    pub(crate) fn launch_on(
+        file: &str,
+        settings: &[(&str, &str)],
+        trouble: impl FnOnce(&Trouble),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        let machine = Trouble::build(folder.path());
+        trouble(&machine);
+        Self::launch_in(folder, file, settings, Some(machine))
+    }
+
+    /// The machine it stands on.
+    pub(crate) fn machine(&self) -> &Trouble {
+        self.trouble.as_ref().expect("it was launched on one")
+    }
+
+    fn launch_in(
+        folder: TempDir,
+        file: &str,
+        settings: &[(&str, &str)],
+        trouble: Option<Trouble>,
+    ) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::write(folder.path().join("mainstay.toml"), file).expect("the file is written");
         let port = free_port();
         let settings: Vec<_> = settings
@@ -62,11 +90,12 @@ impl Server {
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
             .collect();
         Self {
-            program: start(&folder, port, &settings),
+            program: start(&folder, port, &settings, trouble.as_ref()),
             folder,
             port,
             settings,
             client: reqwest::Client::new(),
+            trouble,
         }
     }
 
@@ -95,7 +124,12 @@ impl Server {
 
     /// Starts one that has ended, or was killed, on the same folder and port.
     pub(crate) async fn start_again(&mut self) {
-        self.program = start(&self.folder, self.port, &self.settings);
+        self.program = start(
+            &self.folder,
+            self.port,
+            &self.settings,
+            self.trouble.as_ref(),
+        );
         self.ready().await;
     }
 
@@ -192,7 +226,12 @@ impl Server {
     }
 }
 
-fn start(folder: &TempDir, port: u16, settings: &[(String, String)]) -> Program {
+fn start(
+    folder: &TempDir,
+    port: u16,
+    settings: &[(String, String)],
+    trouble: Option<&Trouble>,
+) -> Program {
     let mut command = support::mainstay(folder.path());
     command
         .arg("serve")
@@ -214,5 +253,14 @@ fn start(folder: &TempDir, port: u16, settings: &[(String, String)]) -> Program 
     for (name, value) in settings {
         command.env(format!("MAINSTAY_{name}"), value);
     }
+    if let Some(trouble) = trouble {
+        trouble.below(&mut command, &data_dir(folder));
+    }
     Program::start(command).expect("the program starts")
+}
+
+/// Where it keeps what it keeps.
+fn data_dir(folder: &TempDir) -> PathBuf {
+    let folder = folder.path().canonicalize();
+    folder.expect("it is there").join("mainstay-data")
 }
