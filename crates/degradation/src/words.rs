@@ -1,5 +1,6 @@
 //! The decisions in words, English and Spanish. Moments are told relative to `now`.
 
+mod alerts;
 mod events;
 mod patterns;
 

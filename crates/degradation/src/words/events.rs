@@ -1,4 +1,4 @@
-//! Events and alerts in words.
+//! Events in words.
 
 use alloc::string::String;
 
@@ -6,7 +6,7 @@ use mainstay_breaker::Moment;
 
 use super::patterns::together;
 use super::{Language, failure, left, name, rule, say, span};
-use crate::events::{Alert, Event, LevelCause};
+use crate::events::{Event, LevelCause};
 use crate::settings::{EndpointId, Rules};
 
 fn endpoint(rules: &Rules, id: EndpointId) -> &str {
@@ -40,72 +40,6 @@ impl LevelCause {
                     "terminó la fijación del operador"
                 )
             }
-        }
-    }
-}
-
-impl Alert {
-    /// One sentence.
-    #[must_use]
-    pub fn words(&self, language: Language, rules: &Rules, now: Moment) -> String {
-        match *self {
-            Self::Degraded { since, level } => {
-                let age = span(now.saturating_since(since));
-                say!(
-                    language,
-                    "the level has been worse than OPTIMAL for {age} and is {level}",
-                    "el nivel es peor que OPTIMAL desde hace {age}; ahora {level}"
-                )
-            }
-            Self::SlowRecovery { took } => {
-                let took = span(took);
-                say!(
-                    language,
-                    "the recovery took {took}",
-                    "la recuperación tardó {took}"
-                )
-            }
-            Self::Latency {
-                dependency,
-                p95,
-                threshold,
-            } => {
-                let (name, p95, threshold) = (name(rules, dependency), span(p95), span(threshold));
-                say!(
-                    language,
-                    "95 % of calls to {name} take up to {p95}; the level allows {threshold}",
-                    "el 95 % de las llamadas a {name} tarda hasta {p95}; el nivel admite {threshold}"
-                )
-            }
-            Self::FallbackInUse { dependency, lasted } => {
-                let (name, lasted) = (name(rules, dependency), span(lasted));
-                say!(
-                    language,
-                    "the fallback of {name} has been in use for {lasted}",
-                    "el respaldo de {name} está en uso desde hace {lasted}"
-                )
-            }
-            Self::FallbackUnexercised { dependency, age } => {
-                let (name, age) = (name(rules, dependency), span(age));
-                say!(
-                    language,
-                    "the fallback of {name} has not been exercised for {age}",
-                    "el respaldo de {name} no se ejercita desde hace {age}"
-                )
-            }
-            Self::JournalBehind { oldest } => {
-                let oldest = span(oldest);
-                say!(
-                    language,
-                    "accepted work has been waiting for {oldest}",
-                    "hay trabajo aceptado que espera desde hace {oldest}"
-                )
-            }
-            Self::JournalFaulted => say!(
-                language,
-                "the journal can't keep what it is given",
-                "el registro no puede guardar lo que recibe"
-            ),
         }
     }
 }
@@ -227,8 +161,8 @@ impl Event {
                 say!(language, "alert: {alert}", "alerta: {alert}")
             }
             Self::AlertOver(alert) => {
-                let alert = alert.words(language, rules, now);
-                say!(language, "alert over: {alert}", "fin de alerta: {alert}")
+                let end = alert.end_words(language, rules, now);
+                say!(language, "alert over: {end}", "fin de alerta: {end}")
             }
             _ => self.operator_words(language, rules, now),
         }

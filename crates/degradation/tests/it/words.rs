@@ -2,8 +2,8 @@
 
 use mainstay_degradation::cascade::Effect;
 use mainstay_degradation::{
-    Command, Event, FeatureMode, Language, Level, MostFailing, Patterns, Prediction, Recoveries,
-    Repeating,
+    Alert, Command, Event, FeatureMode, Language, Level, MostFailing, Patterns, Prediction,
+    Recoveries, Repeating,
 };
 
 use crate::world::{Behaviour, SECOND, World};
@@ -162,5 +162,107 @@ fn patterns_recoveries_and_predictions_are_told_in_both_languages() {
     assert_eq!(
         recoveries.words(Language::English),
         "3 earlier outages: half took up to 7 s, nine in ten up to 60 s, the longest 60 s, the last 5 s"
+    );
+}
+
+#[test]
+fn every_alert_is_told_while_it_lasts_and_when_it_is_over() {
+    let world = World::healthy();
+    let (rules, now) = (world.controller.rules(), world.now);
+    let minute = 60 * SECOND;
+    let dependency = rules.dependency_id("redis").expect("it is there");
+    let alerts = [
+        Alert::Degraded {
+            since: now - 4 * minute,
+            level: Level::Limited,
+        },
+        Alert::Latency {
+            dependency,
+            p95: SECOND / 4,
+            threshold: SECOND / 5,
+        },
+        Alert::FallbackInUse {
+            dependency,
+            lasted: 20 * minute,
+        },
+        Alert::FallbackUnexercised {
+            dependency,
+            age: 25 * 60 * minute,
+        },
+        Alert::JournalBehind { oldest: 6 * minute },
+        Alert::JournalFaulted,
+    ];
+    let told = |language| {
+        let lasting = alerts.map(|alert| alert.words(language, rules, now));
+        let over = alerts.map(|alert| alert.end_words(language, rules, now));
+        lasting.into_iter().zip(over).collect::<Vec<_>>()
+    };
+    let pairs = |pairs: [(&str, &str); 6]| {
+        pairs
+            .map(|(lasting, over)| (lasting.to_owned(), over.to_owned()))
+            .to_vec()
+    };
+    assert_eq!(
+        told(Language::English),
+        pairs([
+            (
+                "the level has been worse than OPTIMAL for 4 min and is LIMITED",
+                "the level was worse than OPTIMAL for 4 min"
+            ),
+            (
+                "95 % of calls to redis take up to 250 ms; the level allows 200 ms",
+                "calls to redis no longer take longer than the level allows"
+            ),
+            (
+                "the fallback of redis has been in use for 20 min",
+                "the fallback of redis was in use for 20 min"
+            ),
+            (
+                "the fallback of redis has not been exercised for 25 h",
+                "the fallback of redis has been exercised again"
+            ),
+            (
+                "accepted work has been waiting for 6 min",
+                "accepted work no longer waits for long"
+            ),
+            (
+                "the journal can't keep what it is given",
+                "the journal keeps again what it is given"
+            ),
+        ])
+    );
+    assert_eq!(
+        told(Language::Spanish),
+        pairs([
+            (
+                "el nivel es peor que OPTIMAL desde hace 4 min; ahora LIMITED",
+                "el nivel fue peor que OPTIMAL durante 4 min"
+            ),
+            (
+                "el 95 % de las llamadas a redis tarda hasta 250 ms; el nivel admite 200 ms",
+                "las llamadas a redis ya no tardan más de lo que el nivel admite"
+            ),
+            (
+                "el respaldo de redis está en uso desde hace 20 min",
+                "el respaldo de redis estuvo en uso durante 20 min"
+            ),
+            (
+                "el respaldo de redis no se ejercita desde hace 25 h",
+                "el respaldo de redis volvió a ejercitarse"
+            ),
+            (
+                "hay trabajo aceptado que espera desde hace 6 min",
+                "el trabajo aceptado ya no espera mucho"
+            ),
+            (
+                "el registro no puede guardar lo que recibe",
+                "el registro vuelve a guardar lo que recibe"
+            ),
+        ])
+    );
+    let recovery = Alert::SlowRecovery { took: 2 * minute };
+    assert_eq!(
+        recovery.words(Language::English, rules, now),
+        "the recovery took 2 min"
     );
 }
