@@ -11,3 +11,4 @@ mod rules;
 mod sensible_settings;
 mod support;
 mod windows;
+mod words;
