@@ -17,8 +17,8 @@ use super::victim::Victim;
 
 /// Additions to one counter: with a digit of two bits each they fit a signed 64-bit number.
 const DIGITS: u64 = 31;
-/// Between two additions: a tenth of the time is the store's own.
-const PAUSE: Duration = Duration::from_millis(15);
+/// Between two additions.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The next addition's place, over all clients: so that they meet at one counter.
 pub(crate) type Places = Arc<AtomicU64>;

@@ -22,7 +22,7 @@ const INSERT: &str = "insert into ledger (writer, number) values ($1, $2)";
 /// Of so many rows whose fate is plain one's is asked for in the end.
 const SAMPLE: u64 = 8;
 /// Between two writes: what is accepted must drain in the lives that are left.
-const PAUSE: Duration = Duration::from_millis(20);
+const PAUSE: Duration = Duration::from_millis(30);
 
 /// The configuration of the statements.
 pub(crate) fn statements() -> String {

@@ -1,6 +1,8 @@
 //! The dependencies, which come and go.
 
-use mainstay_testkit::{Postgres, Redis, S3};
+use std::net::SocketAddr;
+
+use mainstay_testkit::{Fault, FaultProxy, Postgres, Redis, S3};
 
 use super::dice::Dice;
 
@@ -11,7 +13,13 @@ pub(crate) enum Weather {
     Down,
     Rises,
     Falls,
+    /// Up, but from the middle of the life on its answers are cut off after so many bytes on each connection.
+    Cuts(u64),
 }
+
+/// Longest pieces of answers that get through on a connection that is cut: Redis' are short.
+const REDIS_PIECE: u64 = 200;
+const POSTGRES_PIECE: u64 = 3000;
 
 /// The weather of each for one life.
 #[derive(Clone, Copy, Debug)]
@@ -23,20 +31,29 @@ pub(crate) struct Forecast {
 
 impl Forecast {
     pub(crate) fn draw(dice: &mut Dice) -> Self {
-        let mut one = || {
-            *dice.pick(&[
-                Weather::Up,
-                Weather::Down,
-                Weather::Rises,
-                Weather::Rises,
-                Weather::Falls,
-            ])
+        let plain = [
+            Weather::Up,
+            Weather::Down,
+            Weather::Rises,
+            Weather::Rises,
+            Weather::Falls,
+        ];
+        let s3 = *dice.pick(&plain);
+        let mut one = |piece| match dice.below(6) {
+            0 => Weather::Cuts(dice.below(piece)),
+            _ => *dice.pick(&plain),
         };
         Self {
-            s3: one(),
-            redis: one(),
-            postgres: one(),
+            s3,
+            redis: one(REDIS_PIECE),
+            postgres: one(POSTGRES_PIECE),
         }
+    }
+
+    /// Whether anything is cut off.
+    pub(crate) fn has_cuts(&self) -> bool {
+        let is_cut = |weather| matches!(weather, Weather::Cuts(_));
+        is_cut(self.redis) || is_cut(self.postgres)
     }
 
     /// The same, but such that the program can come to this place.
@@ -58,7 +75,9 @@ pub(crate) struct Sky {
     pub(crate) s3: S3,
     pub(crate) redis: Redis,
     pub(crate) postgres: Postgres,
-    /// In this order.
+    to_redis: FaultProxy,
+    to_postgres: FaultProxy,
+    /// S3, Redis, PostgreSQL.
     up: [bool; 3],
 }
 
@@ -67,38 +86,67 @@ impl Sky {
         // Every answer follows a write to its file, which outlives the process: nobody pulls a plug here.
         let redis = Redis::start_with(&["--appendonly", "yes", "--appendfsync", "no"]);
         let (s3, redis, postgres) = tokio::join!(S3::start(), redis, Postgres::start());
+        let to = |port| FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], port)));
+        let (to_redis, to_postgres) = (to(redis.port()).await, to(postgres.port()).await);
         Self {
             s3,
             redis,
             postgres,
+            to_redis,
+            to_postgres,
             up: [true; 3],
         }
     }
 
+    /// Where the program finds Redis.
+    pub(crate) fn redis_url(&self) -> String {
+        format!("redis://{}/", self.to_redis.addr())
+    }
+
+    /// Where the program finds PostgreSQL.
+    pub(crate) fn postgres_url(&self) -> String {
+        let at = |port| format!(":{port}/");
+        let there = at(self.to_postgres.addr().port());
+        self.postgres
+            .url()
+            .replace(&at(self.postgres.port()), &there)
+    }
+
     /// As the program finds it.
     pub(crate) async fn morning(&mut self, forecast: Forecast) {
-        let is_up = |weather| matches!(weather, Weather::Up | Weather::Falls);
+        let is_up = |weather| matches!(weather, Weather::Up | Weather::Falls | Weather::Cuts(_));
         let Forecast {
             s3,
             redis,
             postgres,
         } = forecast;
+        self.cut([Weather::Up; 2]).await;
         self.set([is_up(s3), is_up(redis), is_up(postgres)]).await;
     }
 
     /// As it becomes in the middle of its life.
     pub(crate) async fn noon(&mut self, forecast: Forecast) {
-        let is_up = |weather| matches!(weather, Weather::Up | Weather::Rises);
+        let is_up = |weather| matches!(weather, Weather::Up | Weather::Rises | Weather::Cuts(_));
         let Forecast {
             s3,
             redis,
             postgres,
         } = forecast;
         self.set([is_up(s3), is_up(redis), is_up(postgres)]).await;
+        self.cut([redis, postgres]).await;
     }
 
     pub(crate) async fn clear(&mut self) {
+        self.cut([Weather::Up; 2]).await;
         self.set([true; 3]).await;
+    }
+
+    async fn cut(&self, weather: [Weather; 2]) {
+        let [redis, postgres] = weather.map(|weather| match weather {
+            Weather::Cuts(after) => Fault::CutAfter(after),
+            _ => Fault::Pass,
+        });
+        tokio::join!(self.to_redis.set(redis), self.to_postgres.set(postgres));
     }
 
     async fn set(&mut self, up: [bool; 3]) {

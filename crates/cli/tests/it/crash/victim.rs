@@ -15,7 +15,7 @@ use crate::support;
 /// The admin key that it is given.
 const KEY: &str = "mk_test00001_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI";
 /// How often it is looked at.
-const LOOK: Duration = Duration::from_millis(5);
+const LOOK: Duration = Duration::from_millis(20);
 /// Longest start.
 const START: Duration = Duration::from_secs(60);
 
@@ -140,9 +140,9 @@ fn settings(sky: &Sky) -> Vec<(&'static str, String)> {
         ("S3_REGION", text(s3.region())),
         ("S3_ACCESS_KEY_ID", text(s3.access_key())),
         ("S3_SECRET_ACCESS_KEY", text(s3.secret_key())),
-        ("REDIS_URL", sky.redis.url()),
+        ("REDIS_URL", sky.redis_url()),
         ("REDIS_CLASSES_COUNTER", text("visits:")),
-        ("DATABASE_URL", sky.postgres.url()),
+        ("DATABASE_URL", sky.postgres_url()),
         ("BREAKERS_S3_RESET_TIMEOUT", text("200ms")),
         ("BREAKERS_S3_RAMP", text("100ms")),
         ("BREAKERS_REDIS_RESET_TIMEOUT", text("200ms")),

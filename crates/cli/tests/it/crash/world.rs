@@ -16,11 +16,13 @@ use super::{counters, objects, rows};
 
 const OBJECT_CLIENTS: usize = 4;
 const COUNTER_CLIENTS: usize = 2;
-const ROW_CLIENTS: [Way; 4] = [Way::Deferred, Way::Deferred, Way::Deferred, Way::AtOnce];
+const ROW_CLIENTS: [Way; 3] = [Way::Deferred, Way::Deferred, Way::AtOnce];
 /// Longest life of one process after it is ready, ms.
 const LIFE: u64 = 700;
 /// What it gets to reach a place where it is to die that it doesn't pass all the time.
-const LONG_LIFE: Duration = Duration::from_secs(3);
+const LONG_LIFE: Duration = Duration::from_secs(2);
+/// What it gets where answers are cut off: what follows from that takes its time.
+const CUT_LIFE: Duration = Duration::from_millis(1200);
 const SOON: Duration = Duration::from_secs(120);
 
 /// All named places.
@@ -94,6 +96,7 @@ impl World {
         };
         let life = match point {
             Some(_) => LONG_LIFE,
+            None if forecast.has_cuts() => CUT_LIFE,
             None => Duration::from_millis(life),
         };
         self.sky.morning(forecast).await;
