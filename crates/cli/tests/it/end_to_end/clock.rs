@@ -10,6 +10,8 @@ use super::server::{Reply, SOON, Server};
 
 const FILE: &str = "[database.deferred.statements]\nadd = \"insert into added (id) values ($1)\"\n";
 const DAY: i64 = 86_400;
+/// Longer than anything is kept.
+const LONG: i64 = 400 * DAY;
 
 struct World {
     server: Server,
@@ -52,6 +54,19 @@ impl World {
         })
         .await;
         world
+    }
+
+    async fn read(&self) -> Reply {
+        let query = json!({"query": "select count(*) as rows from added"});
+        self.server.post("/db/read", query).await
+    }
+
+    /// A read from what is kept, the first of this outage: the controller is told of it at once, and of the journal.
+    async fn check_read(&self) {
+        let read = self.read().await;
+        assert_eq!(read.header("mainstay-source"), Some("cache"), "{read:?}");
+        let age = read.body["age_ms"].as_u64();
+        assert!(age.is_some_and(|age| age < 300_000), "{read:?}");
     }
 
     async fn all_down(&self) {
@@ -134,14 +149,12 @@ fn items(journal: &Reply) -> Vec<Value> {
 #[tokio::test]
 async fn a_wall_clock_that_jumps_loses_expires_and_reorders_nothing() {
     let mut world = World::start().await;
+    assert_eq!(world.read().await.status, 200);
     world.all_down().await;
     let kept = json!({"key": "kept", "value": "v", "ttl": 600});
     assert_eq!(world.server.post("/cache/set", kept).await.status, 200);
     let mut accepted = 0;
-    for (turn, off) in [0, -2 * DAY, 400 * DAY, -3600, 3600]
-        .into_iter()
-        .enumerate()
-    {
+    for (turn, off) in [0, -2 * DAY, LONG, -3600, 3600].into_iter().enumerate() {
         world.server.machine().wall_clock_is_off(off);
         let short = json!({"key": "short", "value": "v", "ttl": 1});
         assert_eq!(world.server.post("/cache/set", short).await.status, 200);
@@ -158,6 +171,9 @@ async fn a_wall_clock_that_jumps_loses_expires_and_reorders_nothing() {
         assert_eq!(newest.status, 202, "{newest:?}");
         accepted += 2;
         world.check(accepted).await;
+        if off == LONG {
+            world.check_read().await;
+        }
         world.check_memory_and_alerts().await;
     }
     // The next process finds a clock that lies before what was accepted.
