@@ -137,10 +137,11 @@ impl Metrics {
         self.read_fallbacks(core);
     }
 
-    /// Of each dependency the fallback that is most neglected.
+    /// Of each dependency the exercised fallback that is most neglected: nobody is told of those that nobody wants tried.
     fn read_fallbacks(&self, core: &Core) {
         let mut ages: BTreeMap<String, Duration> = BTreeMap::new();
-        for one in core.handle.fallbacks() {
+        let all = core.handle.fallbacks().into_iter();
+        for one in all.filter(|one| one.exercised) {
             let age = ages.entry(one.dependency).or_default();
             *age = one.age.max(*age);
         }

@@ -99,6 +99,9 @@ async fn the_second_provider_answers_for_a_dead_first_one() {
         (Some("provider:second"), Some(true)),
         "{reply:?}"
     );
+    // In use, but nobody wants it tried: no age that could raise an alert.
+    let age = r#"fallback_last_exercised_seconds{dependency="openai"}"#;
+    assert_eq!(server.metric(age).await, 0.0);
 }
 
 #[tokio::test]
