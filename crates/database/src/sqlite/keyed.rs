@@ -26,8 +26,9 @@ impl Sqlite {
         keyed: &Keyed,
     ) -> Result<Outcome, Fault> {
         let (statements, limits, keyed) = (statements.to_vec(), self.limits, *keyed);
+        let now = self.seconds();
         attempt.mark_sent();
-        let write = move |session: &mut Session| session.keyed(&statements, limits, &keyed);
+        let write = move |session: &mut Session| session.keyed(&statements, limits, &keyed, now);
         self.with(Access::Write, attempt.deadline, write).await
     }
 
@@ -37,10 +38,10 @@ impl Sqlite {
         attempt: &Attempt,
         keyed: &Keyed,
     ) -> Result<Option<Record>, Fault> {
-        let keyed = *keyed;
+        let (keyed, now) = (*keyed, self.seconds());
         let read = move |session: &mut Session| {
             session.ours(|connection| match has_table(connection)? {
-                true => find(connection, &keyed),
+                true => find(connection, &keyed, now),
                 false => Ok(None),
             })
         };
@@ -54,18 +55,24 @@ impl Sqlite {
         kept: Kept,
         most: i64,
     ) -> Result<u64, Fault> {
+        let now = self.seconds();
         let purge = move |session: &mut Session| {
             session.ours(|connection| {
                 if !has_table(connection)? {
                     return Ok(0);
                 }
                 let query = "DELETE FROM mainstay_idempotency WHERE id IN (SELECT id FROM mainstay_idempotency \
-                     WHERE created_at < unixepoch() - (CASE kind WHEN 'deferred' THEN ?2 ELSE ?1 END) LIMIT ?3)";
+                     WHERE created_at < ?4 - (CASE kind WHEN 'deferred' THEN ?2 ELSE ?1 END) LIMIT ?3)";
                 let seconds = |time: Duration| i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
-                connection.execute(query, [seconds(kept.plain), seconds(kept.deferred), most]).map(|removed| removed as u64)
+                connection.execute(query, [seconds(kept.plain), seconds(kept.deferred), most, now]).map(|removed| removed as u64)
             })
         };
         self.with(Access::Write, attempt.deadline, purge).await
+    }
+
+    /// For the age of records: SQLite's own clock is the wall clock, which may be set.
+    fn seconds(&self) -> i64 {
+        self.clock.steady().as_second()
     }
 }
 
@@ -76,23 +83,29 @@ impl Session {
         statements: &[Statement],
         limits: Limits,
         keyed: &Keyed,
+        now: i64,
     ) -> Result<Outcome, Fault> {
         self.control("BEGIN IMMEDIATE")?;
         let known = self.ours(|connection| {
             connection.execute_batch(MAKE)?;
-            find(connection, keyed)
+            find(connection, keyed, now)
         })?;
         if let Some(known) = known.and_then(|record| keyed.judge(record)) {
             return known;
         }
         let written = self.execute_all(statements, limits)?;
         self.ours(|connection| {
-            let query =
-                "INSERT OR REPLACE INTO mainstay_idempotency VALUES (?1, ?2, ?3, ?4, unixepoch())";
+            let query = "INSERT OR REPLACE INTO mainstay_idempotency VALUES (?1, ?2, ?3, ?4, ?5)";
             let (id, outcome) = (keyed.id.hex(), codec::encode_written(&written));
             connection.execute(
                 query,
-                params![id, keyed.kind.as_str(), keyed.fingerprint_hex(), outcome],
+                params![
+                    id,
+                    keyed.kind.as_str(),
+                    keyed.fingerprint_hex(),
+                    outcome,
+                    now
+                ],
             )
         })?;
         self.commit()?;
@@ -113,18 +126,18 @@ fn has_table(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(query, [], |row| row.get(0))
 }
 
-fn find(connection: &Connection, keyed: &Keyed) -> rusqlite::Result<Option<Record>> {
-    let query = "SELECT fingerprint, outcome, unixepoch() - created_at, kind FROM mainstay_idempotency WHERE id = ?1";
+fn find(connection: &Connection, keyed: &Keyed, now: i64) -> rusqlite::Result<Option<Record>> {
+    let query = "SELECT fingerprint, outcome, ?2 - created_at, kind FROM mainstay_idempotency WHERE id = ?1";
     let record = |row: &rusqlite::Row<'_>| {
         Ok(Record {
             kind: row.get(3)?,
             fingerprint: row.get(0)?,
             outcome: row.get(1)?,
-            // A clock that was set back makes a record look new, never older than it is.
+            // One that an earlier process made in the future is new.
             age: Duration::from_secs(row.get::<_, i64>(2)?.max(0).unsigned_abs()),
         })
     };
     connection
-        .query_row(query, [keyed.id.hex()], record)
+        .query_row(query, params![keyed.id.hex(), now], record)
         .optional()
 }

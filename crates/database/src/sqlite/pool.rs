@@ -26,7 +26,7 @@ const READERS: usize = 4;
 /// The database file.
 pub(crate) struct Sqlite {
     path: PathBuf,
-    clock: Clock,
+    pub(super) clock: Clock,
     pub(super) limits: Limits,
     writers: Idle,
     readers: Idle,

@@ -207,3 +207,27 @@ async fn a_wall_clock_that_jumps_loses_expires_and_reorders_nothing() {
     assert_eq!(rows.len(), 5, "{found:?}");
     assert!(rows.iter().all(|row| row["times"] == 1), "{found:?}");
 }
+
+#[tokio::test]
+async fn a_write_to_the_embedded_database_happens_once_whatever_the_wall_clock_shows() {
+    let server = Server::launch_on("", &[], |_| ());
+    server.ready().await;
+    let table = json!({"query": "create table added (id integer)"});
+    assert_eq!(server.post("/db/write", table).await.status, 200);
+    for off in [0, LONG, -LONG] {
+        server.machine().wall_clock_is_off(off);
+        let request = server.request(Method::POST, "/db/write");
+        let request = request.header("idempotency-key", "once");
+        let insert = json!({"query": "insert into added values (1)"});
+        let written = server.send(request.json(&insert)).await;
+        let replayed = (off != 0).then_some("true");
+        assert_eq!(
+            written.header("idempotency-replayed"),
+            replayed,
+            "{written:?}"
+        );
+    }
+    let count = json!({"query": "select count(*) as rows from added"});
+    let found = server.post("/db/read", count).await;
+    assert_eq!(found.body["data"][0]["rows"], 1, "{found:?}");
+}
