@@ -7,6 +7,14 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SplitMix64(u64);
 
+/// The half of a jitter that is drawn from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lean {
+    Earlier,
+    Neither,
+    Later,
+}
+
 impl SplitMix64 {
     pub(crate) const fn new(seed: u64) -> Self {
         Self(seed)
@@ -26,12 +34,18 @@ impl SplitMix64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// `base`, longer or shorter by at most this share.
-    pub(crate) fn jitter(&mut self, base: Duration, share: f64) -> Duration {
+    /// `base`, longer or shorter by at most this share, or one of the two only.
+    pub(crate) fn leaning(&mut self, base: Duration, share: f64, lean: Lean) -> Duration {
         if share <= 0.0 {
             return base;
         }
-        base.mul_f64(1.0 + share * (2.0 * self.unit() - 1.0))
+        let drawn = self.unit();
+        let part = match lean {
+            Lean::Earlier => -drawn,
+            Lean::Neither => 2.0 * drawn - 1.0,
+            Lean::Later => drawn,
+        };
+        base.mul_f64(1.0 + share * part)
     }
 }
 
@@ -40,14 +54,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jitter_stays_within_its_share_and_uses_it() {
-        let mut random = SplitMix64::new(7);
-        let base = Duration::from_secs(1);
-        let mut drawn: alloc::vec::Vec<_> = (0..1000).map(|_| random.jitter(base, 0.2)).collect();
-        drawn.sort();
-        assert!(drawn[0] >= Duration::from_millis(800) && drawn[0] < Duration::from_millis(810));
-        assert!(
-            drawn[999] <= Duration::from_millis(1200) && drawn[999] > Duration::from_millis(1190)
-        );
+    fn jitter_stays_within_its_share_or_its_half_of_it_and_uses_it() {
+        let halves = [
+            (Lean::Neither, 800, 1200),
+            (Lean::Earlier, 800, 1000),
+            (Lean::Later, 1000, 1200),
+        ];
+        let (base, ms) = (Duration::from_secs(1), Duration::from_millis);
+        for (lean, low, high) in halves {
+            let mut random = SplitMix64::new(7);
+            let drawn = (0..1000).map(|_| random.leaning(base, 0.2, lean));
+            let mut drawn: alloc::vec::Vec<_> = drawn.collect();
+            drawn.sort();
+            assert!(drawn[0] >= ms(low) && drawn[0] < ms(low + 10), "{lean:?}");
+            assert!(
+                drawn[999] <= ms(high) && drawn[999] > ms(high - 10),
+                "{lean:?}"
+            );
+        }
+        assert_eq!(SplitMix64::new(7).leaning(base, 0.0, Lean::Later), base);
     }
 }

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 pub use history::{KEPT, Outage, OutageHistory, Recoveries};
 pub use predictor::{Prediction, Predictor};
 
-use crate::random::SplitMix64;
+use crate::random::{Lean, SplitMix64};
 use crate::settings::ProbeSchedule;
 use crate::snapshot::EndpointView;
 
@@ -26,6 +26,29 @@ const HORIZON: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(200);
 /// Beyond its deadline, a probe that has not answered for this long is taken as lost and asked for again.
 const LOST_AFTER: Duration = Duration::from_secs(30);
+
+/// What is expected to stay away for so many pauses between probes is in no hurry.
+const NO_HURRY: u32 = 8;
+
+/// What the pause before the next probe is drawn by.
+pub(crate) struct Pace<'a> {
+    pub(crate) random: &'a mut SplitMix64,
+    /// From now, it is back after this long with a probability of one half, judged by its own outages.
+    pub(crate) expected: Option<Duration>,
+}
+
+impl Pace<'_> {
+    /// What is expected back before its next probe is probed in the earlier half of what the jitter allows; what is
+    /// expected to stay away for long, in the later half.
+    fn pause(&mut self, base: Duration, jitter: f64) -> Duration {
+        let lean = match self.expected {
+            Some(expected) if expected <= base => Lean::Earlier,
+            Some(expected) if expected >= base * NO_HURRY => Lean::Later,
+            _ => Lean::Neither,
+        };
+        self.random.leaning(base, jitter, lean)
+    }
+}
 
 /// What a probe's result asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -130,7 +153,7 @@ impl Prober {
         passed: Option<bool>,
         view: &EndpointView,
         schedule: &ProbeSchedule,
-        random: &mut SplitMix64,
+        pace: Pace<'_>,
     ) -> Verdict {
         if self.asked.is_none_or(|asked| started < asked) {
             return Verdict::default();
@@ -151,7 +174,7 @@ impl Prober {
         if verdict.new_epoch && view.is_usable() {
             self.recovered_at = Some(now);
         }
-        self.plan(now, view, schedule, random);
+        self.plan(now, view, schedule, pace);
         // The open time ended while it ran: nothing it found could close the breaker.
         let over = |retry_at: Moment| started < retry_at && retry_at <= now;
         if view.state == State::Open && view.retry_at.is_some_and(over) {
@@ -273,7 +296,8 @@ impl Prober {
         if to == State::HalfOpen {
             self.next_at = Some(now);
         } else {
-            self.plan(now, view, schedule, random);
+            let expected = None;
+            self.plan(now, view, schedule, Pace { random, expected });
         }
         if let (Some(planned), Some(next)) = (planned, self.next_at) {
             self.next_at = Some(next.min(planned));
@@ -281,14 +305,8 @@ impl Prober {
     }
 
     /// Plans the next probe, no later than one that was requested meanwhile.
-    fn plan(
-        &mut self,
-        now: Moment,
-        view: &EndpointView,
-        schedule: &ProbeSchedule,
-        random: &mut SplitMix64,
-    ) {
-        let mut at = now + self.interval(now, view, schedule, random);
+    fn plan(&mut self, now: Moment, view: &EndpointView, schedule: &ProbeSchedule, pace: Pace<'_>) {
+        let mut at = now + self.interval(now, view, schedule, pace);
         // The end of the open time is worth a probe of its own.
         if let Some(retry_at) = view.retry_at.filter(|retry_at| *retry_at > now) {
             at = at.min(retry_at);
@@ -301,7 +319,7 @@ impl Prober {
         now: Moment,
         view: &EndpointView,
         schedule: &ProbeSchedule,
-        random: &mut SplitMix64,
+        mut pace: Pace<'_>,
     ) -> Duration {
         let open = view.state != State::Closed && view.mode != Mode::ForcedOpen;
         let unconfirmed = self.missed_in_epoch || view.state == State::HalfOpen;
@@ -311,13 +329,45 @@ impl Prober {
         if open || self.failures > 0 {
             let base = schedule.failing.get(self.step).or(schedule.failing.last());
             self.step = (self.step + 1).min(schedule.failing.len().saturating_sub(1));
-            return random.jitter(base.copied().unwrap_or(schedule.heartbeat), schedule.jitter);
+            return pace.pause(base.copied().unwrap_or(schedule.heartbeat), schedule.jitter);
         }
         let recent = |at: Moment| now.saturating_since(at) < schedule.recovered_for;
         if self.recovered_at.is_some_and(recent) {
             schedule.recovered
         } else {
             schedule.heartbeat
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_leans_to_when_it_is_expected_back_and_stays_within_its_jitter() {
+        let (base, second) = (Duration::from_secs(10), Duration::from_secs(1));
+        for (expected, shortest, longest) in [
+            (None, 8, 12),
+            (Some(10 * second), 8, 10),
+            (Some(11 * second), 8, 12),
+            (Some(79 * second), 8, 12),
+            (Some(80 * second), 10, 12),
+        ] {
+            let mut random = SplitMix64::new(3);
+            let mut pace = Pace {
+                random: &mut random,
+                expected,
+            };
+            let pauses = (0..500).map(|_| pace.pause(base, 0.2));
+            let (least, most) = pauses.fold((base * 2, Duration::ZERO), |(least, most), one| {
+                (least.min(one), most.max(one))
+            });
+            let near = |found: Duration, bound: u32| found.abs_diff(second * bound) < second / 20;
+            assert!(
+                near(least, shortest) && near(most, longest),
+                "{expected:?}: {least:?} {most:?}"
+            );
         }
     }
 }

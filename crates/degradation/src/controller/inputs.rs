@@ -7,6 +7,7 @@ use mainstay_breaker::{FailureKind, Moment, State, Transition};
 use super::evaluate::Why;
 use super::{Controller, Effect, Observed, ProbeResult};
 use crate::events::Event;
+use crate::recovery::Pace;
 use crate::settings::EndpointId;
 
 impl Controller {
@@ -128,10 +129,13 @@ impl Controller {
         if !self.holds(id, effects) {
             return;
         }
-        let schedule = &self
-            .rules
-            .dependency(self.rules.endpoint(id).dependency)
-            .probes;
+        let dependency = self.rules.endpoint(id).dependency;
+        let prediction = self.prediction(dependency, now);
+        // Without a history a prediction is worth no hurry, and no delay.
+        let expected = prediction
+            .filter(|one| one.outages > 0)
+            .map(|one| one.median);
+        let schedule = &self.rules.dependency(dependency).probes;
         let endpoint = &mut self.endpoints[id.index()];
         let view = endpoint.view;
         let passed = match result {
@@ -140,7 +144,11 @@ impl Controller {
             ProbeResult::Nothing => None,
         };
         let prober = &mut endpoint.prober;
-        let verdict = prober.result(now, started, passed, &view, schedule, &mut self.random);
+        let pace = Pace {
+            random: &mut self.random,
+            expected,
+        };
+        let verdict = prober.result(now, started, passed, &view, schedule, pace);
         if verdict.new_epoch {
             endpoint.start_epoch();
         }
@@ -191,7 +199,7 @@ impl Controller {
             let index = u16::try_from(index).unwrap_or(u16::MAX);
             self.ask_for_probe(now, EndpointId(index), effects);
         }
-        self.likeliest_first(now, &mut effects[first..]);
+        self.likeliest_first(&mut effects[first..]);
     }
 
     /// Whether there is such an endpoint; if not, that is recorded.

@@ -1,6 +1,7 @@
 //! Outages as they begin and end: what is remembered of them, what is predicted, and who fails with whom.
 
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::time::Duration;
 
 use mainstay_breaker::{Mode, Moment};
@@ -188,20 +189,21 @@ impl Controller {
         }
     }
 
-    /// Puts the probes of what is most likely back before the others.
-    pub(super) fn likeliest_first(&self, now: Moment, probes: &mut [Effect]) {
+    /// Puts the probes of what is most likely back when they begin before the others.
+    pub(super) fn likeliest_first(&self, probes: &mut [Effect]) {
         if probes.len() < 2 || self.units.iter().all(|unit| unit.outage.is_none()) {
             return;
         }
-        let ids = self.rules.dependencies().map(|(id, _)| id);
-        let back = |id| self.prediction(id, now).map_or(0.0, |one| one.back);
-        let back: Vec<f64> = ids.map(back).collect();
-        let rank = |effect: &Effect| match effect {
-            Effect::Probe { endpoint, .. } => {
-                back[self.rules.endpoint(*endpoint).dependency.index()]
-            }
-            _ => 0.0,
-        };
-        probes.sort_by(|one, other| rank(other).total_cmp(&rank(one)));
+        probes.sort_by_cached_key(|effect| {
+            let back = match effect {
+                Effect::Probe { endpoint, at } => {
+                    let dependency = self.rules.endpoint(*endpoint).dependency;
+                    self.prediction(dependency, *at).map_or(0.0, |one| one.back)
+                }
+                _ => 0.0,
+            };
+            // Probabilities are in the order of their bits.
+            Reverse(back.to_bits())
+        });
     }
 }

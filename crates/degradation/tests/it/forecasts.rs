@@ -164,6 +164,8 @@ pub(crate) struct Scores {
     pub(crate) ours: f64,
     /// The constant that would have been the best, known only afterwards.
     pub(crate) base_rate: f64,
+    /// The share of all earlier forecasts that it was back: what a constant can know at the time.
+    pub(crate) rate_so_far: f64,
     pub(crate) heuristic_since_first: f64,
     pub(crate) heuristic_since_last: f64,
 }
@@ -194,6 +196,7 @@ pub(crate) fn play(outages: &[Simulated], schedule: Schedule, random: &mut Rando
         forecasts: sums.asked,
         ours: sums.ours / sums.asked,
         base_rate: positive * (1.0 - positive),
+        rate_so_far: sums.rate_so_far / sums.asked,
         heuristic_since_first: sums.since_first / sums.asked,
         heuristic_since_last: sums.since_last / sums.asked,
     }
@@ -212,6 +215,9 @@ fn before(one: &Simulated, results: &mut Vec<bool>, random: &mut Random) {
 #[derive(Default)]
 struct Squares {
     asked: f64,
+    /// Of those, when it was back.
+    back: f64,
+    rate_so_far: f64,
     ours: f64,
     since_first: f64,
     since_last: f64,
@@ -239,7 +245,11 @@ fn one_outage(
         let square = |forecast: f64| (forecast - truth) * (forecast - truth);
         let span = Duration::from_secs_f64;
         let ours = predictor.back(span(seen_down), span(elapsed));
+        // Laplace's rule of succession: before anything was seen, one half.
+        let so_far = (squares.back + 1.0) / (squares.asked + 2.0);
+        squares.rate_so_far += square(so_far);
         squares.asked += 1.0;
+        squares.back += truth;
         squares.ours += square(ours.expect("no outage is longer than the table"));
         squares.since_first += square(heuristic(&known, false));
         squares.since_last += square(heuristic(&known, true));

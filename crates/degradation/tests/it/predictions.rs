@@ -255,7 +255,8 @@ fn the_likeliest_to_be_back_is_probed_first() {
         world.calls(name, 5);
     }
     world.log.clear();
-    world.run(30 * SECOND);
+    // While its own outages say when: what has stayed away for much longer than ever before is as uncertain as others.
+    world.run(12 * SECOND);
     let (redis, s3) = (world.endpoint("redis"), world.endpoint("s3"));
     let mut both = 0;
     for (_, _, effects) in &world.log {
@@ -274,6 +275,35 @@ fn the_likeliest_to_be_back_is_probed_first() {
         }
     }
     assert!(both > 0, "they never came due together");
+}
+
+/// Pauses between the probes of half a minute, in seconds.
+fn pauses(world: &mut World) -> Vec<f64> {
+    let start = world.now;
+    world.run(30 * SECOND);
+    let probes = world.probes_of("redis", start);
+    probes.windows(2).map(|pair| pair[1] - pair[0]).collect()
+}
+
+#[test]
+fn what_has_always_stayed_away_for_long_is_probed_in_the_later_half_of_its_jitter() {
+    for (known, half) in [(true, 0.99..1.21), (false, 0.79..1.21)] {
+        let mut world = World::healthy();
+        if known {
+            world.tell(Input::History(past("redis", 86_400 * SECOND, 50)));
+        }
+        world.behave("redis", Behaviour::Refuses);
+        world.calls("redis", 5);
+        // The first was planned before; the end of the open time has a probe of its own.
+        let mut pauses = pauses(&mut world).split_off(1);
+        pauses.truncate(15);
+        assert!(
+            pauses.iter().all(|one| half.contains(one)),
+            "{known}: {pauses:?}"
+        );
+        let early = pauses.iter().filter(|one| **one < 0.97).count();
+        assert_eq!(early > 0, !known, "{pauses:?}");
+    }
 }
 
 #[test]

@@ -51,6 +51,7 @@ fn forecasts_on_a_thousand_mixed_outages_beat_the_best_constant_and_the_older_he
         let scores = play(&outages, *schedule, &mut random);
         assert!(scores.outages >= 1_000 && scores.forecasts >= 1_000.0);
         let rivals = [
+            scores.rate_so_far,
             scores.base_rate,
             scores.heuristic_since_first,
             scores.heuristic_since_last,
