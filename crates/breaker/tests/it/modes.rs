@@ -158,11 +158,3 @@ fn reset_closes_and_forgets_but_keeps_totals_and_mode() {
     assert_eq!(breaker.reset(at(10_005)), None);
     assert_eq!(breaker.mode(), Mode::ForcedOpen);
 }
-
-#[test]
-fn modes_are_read_from_their_words() {
-    for mode in Mode::ALL {
-        assert_eq!(mode.as_str().parse(), Ok(mode));
-    }
-    assert!("open".parse::<Mode>().is_err());
-}

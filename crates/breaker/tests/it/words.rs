@@ -25,7 +25,7 @@ fn a_mode_is_read_from_its_word_and_from_no_other() {
     for mode in Mode::ALL {
         assert_eq!(mode.as_str().parse(), Ok(mode));
     }
-    let error = "off".parse::<Mode>().expect_err("no such mode");
+    let error = "open".parse::<Mode>().expect_err("no such mode");
     assert_eq!(
         error.to_string(),
         "not a breaker mode: use auto, forced_open, disabled or shadow"
