@@ -94,6 +94,26 @@ fn a_place_in_the_ring_taken_over_by_another_shape_keeps_its_live_counts() {
 }
 
 #[test]
+fn the_oldest_live_bucket_is_kept_too_when_another_shape_takes_its_place() {
+    let window = |millis| Window {
+        length: ms(millis),
+        buckets: 10,
+    };
+    let shaped = |millis| Settings {
+        window: window(millis),
+        ..rate()
+    };
+    let breaker = breaker(shaped(10_000));
+    quiet(&breaker, 5, FAIL, false, at(18_000));
+    breaker
+        .reconfigure(shaped(20_000), at(18_500))
+        .expect("they make sense");
+    // The eighth of ten places, before and after; a window of 20 s that ends with 38 s begins with 18 s.
+    quiet(&breaker, 1, FAIL, false, at(36_000));
+    assert_eq!(breaker.snapshot(at(36_000)).window.calls, 6);
+}
+
+#[test]
 fn closing_starts_an_empty_window() {
     let breaker = breaker(rate());
     quiet(&breaker, 19, FAIL, false, at(0));
