@@ -47,6 +47,16 @@ pub(crate) struct World {
     rows: Vec<JoinHandle<rows::Log>>,
 }
 
+/// One life of the program.
+struct Plan {
+    /// Where it is to die by itself.
+    point: Option<&'static str>,
+    /// The same with the number of the time that counts.
+    fault: Option<String>,
+    forecast: Forecast,
+    life: Duration,
+}
+
 impl World {
     pub(crate) async fn start(seed: u64) -> Self {
         let sky = Sky::start().await;
@@ -81,26 +91,13 @@ impl World {
 
     /// One life of the program and its end; tells the named place where it died, if it did at one.
     pub(crate) async fn round(&mut self, round: u64) -> Option<&'static str> {
-        let points = points();
-        // Every third dies at random only; each world begins elsewhere.
-        let turn = (round - round.div_ceil(3) + self.seed * 33) as usize;
-        let point = (!round.is_multiple_of(3)).then(|| points[turn % points.len()]);
-        let forecast = Forecast::draw(&mut self.dice);
-        let forecast = point.map_or(forecast, |point| forecast.leading_to(point));
-        let (count, life) = (1 + self.dice.below(6), 100 + self.dice.below(LIFE));
-        // What happens once in a life, or seldom, and what happens all the time.
-        let is_seldom = |point: &str| !point.starts_with("group.") && !point.starts_with("spool.");
-        let count = match point {
-            Some(point) if is_seldom(point) => 1,
-            _ => count,
-        };
-        let life = match point {
-            Some(_) => LONG_LIFE,
-            None if forecast.has_cuts() => CUT_LIFE,
-            None => Duration::from_millis(life),
-        };
+        let Plan {
+            point,
+            fault,
+            forecast,
+            life,
+        } = self.plan(round);
         self.sky.morning(forecast).await;
-        let fault = point.map(|point| format!("{point}:{count}"));
         self.victim.start(fault);
         let noon = life.min(Duration::from_millis(LIFE)) / 2;
         if self.victim.is_ready().await && !self.victim.dies_within(noon).await {
@@ -110,6 +107,30 @@ impl World {
         let died_by_itself = self.victim.kill().await;
         self.check_clients();
         point.filter(|_| died_by_itself)
+    }
+
+    /// The same for the same seed.
+    fn plan(&mut self, round: u64) -> Plan {
+        let points = points();
+        // Every third dies at random only; each world begins elsewhere.
+        let turn = (round - round.div_ceil(3) + self.seed * 33) as usize;
+        let point = (!round.is_multiple_of(3)).then(|| points[turn % points.len()]);
+        let forecast = Forecast::draw(&mut self.dice);
+        let forecast = point.map_or(forecast, |point| forecast.leading_to(point));
+        let (count, life) = (1 + self.dice.below(6), 100 + self.dice.below(LIFE));
+        // What happens all the time, and what happens once in a life, or seldom.
+        let is_frequent = |point: &str| point.starts_with("group.") || point.starts_with("spool.");
+        let count = |point| if is_frequent(point) { count } else { 1 };
+        Plan {
+            point,
+            fault: point.map(|point| format!("{point}:{}", count(point))),
+            forecast,
+            life: match point {
+                Some(_) => LONG_LIFE,
+                None if forecast.has_cuts() => CUT_LIFE,
+                None => Duration::from_millis(life),
+            },
+        }
     }
 
     /// A client ends early only by a panic.
