@@ -94,6 +94,10 @@ struct Queue {
     ready: BTreeSet<EntryId>,
     /// The same where it can be claimed later, by time.
     deferred: BTreeSet<(i64, EntryId)>,
+    /// Entries that aren't set aside.
+    waiting: u64,
+    /// Keys of entries that may be on disk or not: the next start finds out.
+    unresolved: HashSet<Arc<str>>,
 }
 
 /// All entries, by id and by key.
@@ -128,6 +132,7 @@ impl Index {
             // Most keys have one entry.
             .or_insert_with(|| VecDeque::with_capacity(1))
             .push_back(id);
+        queue.waiting += u64::from(!record.set_aside);
         let slot = Slot {
             record,
             held: false,
@@ -144,10 +149,11 @@ impl Index {
         self.bytes -= slot.record.bytes();
         self.held -= u64::from(slot.held);
         self.set_aside -= u64::from(slot.record.set_aside);
-        let mut next = None;
-        if let Some(queue) = self.queues.get_mut(&slot.record.queue)
+        let (mut next, queue) = (None, self.queues.get_mut(&slot.record.queue));
+        if let Some(queue) = queue
             && let Some(ids) = queue.keys.get_mut(&slot.record.key)
         {
+            queue.waiting -= u64::from(!slot.record.set_aside);
             // Nearly always the oldest, and a much rewritten key has many.
             match ids.front() == Some(&id) {
                 true => drop(ids.pop_front()),
@@ -173,10 +179,14 @@ impl Index {
     ) {
         self.unschedule(id);
         if let Some(slot) = self.slots.get_mut(&id) {
-            self.set_aside -= u64::from(slot.record.set_aside);
+            let before = slot.record.set_aside;
             change(&mut slot.record);
-            self.set_aside += u64::from(slot.record.set_aside);
+            let after = slot.record.set_aside;
             slot.not_before_ms = not_before_ms;
+            self.set_aside = self.set_aside + u64::from(after) - u64::from(before);
+            if let Some(queue) = self.queues.get_mut(&slot.record.queue) {
+                queue.waiting = queue.waiting + u64::from(before) - u64::from(after);
+            }
         }
         self.schedule(id);
     }
@@ -265,6 +275,23 @@ impl Index {
                 queue.deferred.remove(&(time, id));
             }
         }
+    }
+
+    /// Notes that an entry of the key may be on disk or not.
+    pub(crate) fn leave_unresolved(&mut self, queue: &Arc<str>, key: &Arc<str>) {
+        let queue = self.queues.entry(queue.clone()).or_default();
+        queue.unresolved.insert(key.clone());
+    }
+
+    pub(crate) fn is_unresolved(&self, queue: &str, key: &str) -> bool {
+        let queue = self.queues.get(queue);
+        queue.is_some_and(|queue| queue.unresolved.contains(key))
+    }
+
+    /// Whether an entry of the queue isn't set aside, or may be on disk.
+    pub(crate) fn is_waiting(&self, queue: &str) -> bool {
+        let queue = self.queues.get(queue);
+        queue.is_some_and(|queue| queue.waiting > 0 || !queue.unresolved.is_empty())
     }
 
     pub(crate) fn newest(&self) -> Option<EntryId> {

@@ -54,7 +54,8 @@ impl Journal {
     /// Accepts an entry: when this returns, it and its body are on disk.
     ///
     /// # Errors
-    /// See [`AppendError`]. After [`AppendError::Uncertain`] it is unknown whether the entry is on disk.
+    /// See [`AppendError`]. After [`AppendError::Uncertain`] it is unknown whether the entry is on disk; its key is
+    /// [unresolved](Journal::is_unresolved) from then on.
     ///
     /// # Cancel safety
     /// A cancelled append may or may not have been accepted.
@@ -128,6 +129,18 @@ impl Journal {
     /// All entries of a key, newest last. From memory.
     pub fn entries_for_key(&self, queue: &str, key: &str) -> Vec<Entry> {
         self.shared.index().of_key(queue, key)
+    }
+
+    /// Whether an append for the key ended in [`AppendError::Uncertain`]: an entry that nothing here shows may be on disk,
+    /// and the next start carries it out then. What must not be overtaken by it has to wait until then.
+    pub fn is_unresolved(&self, queue: &str, key: &str) -> bool {
+        self.shared.index().is_unresolved(queue, key)
+    }
+
+    /// Whether the queue has work that is still to be carried out, in flight or unresolved: anything but what was set
+    /// aside. Also while the journal is faulted and hands nothing out. From memory.
+    pub fn is_waiting(&self, queue: &str) -> bool {
+        self.shared.index().is_waiting(queue)
     }
 
     /// The newest entry of each key that starts with `prefix` and is greater than `after`, in key order (by bytes), up to

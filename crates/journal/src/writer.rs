@@ -164,7 +164,27 @@ impl Writer {
                 self.checkpoint_if_due();
             }
             Err(Refusal::Full) => self.refuse_appends(group, retry),
-            Err(Refusal::Error(error)) => refuse(group, &error),
+            Err(Refusal::Error(error)) => {
+                if matches!(error, AppendError::Uncertain { .. }) {
+                    self.leave_unresolved(&mut group);
+                }
+                refuse(group, &error);
+            }
+        }
+    }
+
+    /// The rows may be on disk in spite of the failure: then their files must be, too, and nothing may overtake them.
+    /// The next start decides.
+    fn leave_unresolved(&self, group: &mut Group) {
+        let mut index = self.shared.index();
+        for (change, _) in group {
+            let Change::Append(append) = change else {
+                continue;
+            };
+            index.leave_unresolved(&append.record.queue, &append.record.key);
+            if let Some((_, guard)) = append.file() {
+                guard.keep();
+            }
         }
     }
 
@@ -411,13 +431,7 @@ fn apply(index: &mut Index, change: Change, id: EntryId) -> (Option<Hold>, Optio
 }
 
 fn refuse(group: Group, error: &AppendError) {
-    for (mut change, reply) in group {
-        if let (Change::Append(append), AppendError::Uncertain { .. }) = (&mut change, error) {
-            // The row may be on disk in spite of the failure: then its file must be, too. The next start decides.
-            if let Some((_, guard)) = append.file() {
-                guard.keep();
-            }
-        }
+    for (change, reply) in group {
         // Ends the claim first, so that nobody still sees it in flight.
         drop(change);
         let _ = reply.send(Err(error.clone()));

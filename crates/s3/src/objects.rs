@@ -205,9 +205,11 @@ impl Inner {
         self.guard.clock().steady()
     }
 
-    /// Whether writes to the key must go through the journal: something of it hasn't reached the store.
+    /// Whether writes to the key must go through the journal: something of it hasn't reached the store, or may come to
+    /// light when the journal is opened again.
     pub(crate) fn is_pending(&self, key: &Key) -> bool {
         self.journal.latest(QUEUE, key.as_str()).is_some()
+            || self.journal.is_unresolved(QUEUE, key.as_str())
             || !self.pending.of(key.as_str(), &self.journal).is_empty()
     }
 

@@ -25,8 +25,8 @@ impl Database {
     ///
     /// # Errors
     /// `NotConfigured`, nothing may be deferred; `InvalidInput` naming the field; `KeyReused` and `Conflict` as with
-    /// [`Database::write_once`], `Conflict`, too, for what was set aside; `JournalFull`, nothing was accepted; and the
-    /// database's own "no", when it is up.
+    /// [`Database::write_once`], `Conflict`, too, for what was set aside; `JournalFull`, nothing was accepted;
+    /// `OutcomeUnknown`, it may have been done, or be accepted; and the database's own "no", when it is up.
     ///
     /// # Cancel safety
     /// As [`Database::write_once`].
@@ -52,14 +52,18 @@ impl Database {
         if let Some(entry) = deferred.journal.latest(QUEUE, &keyed.id.hex()) {
             return known(&entry, &keyed);
         }
+        let mut unknown = None;
         if self.write_mode() == WriteMode::Enabled && !deferred.is_waiting() {
             match self.try_now(ctx, &statement, keyed).await {
                 Ok(done) => return Ok(Deferral::Done(done)),
                 Err((error, false)) => return Err(error),
-                Err((_, true)) => {}
+                Err((error, true)) => unknown = Some(error),
             }
         }
-        self.append(deferred, name, &keyed, &content).await
+        let unknown = unknown.filter(|error| error.kind == ErrorKind::OutcomeUnknown);
+        let accepted = self.append(deferred, name, &keyed, &content).await;
+        // What went to the database without an answer may have been done, whatever the journal says.
+        accepted.map_err(|refused| unknown.unwrap_or(refused))
     }
 
     /// What became of a deferred write of this caller; `None` when there is no such key.
@@ -183,7 +187,7 @@ impl Database {
         };
         tracing::warn!(dependency = DATABASE, %error, "a deferred write was not accepted");
         let detail = format!(
-            "the database can't be used now, and {why}; nothing was accepted: ask again with the same key"
+            "it can't run now, since the database is down or earlier writes wait, and {why}; nothing was accepted: ask again with the same key"
         );
         Error::new(ErrorKind::JournalFull, detail)
             .dependency(DATABASE)

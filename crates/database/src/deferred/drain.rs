@@ -58,7 +58,6 @@ async fn work(
         };
         let started = clock.now();
         let pause = carry(database, deferred, claimed, &mut refusals, news).await;
-        deferred.rest();
         let took = clock.now().saturating_since(started);
         let behind = rest(took, *share.borrow());
         clock.sleep(pause.max(behind)).await;

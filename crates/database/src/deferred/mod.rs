@@ -12,7 +12,7 @@ mod drain;
 mod news;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -90,8 +90,6 @@ pub(crate) struct Deferred {
     pub(crate) journal: Journal,
     statements: BTreeMap<String, String>,
     kept: Kept,
-    /// Whether the drain has an entry in hand.
-    draining: Mutex<bool>,
 }
 
 impl Deferred {
@@ -110,7 +108,6 @@ impl Deferred {
             journal: settings.journal,
             statements: settings.statements,
             kept,
-            draining: Mutex::new(false),
         }))
     }
 
@@ -119,27 +116,15 @@ impl Deferred {
         Some(Statement::new(query.as_str(), params))
     }
 
-    /// Whether something waits that was accepted before.
+    /// Whether something was accepted before that hasn't run, or may have been: also while a faulted journal gives
+    /// nothing to the drain.
     fn is_waiting(&self) -> bool {
-        let draining = self.draining();
-        *draining || !self.journal.claim(QUEUE, 1, i64::MAX).is_empty()
+        self.journal.is_waiting(QUEUE)
     }
 
     /// The oldest that waits, for the drain.
     fn next(&self) -> Option<Claimed> {
-        let mut draining = self.draining();
-        let claimed = self.journal.claim(QUEUE, 1, i64::MAX).pop();
-        *draining = claimed.is_some();
-        claimed
-    }
-
-    /// The drain has nothing in hand any more.
-    fn rest(&self) {
-        *self.draining() = false;
-    }
-
-    fn draining(&self) -> MutexGuard<'_, bool> {
-        self.draining.lock().unwrap_or_else(PoisonError::into_inner)
+        self.journal.claim(QUEUE, 1, i64::MAX).pop()
     }
 
     fn keyed(&self, id: KeyId, fingerprint: [u8; 32]) -> Keyed {

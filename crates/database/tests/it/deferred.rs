@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use mainstay_database::contract::{context, key, rows, write};
-use mainstay_database::{Database, Deferral, DeferredSettings, Fate, Settings, Target};
+use mainstay_database::{Database, Deferral, DeferredSettings, Fate, Settings, Target, WriteMode};
 use mainstay_journal::Journal;
 use mainstay_runtime::{CallerId, Context, Error, ErrorKind};
 use mainstay_testkit::{Fault, FaultProxy, Postgres, eventually};
@@ -257,6 +257,100 @@ async fn a_key_that_waits_is_its_callers_and_its_requests_own() {
     }
     assert_eq!(deferring.journal.stats().entries, 1);
     deferring.end().await;
+}
+
+/// The journal's storage fails, which it must notice at the next large body.
+async fn fault(deferring: &Deferring, folder: &Path) {
+    std::fs::remove_dir(folder.join("spool")).unwrap();
+    let mut spool = deferring.journal.spool();
+    assert!(spool.write(&vec![0; 4 << 20]).await.is_err());
+    assert!(deferring.journal.stats().faulted);
+}
+
+#[tokio::test]
+async fn while_a_faulted_journal_holds_what_was_accepted_nothing_overtakes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start().await;
+    let deferring = Deferring::open(settings(&server.url()), folder.path()).await;
+    write(deferring.database(), TABLE, &[]).await;
+    server.kill().await;
+    assert!(is_accepted(deferring.add(1).await));
+    fault(&deferring, folder.path()).await;
+    server.restart().await;
+    eventually(SOON, "the database is up", async || {
+        deferring.database().write_mode() == WriteMode::Enabled
+    })
+    .await;
+    let error = deferring.add(2).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::JournalFull, "{error}");
+    assert!(is_accepted(deferring.add(1).await), "it waits as before");
+    assert!(ids(deferring.database()).await.is_empty());
+    deferring.fixture.end().await;
+    drop(deferring.journal);
+
+    let deferring = Deferring::open(settings(&server.url()), folder.path()).await;
+    eventually(SOON, "it is done", async || deferring.is_done(1).await).await;
+    let done = deferring.add(2).await.unwrap();
+    assert!(matches!(done, Deferral::Done(_)), "{done:?}");
+    assert_eq!(ids(deferring.database()).await, [1, 2]);
+    deferring.end().await;
+}
+
+/// With a journal that takes nothing, a caller who hears that nothing was accepted may rely on it, wherever the
+/// connection broke.
+#[tokio::test]
+async fn what_may_have_been_done_is_never_called_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start().await;
+    let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], server.port()))).await;
+    let mut patient = settings(&through(&server, proxy.addr().port()));
+    patient.breaker.consecutive = None;
+    patient.breaker.rate = None;
+    let deferring = Deferring::open(patient, folder.path()).await;
+    write(deferring.database(), TABLE, &[]).await;
+    fault(&deferring, folder.path()).await;
+    let mut ended = Vec::new();
+    let mut cut = async |bytes| {
+        proxy.set(Fault::Reset).await;
+        proxy.set(Fault::CutAfter(bytes)).await;
+        let id = ended.len() as u64;
+        let taken = deferring.add(id).await.map_err(|error| error.kind);
+        ended.push(taken.map(drop));
+        proxy.set(Fault::Pass).await;
+        eventually(SOON, "the database is up", async || {
+            deferring.database().write_mode() == WriteMode::Enabled
+        })
+        .await;
+        ended.last() == Some(&Ok(()))
+    };
+    let mut bytes = 0;
+    while !cut(bytes).await {
+        bytes += 130;
+    }
+    // The last that comes is the answer to COMMIT, of 18 bytes.
+    while cut(bytes).await {
+        bytes -= 9;
+    }
+    for earlier in [9, 18] {
+        cut(bytes - earlier).await;
+    }
+    let done = ids(deferring.database()).await;
+    let mut unknown_and_done = 0;
+    for (id, ended) in (0..).zip(&ended) {
+        match ended {
+            Ok(()) => assert!(done.contains(&id), "{id}"),
+            Err(ErrorKind::OutcomeUnknown) => unknown_and_done += u32::from(done.contains(&id)),
+            Err(kind) => {
+                assert_eq!(*kind, ErrorKind::JournalFull, "{id}");
+                assert!(!done.contains(&id), "{id} was refused, and done");
+            }
+        }
+    }
+    assert!(
+        unknown_and_done > 0,
+        "none was cut where it matters: {ended:?} {done:?}"
+    );
+    deferring.fixture.end().await;
 }
 
 /// A write whose connection is cut, and what comes of it; tells whether it was deferred.

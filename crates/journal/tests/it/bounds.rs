@@ -113,6 +113,11 @@ async fn a_storage_failure_stops_acceptance_until_the_next_open() {
     );
     assert!(matches!(journal.health(), Health::Faulted(_)));
     assert!(journal.stats().faulted && journal.claim(QUEUE, 1, 0).is_empty());
+    assert!(
+        journal.is_waiting(QUEUE),
+        "what was accepted is still there"
+    );
+    assert!(!journal.is_unresolved(QUEUE, "large"), "no row was written");
     assert_eq!(journal.close().await, Err(error));
 
     let journal = open(dir.path()).await;

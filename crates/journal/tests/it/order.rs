@@ -315,6 +315,8 @@ async fn follows_the_model(steps: Vec<Step>) {
             .collect();
         assert_eq!(seen, expected);
         assert_eq!(journal.stats().in_flight, claims.len() as u64);
+        let is_waiting = seen.iter().any(|(_, state)| *state != State::SetAside);
+        assert_eq!(journal.is_waiting(QUEUE), is_waiting);
     }
 }
 

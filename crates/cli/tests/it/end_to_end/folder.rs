@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use mainstay_testkit::{Program, S3, Trouble, Unprivileged, eventually};
+use mainstay_testkit::{Postgres, Program, S3, Trouble, Unprivileged, eventually};
 use serde_json::json;
 
 use super::server::{Reply, SOON, Server};
@@ -202,12 +202,29 @@ async fn survives(fails: fn(&Trouble, bool)) {
     })
     .await;
     is_journal_trouble(&server.put("/objects/small", "behind what waits").await);
+    let again = server.put("/objects/late", "later").await;
+    let removed = server.request(reqwest::Method::DELETE, "/objects/late");
+    let removed = server.send(removed).await;
+    let copy = json!({"from": "direct", "to": "late"});
+    let copied = server.post("/objects/copy", copy).await;
 
     server.restart().await;
     eventually(SOON, "the journal is empty", async || {
         server.get("/journal").await.body["entries"] == 0
     })
     .await;
+    let late = s3.content("late");
+    let late = late.as_deref().map(String::from_utf8_lossy);
+    assert!(
+        matches!(late.as_deref(), None | Some("late")),
+        "{late:?} after {again:?}"
+    );
+    for refused in [again, removed, copied] {
+        is_journal_trouble(&refused);
+    }
+    let again = server.put("/objects/late", "later").await;
+    assert_eq!(again.status, 200, "the restart has looked: {again:?}");
+    assert_eq!(s3.content("late").as_deref(), Some(&b"later"[..]));
     assert_eq!(s3.content("small").as_deref(), Some(&b"kept"[..]));
     assert_eq!(s3.content("large"), Some(large));
     assert_eq!(s3.content("direct").as_deref(), Some(&b"stored"[..]));
@@ -225,6 +242,62 @@ async fn a_data_directory_that_turns_read_only_keeps_what_was_accepted_and_accep
 #[tokio::test]
 async fn an_fsync_that_fails_is_never_taken_for_done() {
     survives(Trouble::fsync_fails).await;
+}
+
+#[tokio::test]
+async fn a_deferred_write_that_may_be_on_disk_is_overtaken_by_none() {
+    let postgres = Postgres::start().await;
+    let url = postgres.url();
+    let settings = [("DATABASE_URL", url.as_str())];
+    let statement = "[database.deferred.statements]\nset = \"update price set value = $1\"\n";
+    let mut server = Server::launch_on(statement, &settings, |_| ());
+    server.ready().await;
+    for query in [
+        "create table price (value bigint)",
+        "insert into price values (0)",
+    ] {
+        let made = server.post("/db/write", json!({"query": query})).await;
+        assert_eq!(made.status, 200, "{made:?}");
+    }
+    let set = async |server: &Server, value: u64| {
+        let request = server.request(reqwest::Method::POST, "/db/deferred");
+        let request = request.header("idempotency-key", format!("set-{value}"));
+        let body = json!({"statement": "set", "params": [value]});
+        server.send(request.json(&body)).await
+    };
+    postgres.kill().await;
+    server.breaker("database", "open").await;
+    server.machine().fsync_fails(true);
+    let unknown = set(&server, 1).await;
+    assert_eq!(
+        (unknown.status.as_u16(), unknown.problem()),
+        (504, "outcome-unknown"),
+        "{unknown:?}"
+    );
+    server.machine().fsync_fails(false);
+    postgres.restart().await;
+    server.breaker("database", "closed").await;
+    let later = set(&server, 2).await;
+
+    server.restart().await;
+    server.breaker("database", "closed").await;
+    eventually(SOON, "the journal is empty", async || {
+        server.get("/journal").await.body["entries"] == 0
+    })
+    .await;
+    let price = json!({"query": "select value from price"});
+    let price = server.post("/db/read", price).await;
+    assert_ne!(
+        (later.status.as_u16(), &price.body["data"][0]["value"]),
+        (200, &json!(1)),
+        "an acknowledged write was overwritten by one that came before it"
+    );
+    assert_eq!(
+        (later.status.as_u16(), later.problem()),
+        (503, "journal-full"),
+        "{later:?}"
+    );
+    assert_eq!(set(&server, 2).await.status, 200);
 }
 
 #[tokio::test]
