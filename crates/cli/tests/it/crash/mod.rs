@@ -21,6 +21,8 @@ use world::World;
 
 /// Of one world.
 const KILLS: u64 = 50;
+/// In so many kills it is to die at each named place ten times; in fewer, chance may spare some.
+const NIGHT: u64 = 10 * KILLS;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_work_survives_a_kill_at_any_moment() {
@@ -37,8 +39,13 @@ async fn acknowledged_work_survives_a_kill_at_any_moment() {
     println!("{kills} kills done; at named places: {died_at:?}");
     let missed = world::points().into_iter();
     let missed: Vec<_> = missed.filter(|at| !died_at.contains_key(at)).collect();
+    let is_enough = match kills {
+        NIGHT.. => missed.is_empty(),
+        KILLS.. => missed.len() * 3 < died_at.len(),
+        _ => true,
+    };
     assert!(
-        !cfg!(feature = "fault-points") || kills < KILLS || missed.len() * 3 < died_at.len(),
+        !cfg!(feature = "fault-points") || is_enough,
         "it never died at {missed:?}"
     );
 }

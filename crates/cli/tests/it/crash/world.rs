@@ -175,7 +175,9 @@ impl Victim {
     /// Waits until nothing is owed to anybody any more, but for what was rightly set aside.
     async fn drained(&self) {
         eventually(SOON, "the journal to be empty", async || {
-            let journal = self.journal().await;
+            let Some(journal) = self.journal().await else {
+                return false;
+            };
             let items = journal["items"].as_array().expect("entries");
             let is_aside = |item: &&serde_json::Value| item["state"] == "set_aside";
             let strange = items
