@@ -3,7 +3,9 @@
 //! Compiled on its own by `mainstay_testkit::Trouble`; it uses nothing but std.
 //!
 //! Covered is what goes through the C library: Rust's std, SQLite and PostgreSQL do. Raw system calls are not seen (here:
-//! locks, and space reserved ahead).
+//! locks, and space reserved ahead). A path is compared as text with the root, so that the program must name its files by
+//! absolute paths: what is relative, or below a folder's descriptor, is held back only once it writes to the open file.
+//! Without a root no file is held back.
 
 #![allow(unused_unsafe)]
 
@@ -12,7 +14,6 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 const RTLD_NEXT: *mut c_void = -1isize as *mut c_void;
-const AT_FDCWD: c_int = -100;
 const O_RDWR: c_int = 2;
 const O_WRONLY: c_int = 1;
 const O_CREAT: c_int = 0o100;
@@ -83,7 +84,12 @@ fn fail(error: c_int) -> c_int {
 fn is_locked(path: *const c_char) -> bool {
     page().is_some_and(|page| page.read_only.load(Relaxed) != 0)
         // SAFETY: callers give a C string, as they do to the C library.
-        && unsafe { CStr::from_ptr(path) }.to_bytes().starts_with(root().as_bytes())
+        && is_below_root(unsafe { CStr::from_ptr(path) }.to_bytes())
+}
+
+fn is_below_root(path: &[u8]) -> bool {
+    let rest = path.strip_prefix(root().as_bytes());
+    !root().is_empty() && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 fn is_file_locked(fd: c_int) -> bool {
@@ -126,8 +132,12 @@ on_files!(
     write "write" (data: *const c_void, len: usize) -> isize,
     pwrite "pwrite" (data: *const c_void, len: usize, at: i64) -> isize,
     pwrite64 "pwrite64" (data: *const c_void, len: usize, at: i64) -> isize,
+    writev "writev" (pieces: *const c_void, count: c_int) -> isize,
+    pwritev "pwritev" (pieces: *const c_void, count: c_int, at: i64) -> isize,
+    pwritev64 "pwritev64" (pieces: *const c_void, count: c_int, at: i64) -> isize,
     ftruncate "ftruncate" (len: i64) -> c_int,
-    ftruncate64 "ftruncate64" (len: i64) -> c_int
+    ftruncate64 "ftruncate64" (len: i64) -> c_int,
+    fchmod "fchmod" (mode: c_int) -> c_int
 );
 
 macro_rules! on_paths {
@@ -143,18 +153,30 @@ macro_rules! on_paths {
 }
 on_paths!(
     rename "rename" (to: *const c_char),
+    link "link" (to: *const c_char),
     unlink "unlink" (),
+    rmdir "rmdir" (),
     mkdir "mkdir" (mode: c_int),
     chmod "chmod" (mode: c_int)
 );
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn unlinkat(dir: c_int, path: *const c_char, flags: c_int) -> c_int {
-    if dir == AT_FDCWD && is_locked(path) {
-        return fail(EROFS);
-    }
-    unsafe { real!("unlinkat", c_int, *const c_char, c_int => c_int)(dir, path, flags) }
+macro_rules! on_paths_at {
+    ($($name:ident $text:literal ($($more:ident: $type:ty),*)),*) => {$(
+        #[unsafe(no_mangle)]
+        unsafe extern "C" fn $name(dir: c_int, path: *const c_char, $($more: $type),*) -> c_int {
+            if is_locked(path) {
+                return fail(EROFS);
+            }
+            unsafe { real!($text, c_int, *const c_char $(, $type)* => c_int)(dir, path $(, $more)*) }
+        }
+    )*};
 }
+on_paths_at!(
+    unlinkat "unlinkat" (flags: c_int),
+    mkdirat "mkdirat" (mode: c_int),
+    renameat "renameat" (to_dir: c_int, to: *const c_char),
+    linkat "linkat" (to_dir: c_int, to: *const c_char, flags: c_int)
+);
 
 macro_rules! syncs {
     ($($name:ident $text:literal),*) => {$(

@@ -250,11 +250,14 @@ fn start(
         }
     }
     command.env("MAINSTAY_DEGRADATION_DWELL", "1s");
+    if let Some(trouble) = trouble {
+        let data = data_dir(folder);
+        // The default is relative; trouble is made for absolute paths.
+        command.env("MAINSTAY_DATA_DIR", &data);
+        trouble.below(&mut command, &data);
+    }
     for (name, value) in settings {
         command.env(format!("MAINSTAY_{name}"), value);
-    }
-    if let Some(trouble) = trouble {
-        trouble.below(&mut command, &data_dir(folder));
     }
     Program::start(command).expect("the program starts")
 }
