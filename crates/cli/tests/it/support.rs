@@ -16,12 +16,17 @@ pub(crate) fn mainstay(folder: &Path) -> Command {
         .current_dir(folder)
         .stdin(Stdio::null())
         .env("NO_COLOR", "1");
+    cleared(&mut command);
+    command
+}
+
+/// Takes what concerns the program out of this machine's environment.
+pub(crate) fn cleared(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("MAINSTAY_") {
             command.env_remove(name);
         }
     }
-    command
 }
 
 /// Runs it to its end.

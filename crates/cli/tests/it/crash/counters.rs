@@ -120,6 +120,7 @@ async fn number(redis: &Redis, key: &str) -> u64 {
     let mut line = async || lines.next_line().await.expect("text").expect("a line");
     match line().await.as_str() {
         "$-1" => 0,
-        _ => line().await.parse().expect("a counter is a number"),
+        length if length.starts_with('$') => line().await.parse().expect("a counter is a number"),
+        error => panic!("Redis says {error} of {key}"),
     }
 }

@@ -10,6 +10,7 @@ use mainstay_testkit::{Postgres, Program, S3, Trouble, Unprivileged, eventually}
 use serde_json::json;
 
 use super::server::{Reply, SOON, Server};
+use crate::support;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_mainstay");
 
@@ -41,6 +42,7 @@ async fn a_data_directory_of_the_wrong_permissions_is_named_with_the_remedy() {
     let user = Unprivileged::new(Path::new(PROGRAM));
     let check = async |data: &Path, words: &[&str]| {
         let mut command = user.command();
+        support::cleared(&mut command);
         command.env("MAINSTAY_DATA_DIR", data);
         is_refused(command, words).await;
     };
@@ -81,6 +83,7 @@ async fn a_data_directory_of_another_user_is_named_with_the_remedy() {
         std::os::unix::fs::chown(&theirs, Some(0), Some(0)).expect("root may");
         fs::set_permissions(&theirs, Permissions::from_mode(0o755)).expect("the mode is set");
         let mut command = user.command();
+        support::cleared(&mut command);
         command.env("MAINSTAY_DATA_DIR", &data);
         is_refused(command, &[name, "another user", "chown -R"]).await;
     }
@@ -92,6 +95,7 @@ async fn a_data_directory_on_a_read_only_file_system_is_named_with_the_remedy() 
     let script = "mount --bind \"$0\" \"$0\" && mount -o remount,bind,ro \"$0\" && exec \"$@\"";
     let unshared = |program: &[&str]| {
         let mut command = Command::new("unshare");
+        support::cleared(&mut command);
         command
             .args(["-m", "sh", "-c", script])
             .arg(folder.path())
