@@ -1,7 +1,7 @@
 //! Processes that die: what they acknowledged is there.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use mainstay_journal::{EntryId, Journal, OpenError};
@@ -19,6 +19,11 @@ pub(crate) fn child(test: &str, dir: &Path) -> Command {
         .args(["--exact", test, "--nocapture"])
         .env(CHILD_DIR, dir);
     command
+}
+
+/// A child's journal; none in a process that is no child.
+pub(crate) fn child_dir() -> Option<PathBuf> {
+    std::env::var_os(CHILD_DIR).map(PathBuf::from)
 }
 
 /// The ids in a child's output.
@@ -70,10 +75,10 @@ async fn append_numbered(journal: &Journal, numbers: impl Iterator<Item = usize>
 /// Not a test by itself: what [`acknowledged_entries_survive_sigkill`] kills.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_appends_from_many_tasks() {
-    let Some(dir) = std::env::var_os(CHILD_DIR) else {
+    let Some(dir) = child_dir() else {
         return;
     };
-    let journal = open(Path::new(&dir)).await;
+    let journal = open(&dir).await;
     let tasks: Vec<_> = (0..8)
         .map(|task| {
             let journal = journal.clone();
@@ -88,10 +93,10 @@ async fn child_appends_from_many_tasks() {
 /// Not a test by itself: it appends under a limit that its parent sets.
 #[tokio::test]
 async fn child_appends_until_refused() {
-    let Some(dir) = std::env::var_os(CHILD_DIR) else {
+    let Some(dir) = child_dir() else {
         return;
     };
-    append_numbered(&open(Path::new(&dir)).await, 0..).await;
+    append_numbered(&open(&dir).await, 0..).await;
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod bodies;
 mod bounds;
 mod crash;
 mod durability;
+mod life;
 mod order;
 mod outcomes;
 mod power_cut;
