@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use mainstay_breaker::{FailureKind, State};
+use mainstay_breaker::State;
 use mainstay_runtime::{Call, CallError, Exercised, Verdict};
 use redis::RedisError;
 
@@ -121,7 +121,7 @@ impl Server {
     }
 }
 
-/// A key or a script that we may not use is no failure of Redis.
+/// A key or a script that we may not use, or a Redis that takes no writes at all, is no failure for those who only read.
 fn verdict(error: &RedisError) -> Verdict {
     match is_refusal(error) {
         true => Verdict::SUCCESS,
@@ -129,11 +129,9 @@ fn verdict(error: &RedisError) -> Verdict {
     }
 }
 
+/// Redis has answered, and its answer is no; that it has too much work is another matter.
 fn is_refusal(error: &RedisError) -> bool {
-    matches!(
-        classify::meaning(error),
-        Meaning::Refused(_) | Meaning::Failed(FailureKind::Config)
-    )
+    classify::is_reply(error) && classify::meaning(error) != Meaning::Overload
 }
 
 fn trials(by_script: bool) -> Vec<Trial> {

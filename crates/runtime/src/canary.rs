@@ -14,7 +14,7 @@ use crate::fallbacks::Exercised;
 
 /// How often it is asked whether one is due.
 const LOOK: Duration = Duration::from_secs(5);
-/// Pause after one that found out nothing.
+/// Pause after one that found out nothing; twice as long after each further one, up to [`LATER`].
 const SOON: Duration = Duration::from_secs(30);
 /// Pause after one that shows that the fallback does not work.
 const LATER: Duration = Duration::from_secs(300);
@@ -54,13 +54,15 @@ impl Canary {
     /// Lets one go whenever it is due, until the engine stops.
     pub(crate) async fn run(self, clock: Clock, stop: CancellationToken) {
         let work = async {
-            let mut pause = LOOK;
+            let (mut pause, mut in_vain) = (LOOK, 0);
             loop {
                 clock.sleep(pause).await;
-                pause = match self.is_due(clock) {
-                    true => self.fly(clock).await,
-                    false => LOOK,
-                };
+                pause = LOOK;
+                if self.is_due(clock) {
+                    let after = self.fly(clock).await;
+                    in_vain = after.map_or(in_vain + 1, |_| 0);
+                    pause = after.unwrap_or_else(|| longer(in_vain));
+                }
             }
         };
         // What it leaves behind is for the next one, or the adapter's next start, to remove.
@@ -69,14 +71,14 @@ impl Canary {
 
     fn is_due(&self, clock: Clock) -> bool {
         let fallbacks = &self.exercises.fallbacks;
-        self.exercises.is_allowed() && fallbacks.is_seldom(&self.way, clock.now())
+        self.exercises.is_allowed(clock) && fallbacks.is_seldom(&self.way, clock.now())
     }
 
-    /// One of them, and the pause after it.
-    async fn fly(&self, clock: Clock) -> Duration {
+    /// One of them, and the pause after it; `None`: it found out nothing.
+    async fn fly(&self, clock: Clock) -> Option<Duration> {
         let until = clock.now() + PATIENCE;
         let ended = match clock.until(until, (self.launch)()).await {
-            Ok(None) => return SOON,
+            Ok(None) => return None,
             Ok(Some(ended)) => ended,
             Err(_elapsed) => Exercised::Failed,
         };
@@ -87,9 +89,15 @@ impl Canary {
             let result = ended.as_str();
             tracing::warn!(dependency, way, result, "a fallback does not work");
         }
-        match ended {
+        Some(match ended {
             Exercised::Agreed | Exercised::Used => LOOK,
             Exercised::Differed | Exercised::Failed => LATER,
-        }
+        })
     }
+}
+
+/// The pause after so many in a row that found out nothing.
+fn longer(in_vain: u32) -> Duration {
+    let factor = 1 << in_vain.saturating_sub(1).min(8);
+    (SOON * factor).min(LATER)
 }

@@ -122,11 +122,11 @@ impl EngineBuilder {
             .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
         let (wake, wakes) = mpsc::unbounded_channel();
         let (clock, seed) = (Clock::start(), rules.settings().seed);
-        let fallback_file = FallbackFile::load(&data_dir, clock);
+        let fallback_file = FallbackFile::load(&data_dir);
         let sampler = Arc::new(Sampler::new(seed));
         let (exercises, waiting) = rules
             .dependencies()
-            .map(|(_, one)| Arc::new(fallback_file.of(&one.name, clock)))
+            .map(|(_, one)| Arc::new(fallback_file.of(&one.name)))
             .map(|fallbacks| Exercises::new(fallbacks, Arc::clone(&sampler)))
             .map(|(exercises, waiting)| (Arc::new(exercises), waiting))
             .unzip();

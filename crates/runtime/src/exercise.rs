@@ -100,7 +100,7 @@ impl Exercises {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Option<Exercised>> + Send + 'static,
     {
-        if !self.is_allowed() {
+        if !self.is_allowed(clock) {
             return;
         }
         if !self.sampler.takes() && !self.fallbacks.take_overdue(source, clock) {
@@ -114,8 +114,8 @@ impl Exercises {
     }
 
     /// Exercises are on, and all is well.
-    pub(crate) fn is_allowed(&self) -> bool {
-        self.sampler.share.load(Ordering::Relaxed) != 0 && self.fallbacks.is_calm()
+    pub(crate) fn is_allowed(&self, clock: Clock) -> bool {
+        self.sampler.share.load(Ordering::Relaxed) != 0 && self.fallbacks.is_calm(clock)
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) async fn run(
             return;
         };
         // What was begun while all was well is left out once it isn't.
-        if !fallbacks.is_calm() {
+        if !fallbacks.is_calm(clock) {
             continue;
         }
         let ended = tokio::select! {

@@ -12,11 +12,15 @@ use crate::fallbacks::Fallbacks;
 
 /// How often the controller is told although nothing has begun or ended: ages grow.
 const EVERY: Duration = Duration::from_secs(30);
+/// Nobody is told that a fallback is neglected before it could have been tried: after a start, or once exercises are on.
+const CHANCE: Duration = Duration::from_secs(600);
 
 /// Gathers facts, and says when the controller should hear them.
 pub(crate) struct Facts {
     journal: Option<JournalFacts>,
     told: Option<(Moment, Signs)>,
+    /// Since when fallbacks can be exercised.
+    exercising: Option<Moment>,
 }
 
 /// What the controller hears of at once.
@@ -32,6 +36,7 @@ impl Facts {
         Self {
             journal,
             told: None,
+            exercising: None,
         }
     }
 
@@ -42,6 +47,7 @@ impl Facts {
         fallbacks: &[Arc<Fallbacks>],
         sampler: &Sampler,
     ) -> Option<degradation::Facts> {
+        self.exercising = sampler.share().map(|_| self.exercising.unwrap_or(now));
         let journal = self
             .journal
             .as_ref()
@@ -58,11 +64,12 @@ impl Facts {
             return None;
         }
         self.told = Some((now, signs));
-        let exercises = sampler.share().is_some();
+        let had_chance = |since| now.saturating_since(since) >= CHANCE;
+        let tell = self.exercising.is_some_and(had_chance);
         let mut told = Vec::with_capacity(fallbacks.len());
         for ((id, one), in_use) in (0..).map(DependencyId).zip(fallbacks).zip(in_use) {
             one.find_overdue(now);
-            let exercised = one.neglected(now).filter(|_| exercises);
+            let exercised = one.neglected(now).filter(|_| tell);
             if in_use.is_some() || exercised.is_some() {
                 told.push(Fallback {
                     dependency: id,

@@ -61,7 +61,7 @@ pub struct FallbackStatus {
     pub in_use: Option<Duration>,
     /// When it was last tried, in earnest or as an exercise, and what became of it.
     pub last: Option<(Timestamp, Exercised)>,
-    /// How long ago it last worked, or since the first start if it never has.
+    /// How long ago it last worked, or since it was first waited for if it never has.
     pub age: Duration,
 }
 
@@ -95,8 +95,22 @@ struct Known {
     by_reads: bool,
     /// Overdue, and no read has been told so yet.
     wanted: bool,
+    /// When it was first waited for.
+    since: (Mark, Timestamp),
     worked: Option<(Mark, Timestamp)>,
     last: Option<(Timestamp, Exercised)>,
+}
+
+impl Known {
+    /// How long ago it last worked, or was first waited for.
+    fn age(&self, now: Moment) -> Duration {
+        let (mark, _) = self.worked.unwrap_or(self.since);
+        mark.age(now)
+    }
+
+    fn is_overdue(&self, now: Moment) -> bool {
+        self.exercised && (self.worked.is_none() || self.age(now) > SELDOM)
+    }
 }
 
 /// The fallbacks of one dependency.
@@ -110,21 +124,19 @@ pub(crate) struct Fallbacks {
     calm: AtomicBool,
     /// One of them should be exercised with its next read, whatever chance says.
     overdue: AtomicBool,
-    first_start: Mark,
     known: Mutex<BTreeMap<String, Known>>,
     /// Something has to be written down.
     changed: AtomicBool,
 }
 
 impl Fallbacks {
-    fn new(dependency: String, first_start: Mark) -> Self {
+    fn new(dependency: String) -> Self {
         Self {
             dependency,
             in_use_since: AtomicU64::new(0),
             last_used: AtomicU64::new(0),
             calm: AtomicBool::new(false),
             overdue: AtomicBool::new(false),
-            first_start,
             known: Mutex::default(),
             changed: AtomicBool::new(false),
         }
@@ -139,10 +151,13 @@ impl Fallbacks {
         clock: Clock,
     ) {
         let worked = kept.and_then(|one| one.worked);
+        let since = kept.and_then(|one| one.since);
+        let since = since.unwrap_or_else(|| clock.wall());
         let known = Known {
             exercised: true,
             by_reads,
             wanted: false,
+            since: (Mark::of(since, clock), since),
             worked: worked.map(|wall| (Mark::of(wall, clock), wall)),
             last: kept.and_then(|one| Some((one.last?, one.result?))),
         };
@@ -188,6 +203,7 @@ impl Fallbacks {
             exercised: false,
             by_reads: false,
             wanted: false,
+            since: (Mark::of(wall, clock), wall),
             worked: None,
             last: None,
         });
@@ -214,7 +230,7 @@ impl Fallbacks {
     pub(crate) fn neglected(&self, now: Moment) -> Option<Duration> {
         let all = self.lock();
         let exercised = all.values().filter(|known| known.exercised);
-        exercised.map(|known| self.age(known, now)).max()
+        exercised.map(|known| known.age(now)).max()
     }
 
     pub(crate) fn set_calm(&self, calm: bool) {
@@ -222,15 +238,17 @@ impl Fallbacks {
     }
 
     /// All is well: there may be exercises.
-    pub(crate) fn is_calm(&self) -> bool {
-        self.calm.load(Ordering::Relaxed) && self.in_use_since.load(Ordering::Relaxed) == 0
+    pub(crate) fn is_calm(&self, clock: Clock) -> bool {
+        // Most reads ask this, and need no clock: nothing has been in use.
+        let resting = || self.in_use_since.load(Ordering::Relaxed) == 0;
+        self.calm.load(Ordering::Relaxed) && (resting() || self.in_use(clock.now()).is_none())
     }
 
     /// Looks for one that chance has left out for too long. Asked now and then, so that reads need not look.
     pub(crate) fn find_overdue(&self, now: Moment) {
         let mut found = false;
         for known in self.lock().values_mut() {
-            known.wanted = known.by_reads && self.is_overdue(known, now);
+            known.wanted = known.by_reads && known.is_overdue(now);
             found |= known.wanted;
         }
         self.overdue.store(found, Ordering::Relaxed);
@@ -247,7 +265,7 @@ impl Fallbacks {
             return false;
         };
         known.wanted = false;
-        let overdue = self.is_overdue(known, now);
+        let overdue = known.is_overdue(now);
         let others = all.values().any(|known| known.wanted);
         self.overdue.store(others, Ordering::Relaxed);
         overdue
@@ -256,11 +274,7 @@ impl Fallbacks {
     /// Whether it is time to try this one. Takes a lock, and is asked now and then.
     pub(crate) fn is_seldom(&self, way: &str, now: Moment) -> bool {
         let known = self.lock().get(way).copied();
-        known.is_some_and(|known| self.is_overdue(&known, now))
-    }
-
-    fn is_overdue(&self, known: &Known, now: Moment) -> bool {
-        known.exercised && (known.worked.is_none() || self.age(known, now) > SELDOM)
+        known.is_some_and(|known| known.is_overdue(now))
     }
 
     pub(crate) fn status(&self, now: Moment) -> Vec<FallbackStatus> {
@@ -272,14 +286,9 @@ impl Fallbacks {
             exercised: known.exercised,
             in_use,
             last: known.last,
-            age: self.age(known, now),
+            age: known.age(now),
         };
         all.iter().map(one).collect()
-    }
-
-    fn age(&self, known: &Known, now: Moment) -> Duration {
-        let worked = known.worked.map(|(mark, _)| mark);
-        worked.unwrap_or(self.first_start).age(now)
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Known>> {
@@ -292,14 +301,14 @@ impl Fallbacks {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Written {
     version: u32,
-    /// When fallbacks were first waited for.
-    first_start: Timestamp,
     /// By dependency and source.
     fallbacks: BTreeMap<String, BTreeMap<String, WrittenFallback>>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct WrittenFallback {
+    /// When it was first waited for.
+    since: Option<Timestamp>,
     worked: Option<Timestamp>,
     last: Option<Timestamp>,
     result: Option<Exercised>,
@@ -314,7 +323,7 @@ pub(crate) struct FallbackFile {
 
 impl FallbackFile {
     /// What the file in this data directory holds.
-    pub(crate) fn load(data_dir: &Path, clock: Clock) -> Self {
+    pub(crate) fn load(data_dir: &Path) -> Self {
         let path = data_dir.join("fallbacks.json");
         let found = kept::read_or_set_aside(&path, |bytes| {
             let found: Written = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
@@ -327,18 +336,14 @@ impl FallbackFile {
         });
         let found = found.unwrap_or_else(|| Written {
             version: VERSION,
-            first_start: clock.wall(),
             fallbacks: BTreeMap::new(),
         });
         Self { path, found }
     }
 
     /// A dependency's fallbacks, none declared yet.
-    pub(crate) fn of(&self, dependency: &str, clock: Clock) -> Fallbacks {
-        Fallbacks::new(
-            dependency.to_owned(),
-            Mark::of(self.found.first_start, clock),
-        )
+    pub(crate) fn of(&self, dependency: &str) -> Fallbacks {
+        Fallbacks::new(dependency.to_owned())
     }
 
     /// What was written of one fallback.
@@ -362,6 +367,7 @@ impl FallbackFile {
             let sources = written.fallbacks.entry(one.dependency.clone()).or_default();
             for (source, known) in &*one.lock() {
                 let fallback = WrittenFallback {
+                    since: Some(known.since.1),
                     worked: known.worked.map(|(_, wall)| wall),
                     last: known.last.map(|(wall, _)| wall),
                     result: known.last.map(|(_, result)| result),

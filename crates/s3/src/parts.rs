@@ -9,7 +9,7 @@ use mainstay_runtime::{Call, CallError, Context, Direction, Moment};
 use object_store::PutPayload;
 
 use crate::classify::Failed;
-use crate::key::Key;
+use crate::key::{Key, is_canary};
 use crate::multipart::{Multipart, Part};
 use crate::objects::Inner;
 use crate::store::{About, Condition};
@@ -47,8 +47,10 @@ impl Inner {
                 .put(key, PutPayload::from(body.clone()), about, condition)
         };
         let done = self.call(call, put).await?;
-        self.guard
-            .report_bytes(Direction::Upload, body.len() as u64);
+        if !is_canary(key.as_str()) {
+            self.guard
+                .report_bytes(Direction::Upload, body.len() as u64);
+        }
         Ok(done.e_tag)
     }
 }

@@ -91,7 +91,24 @@ async fn a_redis_that_refuses_to_settle_is_found_out_where_that_is_needed() {
     let guard = counting.redis.guard();
     assert_eq!(guard.snapshot().failures_in_row, 0, "Redis is well");
     assert_eq!(
-        counting.events("redis_settlement_refused"),
+        counting.events("redis_refused"),
         [] as [serde_json::Value; 0]
     );
+}
+
+#[tokio::test]
+async fn a_redis_that_only_reads_is_well_for_those_who_read_and_the_way_back_is_known_to_be_closed()
+{
+    let replica = [
+        "--replicaof",
+        "127.0.0.1",
+        "9",
+        "--replica-serve-stale-data",
+        "yes",
+    ];
+    let server = mainstay_testkit::Redis::start_with(&replica).await;
+    let world = World::of(&server);
+    world.exercise().await;
+    until_canary(&world, Exercised::Failed).await;
+    assert_eq!(world.redis.guard().snapshot().failures_in_row, 0);
 }

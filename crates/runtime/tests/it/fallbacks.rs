@@ -320,3 +320,52 @@ async fn no_canary_flies_while_anything_is_wrong_or_exercises_are_off() {
     world.pass(60_000).await;
     assert_eq!(flown.load(Ordering::Relaxed), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_that_nobody_has_needed_for_minutes_is_tried_again_though_no_caller_has_come() {
+    let (setup, flown) = flying(Some(0.005), Some(Exercised::Agreed));
+    let world = World::from(setup).await;
+    report(&world.guard("redis"), Status::Fallback, Source::Memory);
+    world.pass(60_000).await;
+    assert_eq!(flown.load(Ordering::Relaxed), 0, "it is in use");
+    world.pass(300_000).await;
+    assert_eq!(flown.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn canaries_that_find_out_nothing_fly_less_and_less_often() {
+    let (setup, flown) = flying(Some(0.005), None);
+    let world = World::from(setup).await;
+    world.pass(120_000).await;
+    let soon = flown.load(Ordering::Relaxed);
+    assert!((2..=4).contains(&soon), "{soon}");
+    world.pass(3_600_000).await;
+    let later = flown.load(Ordering::Relaxed) - soon;
+    assert!((11..=14).contains(&later), "every five minutes: {later}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_is_not_called_neglected_before_it_could_have_been_tried() {
+    // Years old, and never tried.
+    let data = tempfile::tempdir().unwrap();
+    let file = serde_json::json!({
+        "version": 1,
+        "fallbacks": {"redis": {"journal": {"since": "2020-01-01T00:00:00Z"}}},
+    });
+    std::fs::write(data.path().join("fallbacks.json"), file.to_string()).unwrap();
+    let (setup, _) = flying(Some(0.005), None);
+    let (handle, probes) = setup.start_in(data.path()).unwrap();
+    let world = World {
+        handle,
+        probes,
+        data,
+    };
+    world.pass(550_000).await;
+    assert_eq!(alerts(&world), Vec::<String>::new());
+    world.pass(120_000).await;
+    let raised = alerts(&world);
+    assert!(
+        raised.len() == 1 && raised[0].contains("redis"),
+        "{raised:?}"
+    );
+}

@@ -68,7 +68,10 @@ async fn canaries_of_two_processes_go_through_their_journals_and_leave_nothing()
         assert_eq!(world.objects.journal_stats().entries, 0);
         let reports = world.reports();
         assert!(reports.is_empty(), "no caller asked: {reports:?}");
-        assert_eq!(world.events("conflict"), Vec::<serde_json::Value>::new());
+        assert_eq!(
+            world.events("object_conflict"),
+            Vec::<serde_json::Value>::new()
+        );
     }
 }
 
