@@ -193,6 +193,15 @@ fn the_limit_ramps_up_after_closing() {
 }
 
 #[test]
+fn a_hint_is_shown_until_it_is_over() {
+    let breaker = breaker(plain());
+    breaker.trip(Rule::Probes, FailureKind::Connect, at(0));
+    breaker.hint(ms(20_000), at(0));
+    let shown = |millis| breaker.snapshot(at(millis)).hint_until;
+    assert_eq!((shown(19_999), shown(20_000)), (Some(at(20_000)), None));
+}
+
+#[test]
 fn a_hint_told_from_outside_lengthens_the_open_time_and_never_shortens_it() {
     let breaker = breaker(plain());
     breaker.hint(ms(50_000), at(0));
