@@ -43,6 +43,8 @@ pub(crate) struct Ledger {
     pub(crate) objects: BTreeMap<String, BTreeSet<Option<String>>>,
     /// Deferred writes that were acknowledged.
     pub(crate) rows: Vec<String>,
+    /// How many nobody answered.
+    pub(crate) perhaps_rows: usize,
     pub(crate) counter: String,
     pub(crate) counted: u64,
     pub(crate) perhaps_counted: u64,
@@ -162,9 +164,10 @@ impl Client {
         let request = self.target.request(Method::POST, "/db/deferred");
         let request = request.header("idempotency-key", &id);
         let body = json!({"statement": "add", "params": [id]});
-        let status = self.send("defer", request.json(&body)).await.0;
-        if matches!(status, 200 | 202) {
-            self.ledger.rows.push(id);
+        match self.send("defer", request.json(&body)).await.0 {
+            200 | 202 => self.ledger.rows.push(id),
+            0 | 504 => self.ledger.perhaps_rows += 1,
+            _ => {}
         }
     }
 
@@ -173,7 +176,9 @@ impl Client {
         let request = request.json(&json!({"key": self.ledger.counter}));
         match self.send("count", request).await.0 {
             200 => self.ledger.counted += 1,
-            _ => self.ledger.perhaps_counted += 1,
+            0 | 504 => self.ledger.perhaps_counted += 1,
+            // Refused: it must not count.
+            _ => {}
         }
     }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_testkit::{eventually, pause};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -27,6 +27,8 @@ const SHORT: u64 = 15;
 /// From here on the trend is looked at.
 const LONG: u64 = 150;
 const CLIENTS: usize = 6;
+/// Rows asked for at once.
+const CHUNK: usize = 500;
 /// Longest time for everything accepted to arrive.
 const SETTLE: Duration = Duration::from_secs(240);
 
@@ -84,7 +86,7 @@ async fn started(dependencies: &Dependencies) -> Server {
     server.ready().await;
     let soon = Duration::from_secs(60);
     eventually(soon, "the table is made", async || {
-        let table = json!({"query": "create table if not exists added (id text)"});
+        let table = json!({"query": "create table if not exists added (seq bigserial, id text)"});
         server.post("/db/write", table).await.status == 200
     })
     .await;
@@ -133,17 +135,34 @@ fn compare_objects(dependencies: &Dependencies, ledger: &Ledger) {
     }
 }
 
-/// Deferred writes: each that was acknowledged is there, and none is there twice.
+/// Deferred writes: each that was acknowledged is there, once, and in its client's order; none is there that was refused.
 async fn compare_rows(server: &Server, ledgers: &[Ledger]) {
+    let read = async |query: &str, params: Value| {
+        let body = json!({"query": query, "params": params});
+        let reply = server.post("/db/read", body).await;
+        assert_eq!(reply.status, 200, "{reply:?}");
+        reply.body["data"].clone()
+    };
     let query = "select id, count(*) as times from added group by id having count(*) > 1";
-    let twice = server.post("/db/read", json!({"query": query})).await;
-    assert_eq!(twice.body["data"], json!([]), "{twice:?}");
-    for chunk in ledgers.iter().flat_map(|ledger| ledger.rows.chunks(500)) {
-        let query = "select count(*) as there from added where id = any($1)";
-        let body = json!({"query": query, "params": [chunk]});
-        let found = server.post("/db/read", body).await;
-        assert_eq!(found.body["data"][0]["there"], chunk.len(), "{found:?}");
+    assert_eq!(read(query, json!([])).await, json!([]), "done twice");
+    for ledger in ledgers {
+        // Chunks that share a row: what is in order in each is in order.
+        for from in (0..ledger.rows.len()).step_by(CHUNK - 1) {
+            let chunk = &ledger.rows[from..ledger.rows.len().min(from + CHUNK)];
+            let query = "select id from added where id = any($1) order by seq";
+            let found = read(query, json!([chunk])).await;
+            let wanted: Vec<_> = chunk.iter().map(|id| json!({"id": id})).collect();
+            assert_eq!(found, json!(wanted), "lost, or out of order");
+        }
     }
+    let least: usize = ledgers.iter().map(|ledger| ledger.rows.len()).sum();
+    let unsure: usize = ledgers.iter().map(|ledger| ledger.perhaps_rows).sum();
+    let all = read("select count(*) as there from added", json!([])).await;
+    let all = all[0]["there"].as_u64().expect("a count") as usize;
+    assert!(
+        (least..=least + unsure).contains(&all),
+        "{all} rows, where {least} were acknowledged and {unsure} not answered"
+    );
 }
 
 /// Counters: what was acknowledged counts, what was not answered may.
