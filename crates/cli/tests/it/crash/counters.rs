@@ -17,6 +17,8 @@ use super::victim::Victim;
 
 /// Additions to one counter: with a digit of two bits each they fit a signed 64-bit number.
 const DIGITS: u64 = 31;
+/// Additions of each half of the outage at the end.
+const HALF: usize = 40;
 /// Between two additions.
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -28,7 +30,9 @@ pub(crate) type Places = Arc<AtomicU64>;
 enum Added {
     /// Redis has it.
     Once,
-    /// Without an answer, or in memory only, which ends with the process.
+    /// In memory only: Redis gets it, unless the process ends before.
+    Volatile,
+    /// Without an answer.
     Perhaps,
     /// It was refused.
     Never,
@@ -46,7 +50,18 @@ impl Log {
 
     /// Additions that Redis has acknowledged, and those that were counted in memory or not answered.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (self.count(Added::Once), self.count(Added::Perhaps))
+        let unsure = self.count(Added::Volatile) + self.count(Added::Perhaps);
+        (self.count(Added::Once), unsure)
+    }
+
+    async fn add(&mut self, victim: &Victim, places: &Places) {
+        let place = places.fetch_add(1, Ordering::Relaxed);
+        let by = 1_u64 << (2 * (place % DIGITS));
+        let request = victim.request(Method::POST, "/cache/incr");
+        let request = request.json(&json!({ "key": key(place / DIGITS), "by": by }));
+        let added = told(request.send().await).await;
+        self.added.insert(place, added);
+        pause(PAUSE).await;
     }
 
     /// Compares with what Redis holds.
@@ -61,7 +76,7 @@ impl Log {
             let times = held.1 >> (2 * (place % DIGITS)) & 3;
             let is_right = match added {
                 Added::Once => times == 1,
-                Added::Perhaps => times <= 1,
+                Added::Volatile | Added::Perhaps => times <= 1,
                 Added::Never => times == 0,
             };
             assert!(
@@ -75,13 +90,31 @@ impl Log {
 pub(crate) async fn run(victim: Arc<Victim>, places: Places, stop: watch::Receiver<bool>) -> Log {
     let mut log = Log::default();
     while !*stop.borrow() {
-        let place = places.fetch_add(1, Ordering::Relaxed);
-        let by = 1_u64 << (2 * (place % DIGITS));
-        let request = victim.request(Method::POST, "/cache/incr");
-        let request = request.json(&json!({ "key": key(place / DIGITS), "by": by }));
-        let added = told(request.send().await).await;
-        log.added.insert(place, added);
-        pause(PAUSE).await;
+        log.add(&victim, &places).await;
+    }
+    log
+}
+
+/// Redis goes and comes back while the process lives on: then memory owes it each addition once.
+pub(crate) async fn outage(victim: &Victim, places: &Places, redis: &Redis) -> Log {
+    let mut log = Log::default();
+    redis.kill().await;
+    for _ in 0..HALF {
+        log.add(victim, places).await;
+    }
+    redis.restart().await;
+    for _ in 0..HALF {
+        log.add(victim, places).await;
+    }
+    let in_memory = log.count(Added::Volatile);
+    assert!(
+        in_memory > HALF / 2,
+        "only {in_memory} were added in memory"
+    );
+    for added in log.added.values_mut() {
+        if *added == Added::Volatile {
+            *added = Added::Once;
+        }
     }
     log
 }
@@ -102,8 +135,9 @@ async fn told(sent: Result<Response, reqwest::Error>) -> Added {
     };
     match status {
         200 if body["source"] == "primary" => Added::Once,
-        // Volatile by its word. Outcome unknown.
-        200 | 504 => Added::Perhaps,
+        200 => Added::Volatile,
+        // Outcome unknown.
+        504 => Added::Perhaps,
         503 | 507 => Added::Never,
         _ => panic!("status {status}: {body}"),
     }

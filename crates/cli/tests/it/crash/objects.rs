@@ -41,6 +41,24 @@ impl Log {
     }
 }
 
+impl Log {
+    /// Nothing is in the store that no client has written, but for the program's own.
+    pub(crate) fn check_strangers(logs: &[Self], s3: &S3) {
+        let is_known = |key: &String| logs.iter().any(|log| log.possible.contains_key(key));
+        let folders = s3.names("").into_iter();
+        let keys: Vec<String> = folders
+            .filter(|folder| !folder.starts_with('.'))
+            .flat_map(|folder| {
+                let names = s3.names(&folder).into_iter();
+                names.map(move |name| format!("{folder}/{name}"))
+            })
+            .collect();
+        assert!(!keys.is_empty(), "nothing is in the store");
+        let strange: Vec<_> = keys.iter().filter(|key| !is_known(key)).collect();
+        assert!(strange.is_empty(), "nobody has written {strange:?}");
+    }
+}
+
 /// How a write ended, as far as its client knows.
 enum Told {
     Done,

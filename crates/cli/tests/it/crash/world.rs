@@ -44,6 +44,7 @@ pub(crate) struct World {
     stop: watch::Sender<bool>,
     objects: Vec<JoinHandle<objects::Log>>,
     counters: Vec<JoinHandle<counters::Log>>,
+    places: counters::Places,
     rows: Vec<JoinHandle<rows::Log>>,
 }
 
@@ -81,6 +82,7 @@ impl World {
             objects: (0..OBJECT_CLIENTS).map(object).collect(),
             counters: (0..COUNTER_CLIENTS).map(counter).collect(),
             rows: (0..).zip(ROW_CLIENTS).map(row).collect(),
+            places,
             sky,
             victim,
             dice: Dice::new(seed),
@@ -149,18 +151,35 @@ impl World {
         pause(Duration::from_millis(300)).await;
         self.stop.send_replace(true);
         let objects = ended(self.objects).await;
-        let counters = ended(self.counters).await;
+        let mut counters = ended(self.counters).await;
         let rows = ended(self.rows).await;
         self.victim.drained().await;
-        for log in &objects {
-            log.check(&self.sky.s3);
-        }
-        counters::Log::check(&counters, &self.sky.redis).await;
-        for log in &rows {
-            log.check(&self.sky.postgres.url(), &self.victim).await;
-        }
+        let outage = counters::outage(&self.victim, &self.places, &self.sky.redis);
+        counters.push(outage.await);
+        self.victim.drained().await;
+        check(&self.sky, &self.victim, &objects, &counters, &rows).await;
         Told::sum(&objects, &counters, &rows)
     }
+}
+
+/// Compares what clients were told with what the dependencies have.
+async fn check(
+    sky: &Sky,
+    victim: &Victim,
+    objects: &[objects::Log],
+    counters: &[counters::Log],
+    rows: &[rows::Log],
+) {
+    for log in objects {
+        log.check(&sky.s3);
+    }
+    objects::Log::check_strangers(objects, &sky.s3);
+    counters::Log::check(counters, &sky.redis).await;
+    let database = sky.postgres.url();
+    for log in rows {
+        log.check(&database, victim).await;
+    }
+    rows::Log::check_strangers(rows, &database).await;
 }
 
 async fn ended<T>(clients: Vec<JoinHandle<T>>) -> Vec<T> {
