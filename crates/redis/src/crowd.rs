@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
-use mainstay_runtime::{Answer, Boarding, CallError, Context, Flights};
+use mainstay_runtime::{Answer, Boarding, CallError, Context, Flight, Flights, Moment};
 
 use crate::command::{Action, Command};
+use crate::reply::Reply;
 use crate::server::{Ended, Server};
 use crate::value::{Blob, Key};
 
@@ -47,27 +49,49 @@ impl Server {
             return ended;
         };
         let clock = self.guard().clock();
+        // Whoever joins a second flight has no more time for both than for one of its own.
+        let deadline = ctx.deadline.min(clock.now() + self.guard().call_deadline());
+        let ctx = Context { deadline, ..*ctx };
+        loop {
+            let (flight, joined) = self.board(&ctx, command, question.clone());
+            // It ends in time by itself; given up from here, nobody would know that it was late.
+            let Some(age) = joined else {
+                return flight.await;
+            };
+            match clock.until(deadline, flight).await {
+                // The deadline of who began it.
+                Ok(ended) if is_out_of_time(&ended) && self.is_early(deadline) => {}
+                Ok(ended) => return aged(ended, age),
+                Err(_elapsed) => {
+                    let late = CallError::Deadline { sent: false };
+                    return self.in_its_place(command, late, false);
+                }
+            }
+        }
+    }
+
+    /// The same read under way with its age, or one of its own.
+    fn board(
+        self: &Arc<Self>,
+        ctx: &Context,
+        command: &Command,
+        question: Question,
+    ) -> (Flight<Ended>, Option<Duration>) {
         let boarding = Boarding {
             key: question,
-            now: clock.now(),
+            now: self.guard().now(),
             writes: self.crowd.writes.load(Ordering::Acquire),
             max_age: None,
         };
-        let (flight, joined) = self.crowd.flights.board(boarding, || {
+        self.crowd.flights.board(boarding, || {
             let (server, ctx, command) = (Arc::clone(self), *ctx, command.clone());
             async move { server.run_alone(&ctx, &command).await }.boxed()
-        });
-        let Ok(mut ended) = clock.until(ctx.deadline, flight).await else {
-            let late = CallError::Deadline { sent: false };
-            return self.in_its_place(command, late, false);
-        };
-        if let (Some(age), Ok(answer)) = (joined, &mut ended.result) {
-            *answer = Answer {
-                age: answer.age.or(Some(age)),
-                ..answer.clone()
-            };
-        }
-        ended
+        })
+    }
+
+    /// Whether so much time is left that a timeout would say something about Redis.
+    fn is_early(&self, deadline: Moment) -> bool {
+        deadline.saturating_since(self.guard().now()) >= self.guard().call_deadline() / 2
     }
 
     /// What this command asks, if it is to be asked once for all.
@@ -101,5 +125,20 @@ impl Server {
             range,
             instead,
         })
+    }
+}
+
+fn is_out_of_time(ended: &Ended) -> bool {
+    matches!(ended.failure, Some(CallError::Deadline { .. }))
+}
+
+fn aged(ended: Ended, age: Duration) -> Ended {
+    let with_age = |answer: Answer<Reply>| Answer {
+        age: answer.age.or(Some(age)),
+        ..answer
+    };
+    Ended {
+        result: ended.result.map(with_age),
+        ..ended
     }
 }

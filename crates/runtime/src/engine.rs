@@ -187,7 +187,7 @@ impl EngineBuilder {
             dependency_id,
             breaker,
             limit: Limit::new(spec.limit),
-            protection: Protection::new(spec.limit),
+            protection: Protection::default(),
             budget: RetryBudget::default(),
             stats: Stats::default(),
             suspects: Suspects::default(),

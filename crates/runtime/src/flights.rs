@@ -22,6 +22,8 @@ pub type Flight<T> = Shared<BoxFuture<'static, T>>;
 /// The questions under way that may be joined, by what they ask.
 pub struct Flights<K, T> {
     begun: Begun<K, T>,
+    /// How many were begun: their numbers, none of which comes twice.
+    begins: AtomicU64,
     joined: AtomicU64,
 }
 
@@ -72,7 +74,7 @@ where
             self.joined.fetch_add(1, Ordering::Relaxed);
             return (flight, Some(now.saturating_since(at)));
         }
-        let number = begun.get(&key).map_or(0, |before| before.number + 1);
+        let number = self.begins.fetch_add(1, Ordering::Relaxed);
         let landing = Landing {
             begun: Arc::clone(&self.begun),
             key: key.clone(),
@@ -106,6 +108,7 @@ impl<K, T> Default for Flights<K, T> {
     fn default() -> Self {
         Self {
             begun: Arc::default(),
+            begins: AtomicU64::new(0),
             joined: AtomicU64::new(0),
         }
     }
@@ -194,6 +197,27 @@ mod tests {
         };
         let (_third, joined) = flights.board(hurried, lasting);
         assert_eq!(joined, None);
+    }
+
+    #[test]
+    fn a_flight_that_ends_late_strikes_off_no_other_than_itself() {
+        let flights = Flights::default();
+        let (first, _) = flights.board(boarding("a", 0, 0), lasting);
+        let (second, _) = flights.board(boarding("a", 1, 1), || ready(2).boxed());
+        assert_eq!(
+            second.now_or_never(),
+            Some(2),
+            "it ends, and the list is empty"
+        );
+        let (_third, joined) = flights.board(boarding("a", 2, 1), lasting);
+        assert_eq!(joined, None);
+        drop(first);
+        let (_, joined) = flights.board(boarding("a", 3, 1), lasting);
+        assert_eq!(
+            joined,
+            Some(Duration::from_millis(1)),
+            "the third still runs"
+        );
     }
 
     #[test]

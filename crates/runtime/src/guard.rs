@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainstay_breaker::{FailureKind, Moment, Outcome, Snapshot, State};
-use mainstay_degradation::Tuning;
+use mainstay_degradation::{DependencyId, Tuning};
 
 use crate::answer::Source;
 use crate::call::{Attempt, Call, CallError, Verdict};
@@ -19,6 +19,7 @@ use crate::fallbacks::Exercised;
 use crate::flight::{Flight, Pass};
 use crate::limit::{Limit, Place};
 use crate::observe::{Direction, Report, Status};
+use crate::protection::Share;
 use crate::running::Running;
 
 /// Guards one endpoint. Cheap to clone; every clone shares the breaker, the limit and the figures.
@@ -57,8 +58,7 @@ impl Guard {
         F: FnMut(Attempt) -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        let _few = self.place_instead(&call)?;
-        let _place = self.place(&*self.endpoint.limit, call.deadline).await?;
+        let _places = self.places(&call, &*self.endpoint.limit).await?;
         let sent = Arc::new(AtomicBool::new(false));
         let (mut number, mut earlier) = (1, None);
         loop {
@@ -95,9 +95,8 @@ impl Guard {
     /// # Errors
     /// `Rejected`, `Busy`, and `Deadline` when that has passed already.
     pub async fn begin(&self, call: Call) -> Result<Running, CallError<Infallible>> {
-        let few = self.place_instead(&call)?;
         let limit = Arc::clone(&self.endpoint.limit);
-        let place = self.place(limit, call.deadline).await?;
+        let (few, place) = self.places(&call, limit).await?;
         let now = self.now();
         let pass = self.admit(&call, 1, now)?;
         let flight = Flight::new(Arc::clone(&self.endpoint), pass, call.caller, now);
@@ -167,6 +166,11 @@ impl Guard {
         self.endpoint.protection.is_threatened()
     }
 
+    /// Whether a call for this one is made in the place of another dependency, and gets what that leaves it.
+    pub fn is_instead(&self, instead_of: Option<DependencyId>) -> bool {
+        instead_of.is_some_and(|one| one != self.endpoint.dependency_id)
+    }
+
     /// How many calls may be in flight now.
     pub fn limit(&self) -> usize {
         self.endpoint.limit.size()
@@ -226,19 +230,32 @@ impl Guard {
         self.endpoint.ask_for_probe();
     }
 
-    /// What a call in the place of another dependency needs besides a place under the limit.
-    fn place_instead<E>(&self, call: &Call) -> Result<Option<Place<Arc<Limit>>>, CallError<E>> {
-        let endpoint = &self.endpoint;
-        if call
-            .instead_of
-            .is_none_or(|one| one == endpoint.dependency_id)
-        {
-            return Ok(None);
+    /// What a call needs under the limit. One in the place of another dependency takes what is free, or nothing: waiting,
+    /// it would stand before those of the endpoint's own work that come later.
+    async fn places<E, L>(
+        &self,
+        call: &Call,
+        limit: L,
+    ) -> Result<(Option<Share>, Place<L>), CallError<E>>
+    where
+        L: Deref<Target = Limit> + Clone,
+    {
+        if !self.is_instead(call.instead_of) {
+            return Ok((None, self.place(limit, call.deadline).await?));
         }
-        let busy = CallError::Busy {
-            retry_after: PLACES_COME_BACK,
-        };
-        endpoint.protection.admit().map(Some).ok_or(busy)
+        match self.endpoint.protection.admit(limit) {
+            Some((few, place)) => Ok((Some(few), place)),
+            None => Err(self.rejection().unwrap_or(CallError::Busy {
+                retry_after: PLACES_COME_BACK,
+            })),
+        }
+    }
+
+    /// What the breaker says while it refuses.
+    fn rejection<E>(&self) -> Option<CallError<E>> {
+        let now = self.now();
+        let refused = self.endpoint.refuses(now).then(|| self.endpoint.admit(now));
+        Some(CallError::Rejected(refused?.err()?))
     }
 
     async fn place<E, L>(&self, limit: L, deadline: Moment) -> Result<Place<L>, CallError<E>>
@@ -253,10 +270,8 @@ impl Guard {
         let mut place = pin!(clock.until(latest, Limit::place(limit)));
         loop {
             let opened = endpoint.opened.notified();
-            if endpoint.refuses(self.now())
-                && let Err(rejection) = endpoint.admit(self.now())
-            {
-                return Err(CallError::Rejected(rejection));
+            if let Some(rejected) = self.rejection() {
+                return Err(rejected);
             }
             tokio::select! {
                 place = &mut place => return place.map_err(|Elapsed| CallError::Busy {

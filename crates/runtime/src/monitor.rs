@@ -229,7 +229,6 @@ impl Monitor {
         for (endpoint, factor) in self.inner.endpoints.iter().zip(&self.factors) {
             let ramp = f64::from(endpoint.breaker.ramp_percent(now)) / 100.0;
             endpoint.limit.set_factor(factor * ramp);
-            endpoint.protection.set_factor(factor * ramp);
         }
     }
 }

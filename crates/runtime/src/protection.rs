@@ -1,12 +1,13 @@
 //! What keeps one dependency's outage from becoming another's.
 //!
 //! While X is down, those who used X come to Y instead: a program whose cache is gone reads from its database. Y's
-//! in-flight limit shrinks by the share of its health that the outage may cost, and with it the places for calls that
-//! are made in the place of another dependency ([`Context::instead_of`](crate::Context)). Those never have more than
-//! half of the places, and none of them waits for one: Y's own work comes first.
+//! in-flight limit shrinks by the share of its health that the outage may cost, and with it the part of it for calls
+//! that are made in the place of another dependency ([`Context::instead_of`](crate::Context)). Those never begin while
+//! they have half of the places in force, and none of them waits for a place: Y's own work comes first.
 
+use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use mainstay_degradation::{DependencyId, Snapshot, Warning};
 
@@ -15,54 +16,54 @@ use crate::handle::Handle;
 use crate::limit::{Limit, Place};
 
 /// What protects one endpoint from the outages of other dependencies.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Protection {
-    /// For calls in the place of another dependency.
-    places: Arc<Limit>,
+    /// Calls in the place of another dependency that are in flight.
+    held: Arc<AtomicUsize>,
     threatened: AtomicBool,
     admitted: AtomicU64,
     refused: AtomicU64,
 }
 
-/// Places that calls in the place of another dependency may have, of so many in all.
+/// One of the few that calls in the place of another dependency may have; returned when dropped.
+#[derive(Debug)]
+pub(crate) struct Share(Arc<AtomicUsize>);
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Calls in the place of another dependency among so many in all: half of them at most, so none where there is but one.
 fn portion(limit: usize) -> usize {
-    limit.div_ceil(2)
+    limit / 2
 }
 
 impl Protection {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            places: Limit::new(portion(limit)),
-            threatened: AtomicBool::new(false),
-            admitted: AtomicU64::new(0),
-            refused: AtomicU64::new(0),
-        }
-    }
-
-    /// A place for a call in the place of another dependency, if one is free: nobody waits for it.
-    pub(crate) fn admit(&self) -> Option<Place<Arc<Limit>>> {
-        let place = self.place();
-        let count = match place {
+    /// What a call in the place of another dependency needs, if it is free now: nobody waits for it.
+    pub(crate) fn admit<L>(&self, limit: L) -> Option<(Share, Place<L>)>
+    where
+        L: Deref<Target = Limit>,
+    {
+        let share = self.share(&limit);
+        let both = share.and_then(|share| Some((share, Limit::try_place(limit)?)));
+        let count = match both {
             Some(_) => &self.admitted,
             None => &self.refused,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        place
+        both
     }
 
-    /// The same for a call that goes on after a pause, and counts once.
-    pub(crate) fn place(&self) -> Option<Place<Arc<Limit>>> {
-        Limit::try_place(Arc::clone(&self.places))
-    }
-
-    /// The endpoint's configured limit is another.
-    pub(crate) fn set_base(&self, limit: usize) {
-        self.places.set_base(portion(limit));
-    }
-
-    /// They shrink and grow by the same share as the endpoint's limit.
-    pub(crate) fn set_factor(&self, factor: f64) {
-        self.places.set_factor(factor);
+    /// One of the few; for a call that goes on after a pause, too.
+    pub(crate) fn share(&self, limit: &Limit) -> Option<Share> {
+        let most = portion(limit.size());
+        let one_more = |held: usize| (held < most).then_some(held + 1);
+        let taken = self
+            .held
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        taken.ok().map(|_| Share(Arc::clone(&self.held)))
     }
 
     pub(crate) fn is_threatened(&self) -> bool {
@@ -111,8 +112,8 @@ impl EndpointLimit {
             dependency: endpoint.dependency_id,
             usual: endpoint.limit.base(),
             now: endpoint.limit.size(),
-            instead_usual: protection.places.base(),
-            instead_now: protection.places.size(),
+            instead_usual: portion(endpoint.limit.base()),
+            instead_now: portion(endpoint.limit.size()),
             instead_admitted: protection.admitted.load(Ordering::Relaxed),
             instead_refused: protection.refused.load(Ordering::Relaxed),
         }
@@ -137,6 +138,8 @@ mod tests {
     enum Step {
         Ask,
         End(usize),
+        Own,
+        EndOwn,
         Factor(u32),
         Configure(usize),
     }
@@ -145,43 +148,48 @@ mod tests {
         prop_oneof![
             6 => Just(Step::Ask),
             3 => (0_usize..64).prop_map(Step::End),
+            4 => Just(Step::Own),
+            2 => Just(Step::EndOwn),
             2 => (0_u32..=100).prop_map(Step::Factor),
             1 => (1_usize..60).prop_map(Step::Configure),
         ]
     }
 
     proptest! {
-        /// The naive model counts who holds a place, and works the size out anew each time.
+        /// The naive model counts who is in flight, and says the rule as people say it.
         #[test]
-        fn whoever_asks_in_anothers_place_gets_one_exactly_while_fewer_hold_one_than_the_share_allows(
+        fn whoever_asks_in_anothers_place_gets_one_exactly_while_one_is_free_and_they_are_half_of_all_at_most(
             limit in 1_usize..60,
             steps in prop::collection::vec(step(), 1..200),
         ) {
-            let protection = Protection::new(limit);
-            let (mut limit, mut size) = (limit, limit.div_ceil(2));
-            let (mut held, mut asked, mut refused) = (Vec::new(), 0, 0);
+            let (protection, places) = (Protection::default(), Limit::new(limit));
+            let (mut base, mut now) = (limit, limit);
+            let (mut held, mut own, mut asked, mut refused) = (Vec::new(), Vec::new(), 0, 0);
             for step in steps {
                 match step {
                     Step::Ask => {
                         asked += 1;
-                        let place = protection.admit();
-                        prop_assert_eq!(place.is_some(), held.len() < size, "{} of {}", held.len(), size);
-                        refused += u64::from(place.is_none());
-                        held.extend(place);
+                        let got = protection.admit(&*places);
+                        let (instead, all) = (held.len() + 1, held.len() + own.len() + 1);
+                        let expected = 2 * instead <= now && all <= now;
+                        prop_assert_eq!(got.is_some(), expected, "{} of {} of {}", instead, all, now);
+                        refused += u64::from(got.is_none());
+                        held.extend(got);
                     }
                     Step::End(which) if !held.is_empty() => drop(held.swap_remove(which % held.len())),
                     Step::End(_) => {}
+                    Step::Own => own.extend(Limit::try_place(&*places)),
+                    Step::EndOwn => drop(own.pop()),
                     Step::Factor(percent) => {
                         let factor = f64::from(percent) / 100.0;
-                        protection.set_factor(factor);
-                        let half = limit.div_ceil(2) as f64;
-                        size = ((half * factor).round() as usize).max(1);
+                        places.set_factor(factor);
+                        now = ((base as f64 * factor).round() as usize).max(1);
                     }
                     Step::Configure(other) => {
                         // It comes into force with the factor that follows.
-                        (limit, size) = (other, other.div_ceil(2));
-                        protection.set_base(other);
-                        protection.set_factor(1.0);
+                        (base, now) = (other, other);
+                        places.set_base(other);
+                        places.set_factor(1.0);
                     }
                 }
             }

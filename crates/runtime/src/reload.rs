@@ -133,7 +133,6 @@ impl Endpoint {
         self.set_call_deadline(spec.call_deadline);
         if self.limit.base() != spec.limit {
             self.limit.set_base(spec.limit);
-            self.protection.set_base(spec.limit);
             let resized = self
                 .resized
                 .lock()

@@ -14,6 +14,7 @@ use crate::clock::{Clock, Elapsed};
 use crate::endpoint::Endpoint;
 use crate::flight::Flight;
 use crate::limit::{Limit, Place};
+use crate::protection::Share;
 
 /// A begun call. Dropped without [`Running::settle`], its caller has gone away, which is no failure.
 #[derive(Debug)]
@@ -26,14 +27,14 @@ pub struct Running {
     place: Option<Place<Arc<Limit>>>,
     /// Made in the place of another dependency: it needs one of the few places for those, too.
     instead: bool,
-    few: Option<Place<Arc<Limit>>>,
+    few: Option<Share>,
 }
 
 impl Running {
     pub(crate) fn new(
         flight: Flight<Arc<Endpoint>>,
         place: Place<Arc<Limit>>,
-        few: Option<Place<Arc<Limit>>>,
+        few: Option<Share>,
         deadline: Moment,
     ) -> Self {
         Self {
@@ -84,7 +85,7 @@ impl Running {
             && self.few.is_none()
             && let Some(flight) = &self.flight
         {
-            self.few = flight.endpoint().protection.place();
+            self.few = flight.endpoint().protection.share(&self.limit);
         }
         if let Some(flight) = &mut self.flight {
             flight.resume();

@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use mainstay_journal::{Entry, EntryId, Journal};
 use mainstay_runtime::breaker::FailureKind;
 use mainstay_runtime::{
-    Answer, Call, CallError, Error, ErrorKind, Guard, Handle, Moment, Report, Source, Status,
-    Verdict,
+    Answer, Call, CallError, Context, Error, ErrorKind, Guard, Handle, Moment, Report, Source,
+    Status, Verdict,
 };
 
 use tokio::sync::Notify;
@@ -252,6 +252,12 @@ impl Inner {
                 }
             })
             .await
+    }
+
+    /// Whether a call in the place of another dependency found no place. Accepted for later, its work would come to the
+    /// store all the same, in nobody's place.
+    pub(crate) fn turned_away(&self, ctx: &Context, error: &CallError<Failed>) -> bool {
+        matches!(error, CallError::Busy { .. }) && self.guard.is_instead(ctx.instead_of)
     }
 
     /// The call's deadline when only the first byte of the answer matters.

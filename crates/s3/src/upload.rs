@@ -33,7 +33,8 @@ impl Objects {
     /// The caller's mistakes (`TooLarge`, `MalformedInput`, `InvalidInput`): nothing was stored.
     /// `PreconditionFailed`; `Unsupported` and `Unavailable` when a condition can't be checked; `OutcomeUnknown` when
     /// a conditional upload was sent and not answered; `Conflict`, worth a retry, while a request with the idempotency
-    /// key runs; `KeyReused`; `JournalFull` when it can be neither stored nor accepted.
+    /// key runs; `KeyReused`; `JournalFull` when it can be neither stored nor accepted; `Busy` when it comes in another
+    /// dependency's place and finds none.
     ///
     /// # Cancel safety
     /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened.
@@ -164,12 +165,12 @@ impl Inner {
             Err(error) if put.upload.condition != Condition::None => {
                 (Err(condition_error(&error, key)), Some(error))
             }
-            Err(error) if may_accept(&error) => {
+            Err(error) if may_accept(&error) && !self.turned_away(ctx, &error) => {
                 let mut tee = Tee::new(self.journal.spool());
                 tee.write(&body).await;
                 (self.accept(put, tee).await, Some(error))
             }
-            Err(error) => (Err(to_error(&error, key.as_str())), None),
+            Err(error) => (Err(to_error(&error, key.as_str())), Some(error)),
         }
     }
 
@@ -193,10 +194,10 @@ impl Inner {
                 (Ok(stored(etag)), None)
             }
             Err(Unsent::Caller(error)) => (Err(error), None),
-            Err(Unsent::Store(error)) if may_accept(&error) => {
+            Err(Unsent::Store(error)) if may_accept(&error) && !self.turned_away(ctx, &error) => {
                 (self.take_in(put, tee, intake).await, Some(error))
             }
-            Err(Unsent::Store(error)) => (Err(to_error(&error, key.as_str())), None),
+            Err(Unsent::Store(error)) => (Err(to_error(&error, key.as_str())), Some(error)),
         }
     }
 

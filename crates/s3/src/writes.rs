@@ -14,8 +14,8 @@ impl Objects {
     /// and the object is gone for readers from then on.
     ///
     /// # Errors
-    /// `JournalFull` when it can be neither carried out nor accepted; `Conflict`, worth a retry, while a request with the
-    /// idempotency key runs; `KeyReused`.
+    /// `JournalFull` when it can be neither carried out nor accepted; `Busy` when it comes in another dependency's place
+    /// and finds none; `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
     /// Dropped midway, it may or may not have been carried out or accepted.
@@ -38,8 +38,8 @@ impl Objects {
     /// Copies an object. While the store is down the copy is accepted, of the source as it is now.
     ///
     /// # Errors
-    /// `NotFound` when there is no source; `JournalFull` when it can be neither carried out nor accepted;
-    /// `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`.
+    /// `NotFound` when there is no source; `JournalFull` and `Busy` as for [`Objects::delete`]; `Conflict`, worth a retry,
+    /// while a request with the idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
     /// As [`Objects::delete`].
@@ -81,8 +81,10 @@ impl Inner {
                 self.etags.saw(key.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(error) if is_outage(&error) => (self.accept_delete(key, once).await, Some(error)),
-            Err(error) => (Err(to_error(&error, key.as_str())), None),
+            Err(error) if is_outage(&error) && !self.turned_away(ctx, &error) => {
+                (self.accept_delete(key, once).await, Some(error))
+            }
+            Err(error) => (Err(to_error(&error, key.as_str())), Some(error)),
         }
     }
 
@@ -105,10 +107,10 @@ impl Inner {
                 self.etags.saw(to.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(error) if is_outage(&error) => {
+            Err(error) if is_outage(&error) && !self.turned_away(ctx, &error) => {
                 (self.accept_copy(from, to, once).await, Some(error))
             }
-            Err(error) => (Err(to_error(&error, from.as_str())), None),
+            Err(error) => (Err(to_error(&error, from.as_str())), Some(error)),
         }
     }
 }

@@ -92,8 +92,9 @@ fn instead_of() -> RefOr<Parameter> {
         .required(Required::False)
         .description(Some(
             "The dependency that would have answered if it worked, e.g. `redis` for a read that the cache would have \
-             saved. Such requests never have more than half of the places in flight, fewer while that dependency is \
-             down, and wait for none: 503 `busy` with Retry-After, or an earlier result.",
+             saved. Such requests never have more than half of the places in flight (rounded down: none where there is \
+             but one), fewer while that dependency is down, and wait for none: 503 `busy` with Retry-After, or an \
+             earlier result. A write that finds none is refused, not accepted for later.",
         ))
         .schema(Some(text))
         .build();

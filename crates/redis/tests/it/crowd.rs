@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
-use mainstay_redis::{Command, Reply};
+use mainstay_redis::{Command, Reply, Settings};
 use mainstay_runtime::degradation::DependencyId;
 use mainstay_runtime::{Answer, CallerId, Context, Error, Source};
 use mainstay_testkit::Redis;
 use serde_json::json;
 
-use crate::world::World;
+use crate::world::{World, settings};
 
 /// No dependency of this world: whose place it is, is all the same.
 const ANOTHER: Option<DependencyId> = Some(DependencyId(9));
@@ -20,12 +20,21 @@ async fn get(
     instead: bool,
     body: serde_json::Value,
 ) -> Result<Answer<Reply>, Error> {
+    get_within(Duration::from_secs(2), world, instead, body).await
+}
+
+async fn get_within(
+    time: Duration,
+    world: &World,
+    instead: bool,
+    body: serde_json::Value,
+) -> Result<Answer<Reply>, Error> {
     let operation = if body.get("field").is_some() {
         "hget"
     } else {
         "get"
     };
-    let ctx = Context::new(CallerId(1), world.now() + Duration::from_secs(2));
+    let ctx = Context::new(CallerId(1), world.now() + time);
     let ctx = ctx.instead_of(ANOTHER.filter(|_| instead));
     world
         .redis
@@ -92,4 +101,29 @@ async fn a_read_joins_one_under_way_unless_a_write_has_ended_since() {
     assert_eq!(hit(get(&world, true, a).await), "\"new\"");
     assert_eq!(world.redis.joined_reads(), 1);
     drop((first, second));
+}
+
+#[tokio::test]
+async fn who_joined_a_read_in_more_of_a_hurry_does_not_run_out_of_time_with_it() {
+    let server = Redis::start().await;
+    let world = World::new(Settings {
+        call_deadline: Duration::from_secs(5),
+        ..settings(&server.url())
+    });
+    world.ok("set", json!({"key": "a", "value": "1"})).await;
+    let a = json!({"key": "a"});
+    server.stop().await;
+    let hurried = Duration::from_millis(300);
+    let mut first = Box::pin(get_within(hurried, &world, true, a.clone()));
+    assert!((&mut first).now_or_never().is_none(), "it is under way");
+    let first = async {
+        let ended = first.await;
+        server.cont();
+        ended
+    };
+    let second = get_within(Duration::from_secs(20), &world, true, a);
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first.map(|answer| answer.source), Ok(Source::Memory));
+    assert_eq!(world.redis.joined_reads(), 1);
+    assert_eq!(hit(second), "\"1\"");
 }

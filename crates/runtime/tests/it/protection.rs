@@ -6,7 +6,7 @@ use mainstay_runtime::breaker::State;
 use mainstay_runtime::degradation::DependencyId;
 use mainstay_runtime::{Call, CallError, EndpointLimit, Running};
 
-use crate::world::{DOWN, Ended, Finds, World, classify};
+use crate::world::{DOWN, Ended, Finds, Setup, World, classify};
 
 fn limits(world: &World, name: &str) -> EndpointLimit {
     let all = world.handle.limits();
@@ -119,4 +119,75 @@ async fn a_reader_in_no_hurry_holds_no_place_in_anothers_stead() {
     running[0].resume();
     let full = guard.begin(instead_of(&world, "redis")).await;
     assert!(full.is_err(), "it took its place again");
+}
+
+/// Nobody's work in particular fills the database.
+async fn fill_with_own(world: &World) -> Vec<Running> {
+    let mut running = Vec::new();
+    for _ in 0..20 {
+        let begun = world.guard("database").begin(world.call(1, 60_000)).await;
+        running.push(begun.unwrap());
+    }
+    running
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_anothers_place_nobody_waits_behind_the_dependencys_own_work_nor_before_it() {
+    let world = World::new().await;
+    let mut running = fill_with_own(&world).await;
+    let guard = world.guard("database");
+    let begun = world.handle.clock().now();
+    for _ in 0..11 {
+        let refused: Ended = guard
+            .call(instead_of(&world, "redis"), classify, |_| async { Ok(()) })
+            .await;
+        assert!(
+            matches!(refused, Err(CallError::Busy { .. })),
+            "{refused:?}"
+        );
+        let stream = guard.begin(instead_of(&world, "redis")).await;
+        assert!(matches!(stream, Err(CallError::Busy { .. })), "{stream:?}");
+    }
+    assert_eq!(world.handle.clock().now(), begun, "they wait for nothing");
+    let seen = limits(&world, "database");
+    assert_eq!((seen.instead_admitted, seen.instead_refused), (0, 22));
+    running.pop();
+    let done: Ended = guard
+        .call(instead_of(&world, "redis"), classify, |_| async { Ok(()) })
+        .await;
+    assert_eq!(
+        done,
+        Ok(()),
+        "none of those that were refused holds a share"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_anothers_place_nobody_is_told_to_wait_for_what_is_down() {
+    let world = World::new().await;
+    let _running = fill(&world).await;
+    world.find("database", DOWN);
+    world.open("database").await;
+    let guard = world.guard("database");
+    let refused: Ended = guard
+        .call(instead_of(&world, "redis"), classify, |_| async { Ok(()) })
+        .await;
+    assert!(
+        matches!(refused, Err(CallError::Rejected(_))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_of_the_places_is_rounded_down_so_that_the_only_one_is_for_its_own_work() {
+    for (limit, most) in [(1, 0), (2, 1), (3, 1), (5, 2)] {
+        let world = World::from(Setup {
+            limit: Some(limit),
+            ..Setup::default()
+        })
+        .await;
+        let seen = limits(&world, "database");
+        assert_eq!((seen.instead_usual, seen.instead_now), (most, most));
+        assert_eq!(fill(&world).await.len(), most, "of {limit}");
+    }
 }

@@ -7,5 +7,6 @@ mod contract;
 mod exercise;
 mod once;
 mod outage;
+mod places;
 mod recovery;
 mod world;
