@@ -16,6 +16,7 @@ stage_quick-tests() { cargo nextest run -p mainstay-breaker -p mainstay-degradat
 stage_seeds() { MAINSTAY_SEEDS=1000000 PROPTEST_CASES=20000 cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-retail --release --status-level fail; }
 stage_crash() { MAINSTAY_CRASH_KILLS="${MAINSTAY_CRASH_KILLS:-1000}" cargo nextest run --workspace $TESTED --no-capture -E 'package(mainstay) & test(/^crash::/)'; }
 stage_soak() { MAINSTAY_SOAK_SECONDS="${MAINSTAY_SOAK_SECONDS:-1800}" cargo nextest run --workspace $TESTED --no-capture -E 'package(mainstay) & test(/^soak::/)'; }
+stage_scale() { MAINSTAY_SCALE_ENTRIES=400000 cargo nextest run --workspace $TESTED --no-capture -E 'package(mainstay) & test(/^scale::/)'; }
 stage_loom() { RUSTFLAGS="--cfg loom" cargo test -p mainstay-breaker --release --test loom --target-dir target/loom; }
 stage_bench() { cargo build --release --quiet --bin mainstay && cargo bench --package mainstay-bench; }
 stage_miri() { PROPTEST_CASES=2 cargo +nightly miri test --package mainstay-breaker; }

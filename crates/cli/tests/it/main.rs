@@ -4,6 +4,7 @@ mod architecture;
 mod command_line;
 mod crash;
 mod end_to_end;
+mod scale;
 mod serving;
 mod simulating;
 mod soak;

@@ -1,0 +1,204 @@
+//! The program on a data folder that a long outage has filled: how soon it serves, what it needs, how fast it drains.
+//!
+//! Prints figures and asserts none of them: the machine may be busy. `MAINSTAY_SCALE_ENTRIES` says how many uploads wait.
+
+#![expect(
+    clippy::disallowed_methods,
+    reason = "it measures how long things take"
+)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use mainstay_testkit::{S3, Signal, eventually, pause};
+use object_store::aws::AmazonS3Builder;
+use object_store::{ObjectStoreExt, path};
+use tokio::time::Instant;
+
+use crate::end_to_end::server::{SOON, Server};
+
+/// Uploads waiting when nothing else is said.
+const FEW: u64 = 20_000;
+/// Direct uploads that tell the store's own rate, and how many are under way at a time: as many as of a drain.
+const DIRECT: usize = 1_000;
+const PARALLEL: usize = 8;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_queue_is_opened_listed_and_drained() {
+    let waiting =
+        std::env::var("MAINSTAY_SCALE_ENTRIES").map_or(FEW, |n| n.parse().expect("a number"));
+    let s3 = S3::start().await;
+    let own = own_rate(&s3).await;
+    let mut server = with_one_upload(&s3).await;
+    server.program.signal(Signal::TERM);
+    assert!(server.program.wait(SOON).await.success());
+    multiply(
+        &server
+            .folder
+            .path()
+            .join("mainstay-data/journal/journal.db"),
+        waiting,
+    );
+
+    let watch = tokio::spawn(first_answers(server.url("")));
+    server.start_again().await;
+    let (lives, ready) = watch.await.expect("it has watched");
+    println!("{waiting} uploads wait: lives after {lives:?}, ready after {ready:?}");
+    for path in ["/journal?limit=1000", "/journal?limit=1"] {
+        shows(&server, path).await;
+    }
+    let stats = server.get("/journal?limit=1000").await;
+    assert_eq!(
+        (
+            &stats.body["entries"],
+            stats.body["items"].as_array().map(Vec::len)
+        ),
+        (&waiting.into(), Some(1000))
+    );
+    println!("memory: {}", memory(server.program.pid()));
+
+    s3.restart().await;
+    // A list needs the store; what waits is laid over it while the drain runs.
+    server.breaker("s3", "closed").await;
+    shows(&server, "/objects?prefix=2026/&limit=1000").await;
+    let drained = drain_rate(&server, waiting).await;
+    println!(
+        "drain: {drained:.0} uploads a second, the store alone takes {own:.0}: {:.2} of it; memory: {}",
+        drained / own,
+        memory(server.program.pid()),
+    );
+    assert_eq!(
+        s3.content("2026/0000002.pdf").as_deref(),
+        Some(&b"an invoice"[..])
+    );
+}
+
+/// Prints how long a page takes.
+async fn shows(server: &Server, path: &str) {
+    let reply = server.get(path).await;
+    println!("GET {path}: {} in {:?}", reply.status, reply.took);
+    assert!(reply.status.is_success(), "{reply:?}");
+}
+
+/// Uploads a second that the store takes without Mainstay.
+async fn own_rate(s3: &S3) -> f64 {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let store = AmazonS3Builder::new()
+        .with_endpoint(s3.endpoint())
+        .with_allow_http(true)
+        .with_bucket_name(s3.bucket())
+        .with_region(s3.region())
+        .with_access_key_id(s3.access_key())
+        .with_secret_access_key(s3.secret_key())
+        .build();
+    let store = Arc::new(store.expect("the settings are whole"));
+    let began = Instant::now();
+    let uploads = (0..DIRECT).map(|number| {
+        let (store, key) = (
+            Arc::clone(&store),
+            path::Path::from(format!("direct/{number}")),
+        );
+        async move {
+            store
+                .put(&key, "an invoice".into())
+                .await
+                .expect("it is stored")
+        }
+    });
+    stream::iter(uploads)
+        .buffer_unordered(PARALLEL)
+        .count()
+        .await;
+    DIRECT as f64 / began.elapsed().as_secs_f64()
+}
+
+/// A server whose store has gone, with one accepted upload.
+async fn with_one_upload(s3: &S3) -> Server {
+    let endpoint = s3.endpoint();
+    let settings = [
+        ("S3_ENDPOINT", endpoint.as_str()),
+        ("S3_BUCKET", s3.bucket()),
+        ("S3_REGION", s3.region()),
+        ("S3_ACCESS_KEY_ID", s3.access_key()),
+        ("S3_SECRET_ACCESS_KEY", s3.secret_key()),
+        ("JOURNAL_MIN_FREE_DISK", "0B"),
+    ];
+    let server = Server::start(&settings).await;
+    s3.kill().await;
+    server.breaker("s3", "open").await;
+    let accepted = server.put("/objects/2026/0000001.pdf", "an invoice").await;
+    assert_eq!(accepted.status, 202, "{accepted:?}");
+    server
+}
+
+/// Has the one entry wait that many times, each under a key of its own.
+fn multiply(database: &Path, times: u64) {
+    let database = rusqlite::Connection::open(database).expect("it opens");
+    let script = format!(
+        "PRAGMA synchronous = OFF;
+         BEGIN;
+         WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < {times})
+         INSERT INTO entries (queue, key, kind, meta, accepted_at_ms, body_len, body_blake3)
+         SELECT queue, printf('2026/%07d.pdf', i), kind, meta, accepted_at_ms, body_len, body_blake3
+         FROM n, entries WHERE key = '2026/0000001.pdf';
+         INSERT INTO bodies SELECT e.id, b.body FROM bodies b, entries e WHERE e.id <> b.entry;
+         COMMIT;"
+    );
+    database
+        .execute_batch(&script)
+        .expect("the rows are written");
+}
+
+/// How long it takes from now until it says that it lives, and that it is ready.
+async fn first_answers(url: String) -> (Duration, Duration) {
+    let (began, client) = (Instant::now(), reqwest::Client::new());
+    let answers = async |path: &str| {
+        while !client
+            .get(format!("{url}{path}"))
+            .send()
+            .await
+            .is_ok_and(|r| r.status().is_success())
+        {
+            pause(Duration::from_millis(5)).await;
+        }
+        began.elapsed()
+    };
+    (answers("/livez").await, answers("/readyz").await)
+}
+
+/// Uploads a second that the drain carries out, over a part of what waits.
+async fn drain_rate(server: &Server, waiting: u64) -> f64 {
+    let left = async || {
+        server.get("/journal?limit=1").await.body["entries"]
+            .as_u64()
+            .expect("a number")
+    };
+    // The first ones are probes.
+    eventually(SOON, "the drain runs", async || {
+        left().await + 100 < waiting
+    })
+    .await;
+    let (first, began) = (left().await, Instant::now());
+    let part = (waiting / 20).clamp(1_000, 5_000);
+    let mut last = first;
+    eventually(SOON, "a part is drained", async || {
+        last = left().await;
+        last + part <= first
+    })
+    .await;
+    (first - last) as f64 / began.elapsed().as_secs_f64()
+}
+
+/// What is resident now, and what was at most.
+fn memory(pid: u32) -> String {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let lines = status
+        .lines()
+        .filter(|l| l.starts_with("VmRSS") || l.starts_with("VmHWM"));
+    lines
+        .map(|l| l.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect::<Vec<_>>()
+        .join(", ")
+}
