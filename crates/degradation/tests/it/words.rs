@@ -266,3 +266,18 @@ fn every_alert_is_told_while_it_lasts_and_when_it_is_over() {
         "the recovery took 2 min"
     );
 }
+
+#[test]
+fn levels_have_words_and_gauges_and_are_read_from_nothing_else() {
+    let words = ["OPTIMAL", "DEGRADED", "LIMITED", "MINIMAL", "EMERGENCY"];
+    assert_eq!(Level::ALL.map(|level| level.to_string()), words);
+    assert_eq!(Level::ALL.map(Level::gauge), [1, 2, 3, 4, 5]);
+    for level in Level::ALL {
+        assert_eq!(level.as_str().to_lowercase().parse(), Ok(level));
+    }
+    let unknown = "FINE".parse::<Level>().expect_err("no such level");
+    assert_eq!(
+        unknown.to_string(),
+        "not a level: use OPTIMAL, DEGRADED, LIMITED, MINIMAL or EMERGENCY"
+    );
+}
