@@ -21,8 +21,8 @@ use world::World;
 
 /// Of one world.
 const KILLS: u64 = 50;
-/// In so many kills it is to die at each named place ten times; in fewer, chance may spare some.
-const NIGHT: u64 = 10 * KILLS;
+/// In so many kills it is to die at each named place some twenty times; in fewer, chance may spare some.
+const NIGHT: u64 = 20 * KILLS;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn acknowledged_work_survives_a_kill_at_any_moment() {

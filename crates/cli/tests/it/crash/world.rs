@@ -21,6 +21,8 @@ const ROW_CLIENTS: [Way; 3] = [Way::Deferred, Way::Deferred, Way::AtOnce];
 const LIFE: u64 = 700;
 /// What it gets to reach a place where it is to die that it doesn't pass all the time.
 const LONG_LIFE: Duration = Duration::from_secs(2);
+/// The same for a part of an upload: few are as large, and each waits for those before it.
+const PART_LIFE: Duration = Duration::from_secs(6);
 /// What it gets where answers are cut off: what follows from that takes its time.
 const CUT_LIFE: Duration = Duration::from_millis(1200);
 const SOON: Duration = Duration::from_secs(120);
@@ -128,6 +130,7 @@ impl World {
             fault: point.map(|point| format!("{point}:{}", count(point))),
             forecast,
             life: match point {
+                Some("drain.part") => PART_LIFE,
                 Some(_) => LONG_LIFE,
                 None if forecast.has_cuts() => CUT_LIFE,
                 None => Duration::from_millis(life),
