@@ -24,13 +24,20 @@ pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     let loaded = around.load()?;
     let config = loaded.config.clone();
     let set_level = logging::start(&config.log);
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     data_dir::prepare(&config.data_dir)?;
     let mut listener = bind(config.server.listen).await?;
     let opening = wiring::journal(&config);
-    let opened = mainstay_server::while_starting(&mut listener, Clock::start(), opening).await;
-    let journal = opened?;
+    let opened = mainstay_server::while_starting(&mut listener, Clock::start(), opening);
+    let journal = tokio::select! {
+        opened = opened => opened?,
+        // What is half open is found as it was by the next start.
+        signal = signals.next() => {
+            tracing::info!(signal, "stopped while starting");
+            return Ok(ExitCode::SUCCESS);
+        }
+    };
     let (keys, new_key) = keys(&config)?;
     let core = wiring::start(&config, journal.clone(), keys, |handle| {
         let reloader = Reloader::new(around, loaded, handle.clone(), set_level);

@@ -100,8 +100,12 @@ async fn set_aside(
     reason: &str,
 ) -> Duration {
     let (entry, statement) = (claimed.id(), claimed.entry().kind.clone());
-    end(claimed.set_aside(reason).await);
-    news::set_aside(database.guard(), entry, &statement, why);
+    let written = claimed.set_aside(reason).await;
+    // What couldn't be set aside is tried again, and told then.
+    if written.is_ok() {
+        news::set_aside(database.guard(), entry, &statement, why);
+    }
+    end(written);
     Duration::ZERO
 }
 

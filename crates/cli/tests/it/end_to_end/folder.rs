@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use mainstay_testkit::{Postgres, Program, S3, Trouble, Unprivileged, eventually};
+use mainstay_testkit::{Postgres, Program, S3, Signal, Trouble, Unprivileged, eventually};
 use serde_json::json;
 
 use super::server::{Reply, SOON, Server};
@@ -328,4 +328,22 @@ async fn while_a_slow_disk_opens_the_journal_the_server_says_that_it_lives_and_i
     server.machine().fsync_takes(Duration::ZERO);
     server.ready().await;
     assert_eq!(asked("/startupz").await, Some(200));
+}
+
+#[tokio::test]
+async fn whoever_waits_for_a_slow_disk_can_be_told_to_stop() {
+    let slow = |machine: &Trouble| machine.fsync_takes(Duration::from_millis(700));
+    let mut server = Server::launch_on("", &[], slow);
+    eventually(SOON, "it lives", async || {
+        let reply = server.request(reqwest::Method::GET, "/livez").send().await;
+        reply.is_ok()
+    })
+    .await;
+    server.program.signal(Signal::TERM);
+    let ended = server.program.wait(SOON).await;
+    assert!(ended.success(), "{ended:?}: {:?}", server.program.stderr());
+    let said = server.program.stdout();
+    assert!(said.is_empty(), "the journal was open already: {said:?}");
+    server.machine().fsync_takes(Duration::ZERO);
+    server.start_again().await;
 }
