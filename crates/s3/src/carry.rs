@@ -16,6 +16,7 @@ use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, so
 use crate::parts::{PART, Sending};
 use crate::standing::{Base, Present, Standing, standing};
 use crate::store::{Condition, Store};
+use crate::unanswered::Unwritten;
 
 /// Refusals after which an entry is set aside.
 const REFUSALS: u32 = 3;
@@ -64,6 +65,12 @@ enum Trouble {
 impl From<CallError<Failed>> for Trouble {
     fn from(error: CallError<Failed>) -> Self {
         Self::Store(error)
+    }
+}
+
+impl From<Unwritten> for Trouble {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Store(unwritten.error)
     }
 }
 

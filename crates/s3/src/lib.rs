@@ -64,6 +64,7 @@ mod slice;
 mod standing;
 mod store;
 mod trace;
+mod unanswered;
 mod upload;
 mod writes;
 

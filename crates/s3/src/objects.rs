@@ -26,7 +26,6 @@ use crate::pending::Pending;
 use crate::settings::Settings;
 use crate::standing::{Base, mark};
 use crate::store::{About, Condition, Listed, Store};
-use crate::trace::Trace;
 
 /// The journal's queue for objects.
 pub const QUEUE: &str = "s3";
@@ -233,25 +232,13 @@ impl Inner {
     }
 
     /// A guarded call of the store that answers with its first byte.
-    pub(crate) async fn call<T, F, Fut>(
-        &self,
-        call: Call,
-        mut work: F,
-    ) -> Result<T, CallError<Failed>>
+    pub(crate) async fn call<T, F, Fut>(&self, call: Call, work: F) -> Result<T, CallError<Failed>>
     where
         F: FnMut() -> Fut,
         Fut: Future<Output = object_store::Result<T>>,
     {
-        self.guard
-            .call(call, classify, |attempt| {
-                let work = work();
-                async move {
-                    attempt.mark_sent();
-                    let (done, seen) = Trace::run(work).await;
-                    done.map_err(|error| Failed { error, seen })
-                }
-            })
-            .await
+        let done = self.write(call, work).await;
+        done.map_err(|unwritten| unwritten.error)
     }
 
     /// Whether a call in the place of another dependency found no place. Accepted for later, its work would come to the

@@ -13,6 +13,7 @@ use crate::key::{Key, is_canary};
 use crate::multipart::{Multipart, Part};
 use crate::objects::Inner;
 use crate::store::{About, Condition};
+use crate::unanswered::Unwritten;
 
 /// Bytes of one part; larger bodies go up in parts.
 pub const PART: usize = 8 << 20;
@@ -34,7 +35,7 @@ impl Inner {
         body: &Bytes,
         about: &About,
         condition: &Condition,
-    ) -> Result<Option<String>, CallError<Failed>> {
+    ) -> Result<Option<String>, Unwritten> {
         let call = Call::new("put", ctx).no_later_than(self.now() + self.time_for(body.len()));
         // A condition may fail the second time because the first time worked.
         let call = if *condition == Condition::None {
@@ -46,7 +47,7 @@ impl Inner {
             self.store
                 .put(key, PutPayload::from(body.clone()), about, condition)
         };
-        let done = self.call(call, put).await?;
+        let done = self.write(call, put).await?;
         if !is_canary(key.as_str()) {
             self.guard
                 .report_bytes(Direction::Upload, body.len() as u64);
@@ -108,7 +109,7 @@ impl Sending {
     }
 
     /// Makes the parts an object. Gives the ETag.
-    pub(crate) async fn complete(mut self) -> Result<Option<String>, CallError<Failed>> {
+    pub(crate) async fn complete(mut self) -> Result<Option<String>, Unwritten> {
         let Some(upload) = &self.upload else {
             return Ok(None);
         };
@@ -116,7 +117,7 @@ impl Sending {
         let call = Call::new("put_end", &self.ctx).no_later_than(self.until(PART));
         let done = self
             .inner
-            .call(call, || upload.complete(&self.parts))
+            .write(call, || upload.complete(&self.parts))
             .await?;
         self.upload = None;
         Ok(done.e_tag)

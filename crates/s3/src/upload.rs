@@ -17,7 +17,7 @@ use crate::objects::{
 use crate::once::Once;
 use crate::parts::{PART, Sending};
 use crate::store::Condition;
-use crate::trace::Phase;
+use crate::unanswered::Unwritten;
 use crate::writes::stored;
 
 type Ended = (Result<Answer<Receipt>, Error>, Option<CallError<Failed>>);
@@ -32,9 +32,9 @@ impl Objects {
     /// # Errors
     /// The caller's mistakes (`TooLarge`, `MalformedInput`, `InvalidInput`): nothing was stored.
     /// `PreconditionFailed`; `Unsupported` and `Unavailable` when a condition can't be checked; `OutcomeUnknown` when
-    /// a conditional upload was sent and not answered; `Conflict`, worth a retry, while a request with the idempotency
-    /// key runs; `KeyReused`; `JournalFull` when it can be neither stored nor accepted; `Busy` when it comes in another
-    /// dependency's place and finds none.
+    /// it was sent and not answered, and is conditional or can't be accepted for later; `Conflict`, worth a retry, while
+    /// a request with the idempotency key runs; `KeyReused`; `JournalFull` when it can be neither stored nor accepted;
+    /// `Busy` when it comes in another dependency's place and finds none.
     ///
     /// # Cancel safety
     /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened.
@@ -162,15 +162,23 @@ impl Inner {
                 self.keep_copy(key, body, etag.clone(), kind).await;
                 (Ok(stored(etag)), None)
             }
-            Err(error) if put.upload.condition != Condition::None => {
-                (Err(condition_error(&error, key)), Some(error))
+            Err(unwritten) if put.upload.condition != Condition::None => {
+                let error = to_error(&unwritten.error, key.as_str());
+                let ended = unwritten.or_accepted(Err(error), key);
+                (ended, Some(unwritten.error))
             }
-            Err(error) if may_accept(&error) && !self.turned_away(ctx, &error) => {
+            Err(unwritten)
+                if may_accept(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
+            {
                 let mut tee = Tee::new(self.journal.spool());
                 tee.write(&body).await;
-                (self.accept(put, tee).await, Some(error))
+                let ended = unwritten.or_accepted(self.accept(put, tee).await, key);
+                (ended, Some(unwritten.error))
             }
-            Err(error) => (Err(to_error(&error, key.as_str())), Some(error)),
+            Err(unwritten) => (
+                Err(to_error(&unwritten.error, key.as_str())),
+                Some(unwritten.error),
+            ),
         }
     }
 
@@ -194,10 +202,17 @@ impl Inner {
                 (Ok(stored(etag)), None)
             }
             Err(Unsent::Caller(error)) => (Err(error), None),
-            Err(Unsent::Store(error)) if may_accept(&error) && !self.turned_away(ctx, &error) => {
-                (self.take_in(put, tee, intake).await, Some(error))
+            Err(Unsent::Store(unwritten))
+                if may_accept(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
+            {
+                let accepted = self.take_in(put, tee, intake).await;
+                let ended = unwritten.or_accepted(accepted, key);
+                (ended, Some(unwritten.error))
             }
-            Err(Unsent::Store(error)) => (Err(to_error(&error, key.as_str())), Some(error)),
+            Err(Unsent::Store(unwritten)) => (
+                Err(to_error(&unwritten.error, key.as_str())),
+                Some(unwritten.error),
+            ),
         }
     }
 
@@ -315,7 +330,7 @@ impl Inner {
 
 enum Unsent {
     Caller(Error),
-    Store(CallError<Failed>),
+    Store(Unwritten),
 }
 
 impl From<Error> for Unsent {
@@ -326,7 +341,13 @@ impl From<Error> for Unsent {
 
 impl From<CallError<Failed>> for Unsent {
     fn from(error: CallError<Failed>) -> Self {
-        Self::Store(error)
+        Self::Store(error.into())
+    }
+}
+
+impl From<Unwritten> for Unsent {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Store(unwritten)
     }
 }
 
@@ -336,25 +357,4 @@ fn may_accept(error: &CallError<Failed>) -> bool {
     let lost =
         |failed: &Failed| matches!(meaning(failed), Meaning::Absent | Meaning::ConditionFailed);
     is_outage(error) || matches!(error, CallError::Failed(failed) if lost(failed))
-}
-
-/// A conditional upload that was sent and not properly answered may have happened.
-fn condition_error(error: &CallError<Failed>, key: &Key) -> Error {
-    let unknown = match error {
-        CallError::Deadline { sent } => *sent,
-        CallError::Failed(failed) => {
-            let broken = failed.seen.phase == Phase::Exchange
-                || matches!(failed.seen.status, Some(200..=299 | 500 | 502 | 504));
-            meaning(failed) == Meaning::Failing && broken
-        }
-        CallError::Rejected(_) | CallError::Busy { .. } => false,
-    };
-    if !unknown {
-        return to_error(error, key.as_str());
-    }
-    let detail = format!(
-        "the upload of `{}` was sent and not answered: it may have happened",
-        key.as_str()
-    );
-    Error::new(ErrorKind::OutcomeUnknown, detail).dependency(DEPENDENCY)
 }

@@ -14,8 +14,9 @@ impl Objects {
     /// and the object is gone for readers from then on.
     ///
     /// # Errors
-    /// `JournalFull` when it can be neither carried out nor accepted; `Busy` when it comes in another dependency's place
-    /// and finds none; `Conflict`, worth a retry, while a request with the idempotency key runs; `KeyReused`.
+    /// `JournalFull` when it can be neither carried out nor accepted, `OutcomeUnknown` when it was sent and not answered
+    /// besides; `Busy` when it comes in another dependency's place and finds none; `Conflict`, worth a retry, while a
+    /// request with the idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
     /// Dropped midway, it may or may not have been carried out or accepted.
@@ -74,17 +75,24 @@ impl Inner {
             return (self.accept_delete(key, once).await, None);
         }
         let call = self.to_first_byte(Call::new("delete", ctx).idempotent());
-        match self.call(call, || self.store.delete(key)).await {
+        match self.write(call, || self.store.delete(key)).await {
             Ok(()) => {
                 self.keep_outcome(once, None).await;
                 self.copies.forget(key).await;
                 self.etags.saw(key.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(error) if is_outage(&error) && !self.turned_away(ctx, &error) => {
-                (self.accept_delete(key, once).await, Some(error))
+            Err(unwritten)
+                if is_outage(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
+            {
+                let accepted = self.accept_delete(key, once).await;
+                let ended = unwritten.or_accepted(accepted, key);
+                (ended, Some(unwritten.error))
             }
-            Err(error) => (Err(to_error(&error, key.as_str())), Some(error)),
+            Err(unwritten) => (
+                Err(to_error(&unwritten.error, key.as_str())),
+                Some(unwritten.error),
+            ),
         }
     }
 
@@ -100,17 +108,24 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
-        match self.call(call, || self.store.copy(from, to)).await {
+        match self.write(call, || self.store.copy(from, to)).await {
             Ok(()) => {
                 self.keep_outcome(once, None).await;
                 self.copies.forget(to).await;
                 self.etags.saw(to.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(error) if is_outage(&error) && !self.turned_away(ctx, &error) => {
-                (self.accept_copy(from, to, once).await, Some(error))
+            Err(unwritten)
+                if is_outage(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
+            {
+                let accepted = self.accept_copy(from, to, once).await;
+                let ended = unwritten.or_accepted(accepted, to);
+                (ended, Some(unwritten.error))
             }
-            Err(error) => (Err(to_error(&error, from.as_str())), Some(error)),
+            Err(unwritten) => (
+                Err(to_error(&unwritten.error, from.as_str())),
+                Some(unwritten.error),
+            ),
         }
     }
 }

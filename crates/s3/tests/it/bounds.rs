@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures_util::stream;
 use mainstay_runtime::{ErrorKind, Source};
 use mainstay_s3::{PART, Upload, contract};
-use mainstay_testkit::S3;
+use mainstay_testkit::{S3, S3Mode};
 
 use crate::world::{World, is_accepted, patient};
 
@@ -64,6 +64,59 @@ async fn a_full_journal_refuses_and_drops_nothing() {
     server.restart().await;
     world.until_drained().await;
     world.stored("3", "x").await;
+}
+
+#[tokio::test]
+async fn what_the_store_may_have_done_is_never_called_refused() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, journal| {
+        let patience = std::time::Duration::from_secs(3);
+        (settings.first_byte, settings.idle) = (patience, patience);
+        (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+        journal.max_entries = 1;
+    })
+    .await;
+    world.until_closed().await;
+    world.stored("there", "there").await;
+    world.stored("source", "source").await;
+    world.stored("fills/it", "x").await;
+    let refuse = |status, code: &str| S3Mode::Refuse {
+        prefix: "fills/".into(),
+        status,
+        code: code.into(),
+    };
+    server.set(refuse(403, "AccessDenied")).await;
+    world.accepted("fills/it", "the journal").await;
+
+    server.set(S3Mode::Slow { ms: 20_000 }).await;
+    let large = contract::content(PART + 1);
+    let (put, delete, copy, begun) = tokio::join!(
+        world.put("new", "new"),
+        world.delete("there"),
+        world.copy("source", "copied"),
+        world.put("large", large.clone()),
+    );
+    for (name, ended) in [("put", put), ("delete", delete), ("copy", copy)] {
+        let error = ended.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::OutcomeUnknown, "{name}: {error}");
+    }
+    assert_eq!(server.content("new").as_deref(), Some(&b"new"[..]));
+    assert_eq!(server.content("there"), None);
+    assert_eq!(server.content("copied").as_deref(), Some(&b"source"[..]));
+    let error = begun.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::JournalFull, "nobody sees a part");
+    assert_eq!(server.content("large"), None);
+
+    server.kill().await;
+    for ended in [
+        world.put("never", "x").await,
+        world.put("never", large).await,
+        world.delete("source").await,
+        world.copy("source", "never").await,
+    ] {
+        let error = ended.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::JournalFull, "{error}");
+    }
 }
 
 #[tokio::test]

@@ -127,7 +127,7 @@ fn context(core: &Core, caller: &Caller) -> Context {
            ("Idempotency-Key" = Option<String>, Header, description = "The same upload, sent again with it, gets the first outcome")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 400, body = ProblemBody),
-              (status = 408, body = ProblemBody), (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 422, body = ProblemBody), (status = 413, body = ProblemBody), (status = 503, body = ProblemBody)))]
+              (status = 408, body = ProblemBody), (status = 409, body = ProblemBody), (status = 412, body = ProblemBody), (status = 422, body = ProblemBody), (status = 413, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
 async fn upload(
     State(core): State<Core>,
     caller: Caller,
@@ -258,7 +258,7 @@ async fn head(
            ("Idempotency-Key" = Option<String>, Header, description = "The same request, sent again with it, gets the first outcome")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 409, body = ProblemBody),
-              (status = 422, body = ProblemBody), (status = 503, body = ProblemBody)))]
+              (status = 422, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
 async fn delete(
     State(core): State<Core>,
     caller: Caller,
@@ -282,7 +282,7 @@ async fn delete(
     params(("Idempotency-Key" = Option<String>, Header, description = "The same request, sent again with it, gets the first outcome")),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = WriteReply), (status = 202, body = WriteReply), (status = 409, body = ProblemBody),
-              (status = 422, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody)))]
+              (status = 422, body = ProblemBody), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
 async fn copy(
     State(core): State<Core>,
     caller: Caller,

@@ -1,0 +1,86 @@
+//! Writes that were sent and not properly answered: they may have been carried out, whatever is said afterwards. One
+//! that can't be accepted for later either must not be called refused.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mainstay_runtime::{Call, CallError, Error, ErrorKind};
+
+use crate::classify::{Failed, Meaning, classify, meaning};
+use crate::key::Key;
+use crate::objects::{DEPENDENCY, Inner};
+use crate::trace::{Phase, Trace};
+
+/// How a call ended that did not go well.
+pub(crate) struct Unwritten {
+    /// How its last attempt ended.
+    pub(crate) error: CallError<Failed>,
+    /// Whether any attempt may have been carried out: a later one that failed proves nothing.
+    pub(crate) may_be_done: bool,
+}
+
+/// It was only a step: nobody sees what it has left.
+impl From<CallError<Failed>> for Unwritten {
+    fn from(error: CallError<Failed>) -> Self {
+        Self {
+            error,
+            may_be_done: false,
+        }
+    }
+}
+
+impl Unwritten {
+    /// How the write ends that was to be accepted for later instead.
+    pub(crate) fn or_accepted<T>(&self, accepted: Result<T, Error>, key: &Key) -> Result<T, Error> {
+        accepted.map_err(|refused| match self.may_be_done {
+            true => outcome_unknown(key),
+            false => refused,
+        })
+    }
+}
+
+impl Inner {
+    /// A guarded call of the store that changes something and answers with its first byte.
+    pub(crate) async fn write<T, F, Fut>(&self, call: Call, mut work: F) -> Result<T, Unwritten>
+    where
+        F: FnMut() -> Fut,
+        Fut: Future<Output = object_store::Result<T>>,
+    {
+        let may_be_done = AtomicBool::new(false);
+        let sent = &may_be_done;
+        let done = self.guard.call(call, classify, |attempt| {
+            let work = work();
+            async move {
+                attempt.mark_sent();
+                // Stays so when the deadline ends this attempt.
+                let before = sent.swap(true, Ordering::Relaxed);
+                let (done, seen) = Trace::run(work).await;
+                done.map_err(|error| {
+                    let failed = Failed { error, seen };
+                    sent.store(before || is_unanswered(&failed), Ordering::Relaxed);
+                    failed
+                })
+            }
+        });
+        let done = done.await;
+        done.map_err(|error| Unwritten {
+            error,
+            may_be_done: may_be_done.into_inner(),
+        })
+    }
+}
+
+/// Whether this leaves open what the store has done. A status that means "not now" doesn't; a 503 of a proxy that names
+/// no time does.
+fn is_unanswered(failed: &Failed) -> bool {
+    let broken = failed.seen.phase == Phase::Exchange
+        || matches!(failed.seen.status, Some(200..=299 | 500..=599));
+    meaning(failed) == Meaning::Failing && broken
+}
+
+pub(crate) fn outcome_unknown(key: &Key) -> Error {
+    let detail = format!(
+        "the write of `{}` was sent to the object store and not answered: it may have happened",
+        key.as_str()
+    );
+    Error::new(ErrorKind::OutcomeUnknown, detail).dependency(DEPENDENCY)
+}
