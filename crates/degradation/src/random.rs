@@ -54,6 +54,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn gives_the_published_numbers() {
+        let mut random = SplitMix64::new(1_234_567);
+        assert_eq!(random.next(), 6_457_827_717_110_365_317);
+        assert_eq!(random.next(), 3_203_168_211_198_807_973);
+    }
+
+    #[test]
     fn jitter_stays_within_its_share_or_its_half_of_it_and_uses_it() {
         let halves = [
             (Lean::Neither, 800, 1200),
