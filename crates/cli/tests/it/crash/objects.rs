@@ -241,6 +241,11 @@ impl Client {
                 404 => Told::Missing,
                 // The first request with this key still runs.
                 409 => Told::Never,
+                // Refused, and by its word nothing was written; what an earlier try may have done stays possible.
+                503 => {
+                    pause(Duration::from_millis(10)).await;
+                    Told::Never
+                }
                 500.. => Told::Perhaps,
                 status => panic!("status {status}: {:?}", response.text().await),
             },
