@@ -35,7 +35,7 @@ impl Database {
     async fn purge_records(&self) -> Result<(), Error> {
         let Primary { guard, driver, .. } = &*self.primary;
         loop {
-            let ctx = Context::new(CallerId(u64::MAX), guard.now() + PATIENCE);
+            let ctx = Context::new(CallerId::OURSELVES, guard.now() + PATIENCE);
             let purge =
                 async |attempt: Attempt| driver.purge_records(&attempt, self.kept, AT_ONCE).await;
             let call = Call::new("purge", &ctx);

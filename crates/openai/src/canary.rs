@@ -24,7 +24,7 @@ pub(crate) async fn fly(inner: Arc<Inner>, at: usize) -> Option<Exercised> {
         return None;
     }
     let until = provider.guard.now() + provider.guard.call_deadline();
-    let ctx = Context::new(CallerId(u64::MAX), until);
+    let ctx = Context::new(CallerId::OURSELVES, until);
     let body = ChatRequest::new(vec![message("user", QUESTION)]).body();
     let question = Question {
         ctx: &ctx,

@@ -100,6 +100,11 @@ impl<T> Answer<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct CallerId(pub u64);
 
+impl CallerId {
+    /// Mainstay itself: what is accepted being carried out, canaries, checks.
+    pub const OURSELVES: Self = Self(u64::MAX);
+}
+
 /// What every operation of an adapter needs to know of its request.
 #[derive(Clone, Copy, Debug)]
 pub struct Context {

@@ -155,7 +155,7 @@ impl Inner {
 
     /// What the store itself has, past journal and local copies. Of another length than `len` it isn't read.
     async fn read_canary(&self, key: &Key, len: usize) -> Result<Option<Bytes>, Lost> {
-        let ctx = Context::new(CallerId(u64::MAX), self.now() + PATIENCE);
+        let ctx = Context::new(CallerId::OURSELVES, self.now() + PATIENCE);
         let call = self.to_first_byte(Call::new("get", &ctx).idempotent());
         let read = || async {
             let found = self.store.get(key, None).await?;

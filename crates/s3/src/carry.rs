@@ -168,7 +168,7 @@ impl Inner {
         let unreadable = |_| Trouble::Person("its key can't be read".into());
         let key = Key::accepted(&entry.key).map_err(unreadable)?;
         let ctx = Context::new(
-            CallerId(u64::MAX),
+            CallerId::OURSELVES,
             self.now() + Duration::from_secs(24 * 3600),
         );
         let arrived = match entry.kind.as_str() {

@@ -18,6 +18,7 @@ use object_store::{ObjectStoreExt, path};
 use tokio::time::Instant;
 
 use crate::end_to_end::server::{SOON, Server};
+use crate::support::{borrowed, s3_settings};
 
 /// Uploads waiting when nothing else is said.
 const FEW: u64 = 20_000;
@@ -116,16 +117,9 @@ async fn own_rate(s3: &S3) -> f64 {
 
 /// A server whose store has gone, with one accepted upload.
 async fn with_one_upload(s3: &S3) -> Server {
-    let endpoint = s3.endpoint();
-    let settings = [
-        ("S3_ENDPOINT", endpoint.as_str()),
-        ("S3_BUCKET", s3.bucket()),
-        ("S3_REGION", s3.region()),
-        ("S3_ACCESS_KEY_ID", s3.access_key()),
-        ("S3_SECRET_ACCESS_KEY", s3.secret_key()),
-        ("JOURNAL_MIN_FREE_DISK", "0B"),
-    ];
-    let server = Server::start(&settings).await;
+    let mut settings = s3_settings(s3);
+    settings.push(("JOURNAL_MIN_FREE_DISK", "0B".to_owned()));
+    let server = Server::start(&borrowed(&settings)).await;
     s3.kill().await;
     server.breaker("s3", "open").await;
     let accepted = server.put("/objects/2026/0000001.pdf", "an invoice").await;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use mainstay_testkit::Program;
+use mainstay_testkit::{Program, S3};
 
 /// Longest time for the program to start, to end, or to say something.
 pub(crate) const SOON: Duration = Duration::from_secs(20);
@@ -27,6 +27,22 @@ pub(crate) fn cleared(command: &mut Command) {
             command.env_remove(name);
         }
     }
+}
+
+/// Where the program finds this store.
+pub(crate) fn s3_settings(s3: &S3) -> Vec<(&'static str, String)> {
+    vec![
+        ("S3_ENDPOINT", s3.endpoint()),
+        ("S3_BUCKET", s3.bucket().to_owned()),
+        ("S3_REGION", s3.region().to_owned()),
+        ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
+        ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
+    ]
+}
+
+/// Settings as a start takes them.
+pub(crate) fn borrowed<'a>(settings: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a str)> {
+    settings.iter().map(|(n, v)| (*n, v.as_str())).collect()
 }
 
 /// Runs it to its end.

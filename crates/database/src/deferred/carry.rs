@@ -57,7 +57,7 @@ pub(super) async fn carry(
         return PAUSE;
     };
     let ctx = Context::new(
-        CallerId(u64::MAX),
+        CallerId::OURSELVES,
         database.guard().now() + database.guard().call_deadline(),
     );
     let work = Work::deferred(&statement, keyed);

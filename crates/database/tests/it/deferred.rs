@@ -296,18 +296,24 @@ async fn while_a_faulted_journal_holds_what_was_accepted_nothing_overtakes_it() 
     deferring.end().await;
 }
 
+/// Whose connections can be cut, without its breaker minding.
+async fn behind_a_proxy(server: &Postgres, folder: &Path) -> (FaultProxy, Deferring) {
+    let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], server.port()))).await;
+    let mut patient = settings(&through(server, proxy.addr().port()));
+    patient.breaker.consecutive = None;
+    patient.breaker.rate = None;
+    let deferring = Deferring::open(patient, folder).await;
+    write(deferring.database(), TABLE, &[]).await;
+    (proxy, deferring)
+}
+
 /// With a journal that takes nothing, a caller who hears that nothing was accepted may rely on it, wherever the
 /// connection broke.
 #[tokio::test]
 async fn what_may_have_been_done_is_never_called_refused() {
     let folder = tempfile::tempdir().unwrap();
     let server = Postgres::start().await;
-    let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], server.port()))).await;
-    let mut patient = settings(&through(&server, proxy.addr().port()));
-    patient.breaker.consecutive = None;
-    patient.breaker.rate = None;
-    let deferring = Deferring::open(patient, folder.path()).await;
-    write(deferring.database(), TABLE, &[]).await;
+    let (proxy, deferring) = behind_a_proxy(&server, folder.path()).await;
     fault(&deferring, folder.path()).await;
     let mut ended = Vec::new();
     let mut cut = async |bytes| {
@@ -369,12 +375,7 @@ async fn cut(deferring: &Deferring, proxy: &FaultProxy, bytes: u64, id: u64) -> 
 async fn a_write_that_is_cut_anywhere_is_accepted_and_ends_once() {
     let folder = tempfile::tempdir().unwrap();
     let server = Postgres::start().await;
-    let proxy = FaultProxy::start(SocketAddr::from(([127, 0, 0, 1], server.port()))).await;
-    let mut patient = settings(&through(&server, proxy.addr().port()));
-    patient.breaker.consecutive = None;
-    patient.breaker.rate = None;
-    let deferring = Deferring::open(patient, folder.path()).await;
-    write(deferring.database(), TABLE, &[]).await;
+    let (proxy, deferring) = behind_a_proxy(&server, folder.path()).await;
     let (mut id, mut bytes) = (0, 0);
     while cut(&deferring, &proxy, bytes, id).await {
         (bytes, id) = (bytes + 130, id + 1);

@@ -141,14 +141,9 @@ impl Victim {
 
 /// Where its dependencies are, and that it is quick to try again, also right after an outage of its own.
 fn settings(sky: &Sky) -> Vec<(&'static str, String)> {
-    let s3 = &sky.s3;
     let text = str::to_owned;
-    vec![
-        ("S3_ENDPOINT", s3.endpoint()),
-        ("S3_BUCKET", text(s3.bucket())),
-        ("S3_REGION", text(s3.region())),
-        ("S3_ACCESS_KEY_ID", text(s3.access_key())),
-        ("S3_SECRET_ACCESS_KEY", text(s3.secret_key())),
+    let mut settings = support::s3_settings(&sky.s3);
+    settings.extend([
         ("REDIS_URL", sky.redis_url()),
         ("REDIS_CLASSES_COUNTER", text("visits:")),
         ("DATABASE_URL", sky.postgres_url()),
@@ -166,5 +161,6 @@ fn settings(sky: &Sky) -> Vec<(&'static str, String)> {
         ("JOURNAL_MIN_FREE_DISK", text("0B")),
         ("ADMIN_KEY", text(KEY)),
         ("RATELIMIT_ENABLED", text("false")),
-    ]
+    ]);
+    settings
 }

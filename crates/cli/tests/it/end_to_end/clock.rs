@@ -7,6 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::server::{Reply, SOON, Server};
+use crate::support::{borrowed, s3_settings};
 
 const FILE: &str = "[database.deferred.statements]\nadd = \"insert into added (id) values ($1)\"\n";
 const DAY: i64 = 86_400;
@@ -29,17 +30,10 @@ impl World {
             Redis::start().await,
             S3::start().await,
         );
-        let settings = [
-            ("DATABASE_URL", postgres.url()),
-            ("REDIS_URL", redis.url()),
-            ("S3_ENDPOINT", s3.endpoint()),
-            ("S3_BUCKET", s3.bucket().to_owned()),
-            ("S3_REGION", s3.region().to_owned()),
-            ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
-            ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
-        ];
-        let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
-        let server = Server::launch_on(FILE, &settings, |_| ());
+        let mut settings = s3_settings(&s3);
+        settings.push(("DATABASE_URL", postgres.url()));
+        settings.push(("REDIS_URL", redis.url()));
+        let server = Server::launch_on(FILE, &borrowed(&settings), |_| ());
         server.ready().await;
         let world = Self {
             server,

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::server::{SOON, Server};
 use crate::support::serve;
+use crate::support::{borrowed, s3_settings};
 
 #[tokio::test]
 async fn it_is_alive_before_its_dependencies_have_answered_and_ready_after_the_first_round() {
@@ -57,24 +58,19 @@ async fn the_server_starts_with_everything_down_and_takes_up_what_appears() {
         S3::start().await,
         ModelApi::start().await,
     );
-    let settings = [
+    let mut settings = s3_settings(&s3);
+    settings.extend([
         ("DATABASE_URL", postgres.url()),
         ("REDIS_URL", redis.url()),
-        ("S3_ENDPOINT", s3.endpoint()),
-        ("S3_BUCKET", s3.bucket().to_owned()),
-        ("S3_REGION", s3.region().to_owned()),
-        ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
-        ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
         ("OPENAI_BASE_URL", api.base_url()),
         ("OPENAI_API_KEY", api.api_key().to_owned()),
         ("OPENAI_MODEL", ModelApi::CHAT_MODEL.to_owned()),
-    ];
+    ]);
     postgres.kill().await;
     redis.kill().await;
     s3.kill().await;
     api.kill().await;
-    let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let server = Server::launch(&settings);
+    let server = Server::launch(&borrowed(&settings));
     eventually(Duration::from_secs(2), "the server is alive", async || {
         let reply = server.request(reqwest::Method::GET, "/livez").send().await;
         reply.is_ok_and(|r| r.status() == 200)

@@ -4,18 +4,12 @@ use mainstay_testkit::{Leaves, ModelApi, Redis, S3, S3Mode, eventually};
 use serde_json::Value;
 
 use super::server::{SOON, Server};
+use crate::support::{borrowed, s3_settings};
 
 async fn serving(s3: &S3, redis: &Redis) -> Server {
-    let settings = [
-        ("S3_ENDPOINT", s3.endpoint()),
-        ("S3_BUCKET", s3.bucket().to_owned()),
-        ("S3_REGION", s3.region().to_owned()),
-        ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
-        ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
-        ("REDIS_URL", redis.url()),
-    ];
-    let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    Server::start(&settings).await
+    let mut settings = s3_settings(s3);
+    settings.push(("REDIS_URL", redis.url()));
+    Server::start(&borrowed(&settings)).await
 }
 
 /// What `/status` says of a fallback.

@@ -146,16 +146,9 @@ fn is_journal_trouble(reply: &Reply) {
 /// What was accepted before the disk fails survives it; what comes then is refused, until a restart has looked.
 async fn survives(fails: fn(&Trouble, bool)) {
     let s3 = S3::start().await;
-    let endpoint = s3.endpoint();
-    let settings = [
-        ("S3_ENDPOINT", endpoint.as_str()),
-        ("S3_BUCKET", s3.bucket()),
-        ("S3_REGION", s3.region()),
-        ("S3_ACCESS_KEY_ID", s3.access_key()),
-        ("S3_SECRET_ACCESS_KEY", s3.secret_key()),
-        ("JOURNAL_MIN_FREE_DISK", "0B"),
-    ];
-    let mut server = Server::launch_on("", &settings, |_| ());
+    let mut settings = support::s3_settings(&s3);
+    settings.push(("JOURNAL_MIN_FREE_DISK", "0B".to_owned()));
+    let mut server = Server::launch_on("", &support::borrowed(&settings), |_| ());
     server.ready().await;
     s3.kill().await;
     server.breaker("s3", "open").await;

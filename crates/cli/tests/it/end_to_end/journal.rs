@@ -6,6 +6,7 @@ use mainstay_testkit::{S3, Signal, eventually, free_port};
 
 use super::server::{KEY, SOON, Server};
 use crate::support::{Ran, mainstay};
+use crate::support::{borrowed, s3_settings};
 
 fn journal(folder: &Path, url: Option<&str>, arguments: &[&str]) -> Ran {
     let mut command = mainstay(folder);
@@ -157,15 +158,7 @@ async fn without_a_server_the_folder_is_listed_verified_and_mended() {
 #[tokio::test]
 async fn a_flush_empties_the_journal_once_the_store_is_back() {
     let s3_server = S3::start().await;
-    let endpoint = s3_server.endpoint();
-    let settings = [
-        ("S3_ENDPOINT", endpoint.as_str()),
-        ("S3_BUCKET", s3_server.bucket()),
-        ("S3_REGION", s3_server.region()),
-        ("S3_ACCESS_KEY_ID", s3_server.access_key()),
-        ("S3_SECRET_ACCESS_KEY", s3_server.secret_key()),
-    ];
-    let server = Server::start(&settings).await;
+    let server = Server::start(&borrowed(&s3_settings(&s3_server))).await;
     s3_server.kill().await;
     server.breaker("s3", "open").await;
     assert_eq!(server.put("/objects/a", "kept").await.status, 202);

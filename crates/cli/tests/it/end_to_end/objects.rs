@@ -6,17 +6,10 @@ use serde_json::json;
 
 use super::outage;
 use super::server::{SOON, Server};
+use crate::support::{borrowed, s3_settings};
 
 async fn serving(s3: &S3) -> Server {
-    let settings = [
-        ("S3_ENDPOINT", s3.endpoint()),
-        ("S3_BUCKET", s3.bucket().to_owned()),
-        ("S3_REGION", s3.region().to_owned()),
-        ("S3_ACCESS_KEY_ID", s3.access_key().to_owned()),
-        ("S3_SECRET_ACCESS_KEY", s3.secret_key().to_owned()),
-    ];
-    let settings: Vec<_> = settings.iter().map(|(n, v)| (*n, v.as_str())).collect();
-    let server = Server::start(&settings).await;
+    let server = Server::start(&borrowed(&s3_settings(s3))).await;
     server.level("OPTIMAL").await;
     server
 }
