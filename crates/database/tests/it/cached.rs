@@ -15,8 +15,8 @@ use serde_json::json;
 
 use crate::support::{connect, postgres, settings};
 
-/// A different answer for each call to the database.
-const EACH_ITS_OWN: &str = "SELECT clock_timestamp()::text AS at, pg_sleep(0.4)::text";
+/// A different answer for each call to the database: two clocks may be read in the same microsecond.
+pub(crate) const EACH_ITS_OWN: &str = "SELECT gen_random_uuid()::text AS id, pg_sleep(0.4)::text";
 
 async fn ask(
     database: &Database,
@@ -141,7 +141,7 @@ async fn reads_of_an_outage_travel_together_to_the_replica() {
     let database = &fixture.database;
     let _ = rows(database, "SELECT 1", &[]).await;
     primary.kill().await;
-    let query = "SELECT clock_timestamp()::text, pg_sleep(0.05)::text";
+    let query = "SELECT gen_random_uuid()::text, pg_sleep(0.05)::text";
     eventually(Duration::from_secs(10), "the replica answers", async || {
         ask(database, &context(database), query).await.is_ok()
     })

@@ -16,9 +16,9 @@ use mainstay_runtime::{
 use mainstay_testkit::{Postgres, eventually};
 use tempfile::TempDir;
 
+use crate::cached::EACH_ITS_OWN;
 use crate::support::settings;
 
-const EACH_ITS_OWN: &str = "SELECT clock_timestamp()::text AS at, pg_sleep(0.4)::text";
 const SOON: Duration = Duration::from_secs(30);
 
 /// A database beside a Redis that is whatever its guard is told.

@@ -13,8 +13,8 @@ const INSTEAD_OF: &str = "in_flight_limit{endpoint=\"database\",calls=\"instead_
 const SHARE: &str = "protection_share{from=\"redis\",to=\"database\"}";
 const JOINED: &str = "single_flight_joined_total{dependency=\"database\"}";
 
-/// Different at each call.
-const CLOCK: &str = "select clock_timestamp()::text as at, pg_sleep(0.2)::text";
+/// Different at each call: two clocks may be read in the same microsecond.
+const EACH_ITS_OWN: &str = "select gen_random_uuid()::text as id, pg_sleep(0.2)::text";
 
 async fn read(server: &Server, query: &str, instead_of: Option<&str>) -> Reply {
     let mut request = server.request(Method::POST, "/db/read");
@@ -27,11 +27,11 @@ async fn read(server: &Server, query: &str, instead_of: Option<&str>) -> Reply {
 /// How many of four identical reads got the answer of another one, and how many answers there were.
 async fn four(server: &Server) -> (f64, usize) {
     let before = server.metric(JOINED).await;
-    let all = (0..4).map(|_| read(server, CLOCK, None));
+    let all = (0..4).map(|_| read(server, EACH_ITS_OWN, None));
     let replies = futures_util::future::join_all(all).await;
     let distinct: BTreeSet<_> = replies
         .iter()
-        .map(|reply| reply.body["data"][0]["at"].to_string())
+        .map(|reply| reply.body["data"][0]["id"].to_string())
         .collect();
     (server.metric(JOINED).await - before, distinct.len())
 }
