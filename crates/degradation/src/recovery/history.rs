@@ -7,8 +7,9 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Outages that are kept of each dependency.
-pub const KEPT: usize = 100;
+/// Outages that are kept of each dependency: more make forecasts hardly better, and each is looked at when an outage
+/// begins.
+pub const KEPT: usize = 250;
 
 /// One outage of a dependency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -153,15 +153,18 @@ fn what_has_lasted_for_half_a_year_is_beyond_prediction() {
 }
 
 #[test]
-fn the_newest_hundred_outages_of_each_are_kept() {
+fn the_newest_outages_of_each_are_kept() {
     let mut history = OutageHistory::default();
-    (1..=150).for_each(|lasted| history.push("redis", outage(f64::from(lasted))));
+    let older = 50;
+    let all = 1..=KEPT as u64 + older;
+    all.clone()
+        .for_each(|lasted| history.push("redis", outage(lasted as f64)));
     history.push("s3", outage(1.0));
     let kept: Vec<_> = history
         .of("redis")
         .map(|one| one.lasted.as_secs())
         .collect();
-    assert_eq!(kept, (51..=150).collect::<Vec<_>>());
+    assert_eq!(kept, all.skip(older as usize).collect::<Vec<_>>());
     assert_eq!(kept.len(), KEPT);
     assert_eq!(
         (history.of("s3").len(), history.of("database").len()),
