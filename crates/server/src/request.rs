@@ -9,7 +9,7 @@ use mainstay_runtime::Clock;
 use tracing::Instrument;
 
 use crate::app::Core;
-use crate::language;
+use crate::language::{self, Language};
 use crate::problem::Problem;
 use crate::trace;
 
@@ -39,18 +39,10 @@ pub async fn frame(State(core): State<Core>, mut request: Request, next: Next) -
     let span = tracing::info_span!("request", request_id = %id, trace_id, %method, %route);
     let response = next.run(request).instrument(span.clone()).await;
     let level = core.handle.level().as_str();
-    let mut response = match response.extensions().get::<Problem>() {
-        Some(problem) => {
-            let body = problem.body(language, Some(id.clone()), Some(level.to_owned()));
-            rewritten(&response, &body)
-        }
-        None => response,
-    };
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id) {
-        headers.insert(REQUEST_ID.clone(), value);
-    }
-    headers.insert(LEVEL.clone(), HeaderValue::from_static(level));
+    let mut response = named(response, &id, language, Some(level));
+    response
+        .headers_mut()
+        .insert(LEVEL.clone(), HeaderValue::from_static(level));
     let unread = [StatusCode::PAYLOAD_TOO_LARGE, StatusCode::REQUEST_TIMEOUT];
     if unread.contains(&response.status()) {
         // The rest of the body is not read, so the connection can't carry another request.
@@ -59,6 +51,28 @@ pub async fn frame(State(core): State<Core>, mut request: Request, next: Next) -
             .insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     finish(&core, &clock, started, &method, &route, &response, &span);
+    response
+}
+
+/// The same while there is nothing yet that has a level or counts requests.
+pub(crate) async fn frame_at_start(request: Request, next: Next) -> Response {
+    let id = taken_over(&request).unwrap_or_else(fresh_id);
+    let language = language::of_request(request.headers());
+    named(next.run(request).await, &id, language, None)
+}
+
+/// The reply with its request's id; a problem in the caller's language.
+fn named(response: Response, id: &str, language: Language, level: Option<&str>) -> Response {
+    let mut response = match response.extensions().get::<Problem>() {
+        Some(problem) => {
+            let body = problem.body(language, Some(id.to_owned()), level.map(str::to_owned));
+            rewritten(&response, &body)
+        }
+        None => response,
+    };
+    if let Ok(value) = HeaderValue::from_str(id) {
+        response.headers_mut().insert(REQUEST_ID.clone(), value);
+    }
     response
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::middleware;
 use axum::routing::get;
 use axum::serve::Listener;
 use mainstay_runtime::Clock;
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::problem::Problem;
+use crate::request;
 use crate::serve::connection;
 
 /// Does the work, and answers meanwhile: `/livez` with 200, everything else with 503.
@@ -50,4 +52,5 @@ fn router() -> Router {
                 "the server is starting: the journal of accepted work is being opened and checked",
             )
         })
+        .layer(middleware::from_fn(request::frame_at_start))
 }

@@ -316,6 +316,20 @@ async fn while_a_slow_disk_opens_the_journal_the_server_says_that_it_lives_and_i
     for path in ["/readyz", "/startupz", "/objects/a"] {
         assert_eq!(asked(path).await, Some(503), "{path}");
     }
+    for (path, status) in [("/livez", 200), ("/objects/a", 503)] {
+        let request = server.request(reqwest::Method::GET, path);
+        let request = request.header("x-request-id", "asked-early");
+        let reply = server.send(request.header("accept-language", "es")).await;
+        assert_eq!(reply.status, status, "{reply:?}");
+        assert_eq!(reply.header("x-request-id"), Some("asked-early"), "{path}");
+        if status == 503 {
+            assert_eq!(reply.body["request_id"], "asked-early", "{reply:?}");
+            assert_eq!(reply.body["title"], "No disponible", "{reply:?}");
+            assert!(reply.header("retry-after").is_some(), "{reply:?}");
+        }
+    }
+    let unnamed = server.get("/objects/a").await;
+    assert!(unnamed.header("x-request-id").is_some(), "{unnamed:?}");
     let said = server.program.stdout();
     assert!(said.is_empty(), "the journal was open already: {said:?}");
     server.machine().fsync_takes(Duration::ZERO);
