@@ -58,6 +58,10 @@ async fn work(
         };
         let started = clock.now();
         let pause = carry(database, deferred, claimed, &mut refusals, news).await;
+        if !pause.is_zero() {
+            // What is in the way may be there for long.
+            news.tell(database.guard());
+        }
         let took = clock.now().saturating_since(started);
         let behind = rest(took, *share.borrow());
         clock.sleep(pause.max(behind)).await;

@@ -219,6 +219,35 @@ async fn what_the_database_refuses_is_set_aside_and_blocks_nobody() {
 }
 
 #[tokio::test]
+async fn what_is_done_is_told_while_the_next_is_refused_for_the_moment() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start().await;
+    let deferring = Deferring::open(settings(&server.url()), folder.path()).await;
+    for statement in [
+        TABLE,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         RAISE EXCEPTION 'not now' USING ERRCODE = 'deadlock_detected'; END $$",
+        "CREATE TRIGGER refused BEFORE INSERT ON added FOR EACH ROW WHEN (NEW.id = 2) EXECUTE FUNCTION refuse()",
+    ] {
+        write(deferring.database(), statement, &[]).await;
+    }
+    server.kill().await;
+    for id in [1, 2] {
+        assert!(is_accepted(deferring.add(id).await));
+    }
+    server.restart().await;
+    eventually(SOON, "what is done is told", async || {
+        !deferring.fixture.events("deferred_done").is_empty()
+    })
+    .await;
+    let told = deferring.fixture.events("deferred_done");
+    assert_eq!((told.len(), &told[0]["count"]), (1, &json!(1)), "{told:?}");
+    let held = deferring.journal.stats();
+    assert_eq!((held.entries, held.set_aside), (1, 0), "the next waits");
+    deferring.end().await;
+}
+
+#[tokio::test]
 async fn a_key_that_waits_is_its_callers_and_its_requests_own() {
     let folder = tempfile::tempdir().unwrap();
     let server = Postgres::start().await;
