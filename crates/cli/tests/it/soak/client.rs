@@ -143,14 +143,19 @@ impl Client {
         self.told(key, None, status);
     }
 
-    /// What was answered is so; what was not may be.
+    /// What was acknowledged is so; what was refused is not; what ended otherwise may be.
     fn told(&mut self, key: String, now: Option<String>, status: u16) {
         let possible = self.ledger.objects.entry(key);
         let possible = possible.or_insert_with(|| BTreeSet::from([None]));
-        if matches!(status, 200 | 202 | 204) {
-            possible.clear();
+        match status {
+            200 | 202 => *possible = BTreeSet::from([now]),
+            // By its word nothing was written.
+            503 => {}
+            0 | 500.. => {
+                possible.insert(now);
+            }
+            _ => panic!("status {status} for a write"),
         }
-        possible.insert(now);
     }
 
     async fn get(&mut self) {
