@@ -143,9 +143,10 @@ impl Client {
         format!("client{}/key{}", self.number, self.dice.below(KEYS))
     }
 
-    /// Most fit a journal's row, some are files beside it, few go up in parts.
+    /// Most fit a journal's row, some are files beside it, few go up in parts, but where parts are what it is about.
     fn new_content(&mut self) -> Content {
-        let len = match self.dice.below(40) {
+        let kinds = if self.victim.needs_parts() { 4 } else { 40 };
+        let len = match self.dice.below(kinds) {
             0 => 9 << 20,
             1..=10 => 70_000 + self.dice.below(200_000),
             _ => 100 + self.dice.below(5_000),

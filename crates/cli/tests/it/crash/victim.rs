@@ -1,6 +1,7 @@
 //! The program that is killed.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use mainstay_testkit::{Program, Signal, free_port, pause};
@@ -14,6 +15,8 @@ use crate::support;
 
 /// The admin key that it is given.
 const KEY: &str = "mk_test00001_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI";
+/// The place in the middle of an upload in parts.
+pub(crate) const PART: &str = "drain.part";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest start.
@@ -25,6 +28,7 @@ pub(crate) struct Victim {
     settings: Vec<(&'static str, String)>,
     program: Mutex<Option<Program>>,
     client: reqwest::Client,
+    needs_parts: AtomicBool,
 }
 
 impl Victim {
@@ -40,11 +44,14 @@ impl Victim {
             settings: settings(sky),
             program: Mutex::new(None),
             client: client.build().expect("a client"),
+            needs_parts: AtomicBool::new(false),
         }
     }
 
     /// Starts it, to die at a fault point where one is named.
     pub(crate) fn start(&self, fault: Option<String>) {
+        let parts = fault.as_ref().is_some_and(|at| at.starts_with(PART));
+        self.needs_parts.store(parts, Ordering::Relaxed);
         let mut command = support::mainstay(self.folder.path());
         command.arg("serve");
         command.env("MAINSTAY_SERVER_LISTEN", format!("127.0.0.1:{}", self.port));
@@ -55,6 +62,11 @@ impl Victim {
             command.env("CRASH_AT", fault);
         }
         *self.lock() = Some(Program::start(command).expect("the program starts"));
+    }
+
+    /// Whether it is to die where it comes only with what is uploaded in parts.
+    pub(crate) fn needs_parts(&self) -> bool {
+        self.needs_parts.load(Ordering::Relaxed)
     }
 
     /// Waits until it serves, its journal opened and checked; false when it died before. That it answers says less:

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use super::dice::Dice;
 use super::rows::Way;
 use super::sky::{Forecast, Sky};
-use super::victim::Victim;
+use super::victim::{PART, Victim};
 use super::{counters, objects, rows};
 
 const OBJECT_CLIENTS: usize = 4;
@@ -130,7 +130,7 @@ impl World {
             fault: point.map(|point| format!("{point}:{}", count(point))),
             forecast,
             life: match point {
-                Some("drain.part") => PART_LIFE,
+                Some(PART) => PART_LIFE,
                 Some(_) => LONG_LIFE,
                 None if forecast.has_cuts() => CUT_LIFE,
                 None => Duration::from_millis(life),
