@@ -22,6 +22,8 @@ const PIECE: usize = 64 << 10;
 const PIECE_AGE: Duration = Duration::from_secs(10);
 /// What is only counted so far is written down this often: so much is lost with a crash.
 const FLUSH: Duration = Duration::from_secs(60);
+/// How long after a recording broke off the disk is given another.
+const AGAIN: Duration = Duration::from_secs(60);
 /// A recording ends with a day, or when its file has grown to this.
 const DAY: Duration = Duration::from_secs(86_400);
 pub(crate) const FILE: u64 = 4 << 20;
@@ -55,6 +57,8 @@ pub(crate) struct Recorder {
     progress: Arc<Progress>,
     present: Option<Present>,
     broken_seen: u64,
+    /// Not before this does another begin.
+    again: Option<Moment>,
 }
 
 /// The recording that is being made.
@@ -73,6 +77,7 @@ impl Recorder {
             progress,
             present: None,
             broken_seen: 0,
+            again: None,
         }
     }
 
@@ -87,6 +92,7 @@ impl Recorder {
         let broken = self.progress.broken.load(Ordering::Relaxed);
         if broken != self.broken_seen {
             (self.broken_seen, self.present) = (broken, None);
+            self.again = Some(now + AGAIN);
         }
         let full = |one: &Present| {
             let grown = self.progress.file.load(Ordering::Relaxed) >= FILE;
@@ -95,7 +101,7 @@ impl Recorder {
         if self.present.as_ref().is_some_and(full) {
             self.end();
         }
-        if self.present.is_none() {
+        if self.present.is_none() && self.again.is_none_or(|at| now >= at) {
             self.begin(now, wall, controller, breakers());
         }
     }

@@ -123,21 +123,26 @@ impl Writer {
         fs::create_dir_all(&self.folder)?;
         self.prune()?;
         let name = wall.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
-        let mut file = GzEncoder::new(self.create(&name)?, Compression::default());
-        self.more(&mut file, bytes)?;
+        let (path, file) = self.create(&name)?;
+        let mut file = GzEncoder::new(file, Compression::default());
+        if let Err(error) = self.more(&mut file, bytes) {
+            // Nothing can be read without its beginning.
+            let _ = fs::remove_file(path);
+            return Err(error);
+        }
         Ok(file)
     }
 
     /// A file that wasn't there: two recordings may begin in one second.
-    fn create(&self, name: &str) -> io::Result<File> {
+    fn create(&self, name: &str) -> io::Result<(PathBuf, File)> {
         let mut number = 0;
         loop {
             let path = self.folder.join(format!("{name}-{number:03}{SUFFIX}"));
-            match File::create_new(path) {
+            match File::create_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists && number < 999 => {
                     number += 1
                 }
-                made => return made,
+                made => return made.map(|file| (path, file)),
             }
         }
     }
