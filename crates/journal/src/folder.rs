@@ -205,6 +205,11 @@ impl Reserve {
         Ok(())
     }
 
+    /// Bytes that it would take now.
+    pub(crate) fn missing(&self) -> u64 {
+        if self.path.exists() { 0 } else { Self::SIZE }
+    }
+
     fn allocate(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         options.write(true).create(true).truncate(false).mode(0o600);

@@ -14,7 +14,7 @@ use crate::open::{WriterThread, open};
 use crate::shared::{Hold, Shared};
 use crate::spool::SpoolWriter;
 use crate::writer::{Append, Change, Command};
-use crate::{AppendError, ChangeError, OpenError, ReadError, Settings};
+use crate::{AppendError, Bound, ChangeError, OpenError, ReadError, Settings};
 
 /// Key, kind and metadata of an entry may have this many bytes together.
 const ROW_LIMIT: usize = 1 << 20;
@@ -189,6 +189,11 @@ impl Journal {
             faulted: self.shared.fault.get().is_some(),
             ..self.shared.index().stats()
         }
+    }
+
+    /// The bound that leaves no room for one more small body, as appends would find it now.
+    pub fn full(&self) -> Option<Bound> {
+        self.shared.full()
     }
 
     /// Whether it accepts work.

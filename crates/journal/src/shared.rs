@@ -106,6 +106,15 @@ impl Shared {
         Ok(())
     }
 
+    /// The bound that leaves no room for one more body that fits its row.
+    pub(crate) fn full(&self) -> Option<Bound> {
+        let disk = self.settings.inline_limit as u64 + self.folder.reserve().missing();
+        match self.room(1, 1, disk) {
+            Err(AppendError::Full { which }) => Some(which),
+            _ => None,
+        }
+    }
+
     /// Has the writer commit a change.
     pub(crate) async fn commit(&self, change: Change) -> Result<EntryId, AppendError> {
         self.ask(|reply| Command::Change(change, reply)).await

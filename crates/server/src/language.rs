@@ -1,6 +1,7 @@
 //! The two languages in which the server speaks to people.
 
 use axum::http::{HeaderMap, header};
+use mainstay_journal::Bound;
 
 pub use mainstay_runtime::degradation::Language;
 
@@ -93,6 +94,23 @@ pub fn journal_faulted(language: Language) -> &'static str {
             "falló el almacenamiento del diario: no se acepta nada para después hasta que un reinicio lo haya verificado"
         }
     }
+}
+
+/// What a full journal means.
+pub fn journal_full(language: Language, bound: Bound) -> String {
+    if language == Language::English {
+        return format!(
+            "the journal is full ({bound}): what would have to wait in it is refused until there is room"
+        );
+    }
+    let bound = match bound {
+        Bound::Entries => "demasiadas entradas",
+        Bound::Bytes => "demasiados bytes",
+        Bound::Disk => "muy poco espacio libre en disco",
+    };
+    format!(
+        "el diario está lleno ({bound}): lo que tendría que esperar en él se rechaza hasta que haya lugar"
+    )
 }
 
 /// One sentence for a person who was woken up.

@@ -127,7 +127,12 @@ impl Metrics {
             &[],
             hit_ratio(core.redis.hits(), core.redis.misses()),
         );
-        let names = ["journal_entries", "journal_bytes", "journal_oldest_seconds"];
+        let names = [
+            "journal_entries",
+            "journal_bytes",
+            "journal_oldest_seconds",
+            "journal_full",
+        ];
         for (name, value) in names
             .into_iter()
             .zip(crate::routes::journal::figures(core).gauges())

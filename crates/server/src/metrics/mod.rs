@@ -222,6 +222,11 @@ impl Metrics {
             "age of the oldest accepted write that has not reached its store",
         );
         gauge(
+            "journal_full",
+            None,
+            "1 while a bound of the journal leaves no room for more accepted work",
+        );
+        gauge(
             "fallback_last_exercised_seconds",
             Some(Unit::Seconds),
             "since the most neglected fallback last worked, in earnest or as an exercise",

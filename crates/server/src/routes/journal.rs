@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use jiff::Timestamp;
-use mainstay_journal::{Entry, EntryId, Filter, State as EntryState};
+use mainstay_journal::{Bound, Entry, EntryId, Filter, State as EntryState};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
@@ -47,6 +47,8 @@ pub struct Figures {
     set_aside: u64,
     /// Whether the storage has failed: nothing is accepted then until a restart.
     faulted: bool,
+    /// The bound that leaves no room for more: `entries`, `bytes` or `disk`; null while there is some.
+    full: Option<&'static str>,
 }
 
 /// One entry.
@@ -126,16 +128,22 @@ pub fn figures(core: &Core) -> Figures {
         in_flight: stats.in_flight,
         set_aside: stats.set_aside,
         faulted: stats.faulted,
+        full: core.objects.journal().full().map(|bound| match bound {
+            Bound::Entries => "entries",
+            Bound::Bytes => "bytes",
+            Bound::Disk => "disk",
+        }),
     }
 }
 
 impl Figures {
-    /// Entries, bytes and the age of the oldest in seconds.
-    pub fn gauges(&self) -> [f64; 3] {
+    /// Entries, bytes, the age of the oldest in seconds, and whether there is no room for more.
+    pub fn gauges(&self) -> [f64; 4] {
         [
             self.entries as f64,
             self.bytes as f64,
             self.oldest_seconds as f64,
+            f64::from(u8::from(self.full.is_some())),
         ]
     }
 }

@@ -240,9 +240,7 @@ async fn why(State(core): State<Core>, headers: HeaderMap) -> Json<WhyReply> {
         .iter()
         .filter(|f| core.mode_of(f).rank() != 0);
     let mut warnings = forecast::warnings(&core, &snapshot, spoken);
-    if core.journal_is_faulted() {
-        warnings.push(language::journal_faulted(spoken).to_owned());
-    }
+    warnings.extend(core.journal_trouble(spoken));
     Json(WhyReply {
         summary: language::summary(
             spoken,
@@ -464,7 +462,7 @@ fn feature_view(
     let mode = core.mode_of(state);
     let reason = match mode == state.mode {
         true => state.words(spoken, &rules, now),
-        false => language::journal_faulted(spoken).to_owned(),
+        false => core.journal_trouble(spoken).unwrap_or_default(),
     };
     FeatureView {
         feature: settings.name.clone(),
@@ -494,19 +492,29 @@ impl Core {
         matches!(self.objects.journal().health(), JournalHealth::Faulted(_))
     }
 
-    /// A feature's mode. Those that rely on a journal whose storage has failed do what the store itself takes now.
+    /// Why the journal accepts nothing, in words; none while it does.
+    fn journal_trouble(&self, spoken: language::Language) -> Option<String> {
+        if self.journal_is_faulted() {
+            return Some(language::journal_faulted(spoken).to_owned());
+        }
+        let full = self.objects.journal().full();
+        full.map(|bound| language::journal_full(spoken, bound))
+    }
+
+    /// A feature's mode. Those that rely on a journal that accepts nothing do what the store itself takes now.
     fn mode_of(&self, state: &FeatureState) -> FeatureMode {
         let rules = self.handle.rules();
-        let relies = matches!(
-            rules.feature(state.id).name.as_str(),
-            "s3_uploads" | "file_storage"
-        );
-        if !relies || !self.journal_is_faulted() {
+        let name = rules.feature(state.id).name.as_str();
+        let uploads = name == "s3_uploads";
+        if !uploads && name != "file_storage" {
             return state.mode;
         }
-        let left = match self.objects.guard().is_open() {
-            true => FeatureMode::Off,
-            false => FeatureMode::Partial,
+        let left = match (self.objects.guard().is_open(), self.journal_is_faulted()) {
+            (true, true) => FeatureMode::Off,
+            (false, true) => FeatureMode::Partial,
+            // Reading and listing go on.
+            (true, false) if uploads && self.objects.journal().full().is_some() => FeatureMode::Off,
+            (_, false) => state.mode,
         };
         if left.rank() > state.mode.rank() {
             left
