@@ -25,6 +25,7 @@ mod redis;
 mod s3;
 mod scratch;
 mod server;
+mod small_disk;
 mod trouble;
 mod unprivileged;
 
@@ -38,5 +39,6 @@ pub use proxy::{Fault, FaultProxy};
 pub use redis::Redis;
 pub use rustix::process::Signal;
 pub use s3::{Leaves, S3, S3Mode};
+pub use small_disk::SmallDisk;
 pub use trouble::Trouble;
 pub use unprivileged::Unprivileged;

@@ -8,6 +8,7 @@ mod everything_down;
 mod exercising;
 mod first_run;
 mod folder;
+mod full_disk;
 mod journal;
 mod objects;
 mod openai;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mainstay_testkit::{Program, Signal, Trouble, eventually, eventually_some, free_port};
+use mainstay_testkit::{
+    Program, Signal, SmallDisk, Trouble, eventually, eventually_some, free_port,
+};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,8 +25,15 @@ pub(crate) struct Server {
     port: u16,
     settings: Vec<(String, String)>,
     client: reqwest::Client,
-    /// What is wrong with its machine.
-    trouble: Option<Trouble>,
+    machine: Machine,
+}
+
+/// What it stands on.
+enum Machine {
+    Sound,
+    Troubled(Trouble),
+    /// Where it keeps what it keeps.
+    Small(SmallDisk),
 }
 
 /// A reply, read whole.
@@ -56,7 +65,8 @@ impl Server {
 
     /// Starts with a configuration file as well.
     pub(crate) fn launch_with_file(file: &str, settings: &[(&str, &str)]) -> Self {
-        Self::launch_in(tempfile::tempdir().expect("a folder"), file, settings, None)
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::launch_in(folder, file, settings, Machine::Sound)
     }
 
     /// Starts on a machine that can make trouble.
@@ -68,20 +78,32 @@ impl Server {
         let folder = tempfile::tempdir().expect("a folder");
         let machine = Trouble::build(folder.path());
         trouble(&machine);
-        Self::launch_in(folder, file, settings, Some(machine))
+        Self::launch_in(folder, file, settings, Machine::Troubled(machine))
     }
 
     /// The machine it stands on.
     pub(crate) fn machine(&self) -> &Trouble {
-        self.trouble.as_ref().expect("it was launched on one")
+        match &self.machine {
+            Machine::Troubled(machine) => machine,
+            _ => panic!("it was launched on a sound one"),
+        }
     }
 
-    fn launch_in(
-        folder: TempDir,
-        file: &str,
-        settings: &[(&str, &str)],
-        trouble: Option<Trouble>,
-    ) -> Self {
+    /// Starts with its data on a small disk.
+    pub(crate) fn launch_on_disk(disk: SmallDisk, file: &str, settings: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self::launch_in(folder, file, settings, Machine::Small(disk))
+    }
+
+    /// The disk its data is on.
+    pub(crate) fn disk(&self) -> &SmallDisk {
+        match &self.machine {
+            Machine::Small(disk) => disk,
+            _ => panic!("it was launched on a large one"),
+        }
+    }
+
+    fn launch_in(folder: TempDir, file: &str, settings: &[(&str, &str)], machine: Machine) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         std::fs::write(folder.path().join("mainstay.toml"), file).expect("the file is written");
         let port = free_port();
@@ -90,12 +112,12 @@ impl Server {
             .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
             .collect();
         Self {
-            program: start(&folder, port, &settings, trouble.as_ref()),
+            program: start(&folder, port, &settings, &machine),
             folder,
             port,
             settings,
             client: reqwest::Client::new(),
-            trouble,
+            machine,
         }
     }
 
@@ -124,12 +146,7 @@ impl Server {
 
     /// Starts one that has ended, or was killed, on the same folder and port.
     pub(crate) async fn start_again(&mut self) {
-        self.program = start(
-            &self.folder,
-            self.port,
-            &self.settings,
-            self.trouble.as_ref(),
-        );
+        self.program = start(&self.folder, self.port, &self.settings, &self.machine);
         self.ready().await;
     }
 
@@ -226,12 +243,7 @@ impl Server {
     }
 }
 
-fn start(
-    folder: &TempDir,
-    port: u16,
-    settings: &[(String, String)],
-    trouble: Option<&Trouble>,
-) -> Program {
+fn start(folder: &TempDir, port: u16, settings: &[(String, String)], machine: &Machine) -> Program {
     let mut command = support::mainstay(folder.path());
     command
         .arg("serve")
@@ -250,14 +262,21 @@ fn start(
         }
     }
     command.env("MAINSTAY_DEGRADATION_DWELL", "1s");
-    if let Some(trouble) = trouble {
-        let data = data_dir(folder);
-        // The default is relative; trouble is made for absolute paths.
-        command.env("MAINSTAY_DATA_DIR", &data);
-        trouble.below(&mut command, &data);
-    }
     for (name, value) in settings {
         command.env(format!("MAINSTAY_{name}"), value);
+    }
+    match machine {
+        Machine::Sound => {}
+        Machine::Troubled(trouble) => {
+            let data = data_dir(folder);
+            // The default is relative; trouble is made for absolute paths.
+            command.env("MAINSTAY_DATA_DIR", &data);
+            trouble.below(&mut command, &data);
+        }
+        Machine::Small(disk) => {
+            command.env("MAINSTAY_DATA_DIR", disk.path().join("data"));
+            command = disk.with(&command);
+        }
     }
     Program::start(command).expect("the program starts")
 }
