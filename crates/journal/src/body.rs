@@ -12,7 +12,7 @@ use futures_util::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 
 use crate::ReadError;
 use crate::entry::{BodyInfo, EntryId};
-use crate::index::{Place, StoredBody};
+use crate::record::{Place, StoredBody};
 use crate::shared::{Shared, lock};
 use crate::store;
 

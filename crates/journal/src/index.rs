@@ -1,95 +1,21 @@
 //! What the journal holds, in memory: everything but bodies. Reads and claims never touch the disk.
 //!
 //! The writer thread applies a change here after its commit and before its acknowledgement, so a caller always reads
-//! its own writes. Metadata stays JSON text: a parsed tree would be several times as large.
+//! its own writes.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::btree_map::Entry::{Occupied, Vacant};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
-use crate::entry::{BodyInfo, Entry, EntryId, Filter, State, Stats};
-
-/// Where a body lives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
-    Row,
-    File(u64),
-}
-
-/// A body as its row describes it.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct StoredBody {
-    pub(crate) info: BodyInfo,
-    pub(crate) place: Place,
-}
-
-/// An entry as its row describes it.
-#[derive(Debug)]
-pub(crate) struct Record {
-    pub(crate) queue: Arc<str>,
-    pub(crate) key: Arc<str>,
-    pub(crate) kind: Arc<str>,
-    pub(crate) meta: Box<str>,
-    pub(crate) body: Option<StoredBody>,
-    pub(crate) accepted_at_ms: i64,
-    pub(crate) attempts: u32,
-    pub(crate) last_error: Option<Box<str>>,
-    pub(crate) set_aside: bool,
-}
-
-impl Record {
-    /// What the entry counts against `max_bytes`.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.body.map_or(0, |body| body.info.len) + self.row_bytes()
-    }
-
-    /// The same without its body.
-    pub(crate) fn row_bytes(&self) -> u64 {
-        (self.key.len() + self.kind.len() + self.meta.len()) as u64
-    }
-}
-
-#[derive(Debug)]
-struct Slot {
-    record: Record,
-    /// In flight, or reserved by an operator's change.
-    held: bool,
-    not_before_ms: Option<i64>,
-}
-
-impl Slot {
-    fn state(&self) -> State {
-        match (self.held, self.record.set_aside) {
-            (true, _) => State::InFlight,
-            (false, true) => State::SetAside,
-            (false, false) => State::Queued,
-        }
-    }
-
-    fn entry(&self, id: EntryId) -> Entry {
-        let record = &self.record;
-        Entry {
-            id,
-            queue: record.queue.to_string(),
-            key: record.key.to_string(),
-            kind: record.kind.to_string(),
-            // Nesting past the parser's limit can be written but not parsed: then the text itself is given.
-            meta: serde_json::from_str(&record.meta)
-                .unwrap_or_else(|_| record.meta.to_string().into()),
-            body: record.body.map(|body| body.info),
-            accepted_at_ms: record.accepted_at_ms,
-            attempts: record.attempts,
-            last_error: record.last_error.as_deref().map(str::to_owned),
-            not_before_ms: self.not_before_ms,
-            state: self.state(),
-        }
-    }
-}
+use crate::entry::{Entry, EntryId, Filter, State, Stats};
+use crate::ids::Ids;
+use crate::record::{Label, Place, Record, StoredBody};
 
 #[derive(Debug, Default)]
 struct Queue {
-    /// The entries of each key, oldest first.
-    keys: BTreeMap<Arc<str>, VecDeque<EntryId>>,
+    /// The entries of each key.
+    keys: BTreeMap<Arc<str>, Ids>,
     /// The oldest entry of each key, where it can be claimed now.
     ready: BTreeSet<EntryId>,
     /// The same where it can be claimed later, by time.
@@ -100,74 +26,71 @@ struct Queue {
     unresolved: HashSet<Arc<str>>,
 }
 
+impl Queue {
+    /// Takes an entry out of its key's; gives the oldest that is left.
+    fn take_out(&mut self, key: &Arc<str>, id: EntryId) -> Option<EntryId> {
+        let Occupied(mut ids) = self.keys.entry(key.clone()) else {
+            return None;
+        };
+        match ids.get_mut().take_out(id) {
+            true => Some(ids.get().oldest()),
+            false => {
+                ids.remove();
+                None
+            }
+        }
+    }
+}
+
 /// All entries, by id and by key.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     /// Boxed, since a tree that only grows at its end leaves nearly half of each node empty.
-    slots: BTreeMap<EntryId, Box<Slot>>,
+    records: BTreeMap<EntryId, Box<Record>>,
     /// One of each, since there are few.
-    kinds: HashSet<Arc<str>>,
+    labels: HashSet<Arc<Label>>,
     queues: HashMap<Arc<str>, Queue>,
     bytes: u64,
-    held: u64,
+    /// In flight, or reserved by an operator's change.
+    held: HashSet<EntryId>,
     set_aside: u64,
 }
 
 impl Index {
     /// Adds an entry; ids only grow.
     pub(crate) fn insert(&mut self, id: EntryId, mut record: Record) {
-        if let Some((queue, _)) = self.queues.get_key_value(&record.queue) {
-            record.queue = queue.clone();
-        }
-        match self.kinds.get(&record.kind) {
-            Some(kind) => record.kind = kind.clone(),
-            None => drop(self.kinds.insert(record.kind.clone())),
+        match self.labels.get(&record.label) {
+            Some(label) => record.label = label.clone(),
+            None => drop(self.labels.insert(record.label.clone())),
         }
         self.bytes += record.bytes();
         self.set_aside += u64::from(record.set_aside);
-        let queue = self.queues.entry(record.queue.clone()).or_default();
-        queue
-            .keys
-            .entry(record.key.clone())
-            // Most keys have one entry.
-            .or_insert_with(|| VecDeque::with_capacity(1))
-            .push_back(id);
+        let queue = self.queues.entry(record.label.queue.clone()).or_default();
+        match queue.keys.entry(record.key.clone()) {
+            Occupied(mut ids) => ids.get_mut().push(id),
+            Vacant(place) => drop(place.insert(Ids::One(id))),
+        }
         queue.waiting += u64::from(!record.set_aside);
-        let slot = Slot {
-            record,
-            held: false,
-            not_before_ms: None,
-        };
-        self.slots.insert(id, Box::new(slot));
+        self.records.insert(id, Box::new(record));
         self.schedule(id);
     }
 
     /// Removes an entry and gives back its body's place; the next of its key becomes claimable.
     pub(crate) fn remove(&mut self, id: EntryId) -> Option<Place> {
         self.unschedule(id);
-        let slot = self.slots.remove(&id)?;
-        self.bytes -= slot.record.bytes();
-        self.held -= u64::from(slot.held);
-        self.set_aside -= u64::from(slot.record.set_aside);
-        let (mut next, queue) = (None, self.queues.get_mut(&slot.record.queue));
-        if let Some(queue) = queue
-            && let Some(ids) = queue.keys.get_mut(&slot.record.key)
-        {
-            queue.waiting -= u64::from(!slot.record.set_aside);
-            // Nearly always the oldest, and a much rewritten key has many.
-            match ids.front() == Some(&id) {
-                true => drop(ids.pop_front()),
-                false => ids.retain(|other| *other != id),
-            }
-            next = ids.front().copied();
-            if ids.is_empty() {
-                queue.keys.remove(&slot.record.key);
-            }
+        let record = self.records.remove(&id)?;
+        self.held.remove(&id);
+        self.bytes -= record.bytes();
+        self.set_aside -= u64::from(record.set_aside);
+        let mut next = None;
+        if let Some(queue) = self.queues.get_mut(&record.label.queue) {
+            queue.waiting -= u64::from(!record.set_aside);
+            next = queue.take_out(&record.key, id);
         }
         if let Some(next) = next {
             self.schedule(next);
         }
-        slot.record.body.map(|body| body.place)
+        record.body.map(|body| body.place)
     }
 
     /// Changes an entry's record and when it may be claimed next.
@@ -178,13 +101,13 @@ impl Index {
         change: impl FnOnce(&mut Record),
     ) {
         self.unschedule(id);
-        if let Some(slot) = self.slots.get_mut(&id) {
-            let before = slot.record.set_aside;
-            change(&mut slot.record);
-            let after = slot.record.set_aside;
-            slot.not_before_ms = not_before_ms;
+        if let Some(record) = self.records.get_mut(&id) {
+            let before = record.set_aside;
+            change(record);
+            let after = record.set_aside;
+            record.wait_until(not_before_ms);
             self.set_aside = self.set_aside + u64::from(after) - u64::from(before);
-            if let Some(queue) = self.queues.get_mut(&slot.record.queue) {
+            if let Some(queue) = self.queues.get_mut(&record.label.queue) {
                 queue.waiting = queue.waiting + u64::from(before) - u64::from(after);
             }
         }
@@ -193,10 +116,10 @@ impl Index {
 
     /// Replaces an entry's metadata; nothing happens when the entry is gone.
     pub(crate) fn describe(&mut self, id: EntryId, meta: Box<str>) {
-        if let Some(slot) = self.slots.get_mut(&id) {
-            self.bytes -= slot.record.bytes();
-            slot.record.meta = meta;
-            self.bytes += slot.record.bytes();
+        if let Some(record) = self.records.get_mut(&id) {
+            self.bytes -= record.bytes();
+            record.meta = meta;
+            self.bytes += record.bytes();
         }
     }
 
@@ -221,7 +144,8 @@ impl Index {
         id: EntryId,
         allowed: fn(State) -> bool,
     ) -> Result<(), Option<State>> {
-        let state = self.slots.get(&id).map(|slot| slot.state()).ok_or(None)?;
+        let record = self.records.get(&id).ok_or(None)?;
+        let state = self.state(id, record);
         if !allowed(state) {
             return Err(Some(state));
         }
@@ -231,47 +155,52 @@ impl Index {
 
     fn hold(&mut self, id: EntryId) -> Option<Entry> {
         self.unschedule(id);
-        let slot = self.slots.get_mut(&id)?;
-        slot.held = true;
-        self.held += 1;
-        Some(slot.entry(id))
+        let record = self.records.get(&id)?;
+        self.held.insert(id);
+        Some(record.entry(id, State::InFlight))
     }
 
     /// Ends a claim or reservation; nothing happens when the entry is gone.
     pub(crate) fn release(&mut self, id: EntryId) {
-        if let Some(slot) = self.slots.get_mut(&id)
-            && std::mem::take(&mut slot.held)
-        {
-            self.held -= 1;
+        if self.held.remove(&id) {
             self.schedule(id);
+        }
+    }
+
+    fn state(&self, id: EntryId, record: &Record) -> State {
+        match (self.held.contains(&id), record.set_aside) {
+            (true, _) => State::InFlight,
+            (false, true) => State::SetAside,
+            (false, false) => State::Queued,
         }
     }
 
     /// Makes an entry claimable, if it is the oldest of its key and waits.
     fn schedule(&mut self, id: EntryId) {
-        let Some(slot) = self.slots.get(&id) else {
+        let Some(record) = self.records.get(&id) else {
             return;
         };
-        let Some(queue) = self.queues.get_mut(&slot.record.queue) else {
+        let is_queued = self.state(id, record) == State::Queued;
+        let Some(queue) = self.queues.get_mut(&record.label.queue) else {
             return;
         };
-        let oldest = queue.keys.get(&slot.record.key).and_then(VecDeque::front);
-        if slot.state() != State::Queued || oldest != Some(&id) {
+        let oldest = queue.keys.get(&record.key).map(Ids::oldest);
+        if !is_queued || oldest != Some(id) {
             return;
         }
-        match slot.not_before_ms {
+        match record.not_before_ms() {
             None => queue.ready.insert(id),
             Some(time) => queue.deferred.insert((time, id)),
         };
     }
 
     fn unschedule(&mut self, id: EntryId) {
-        let Some(slot) = self.slots.get(&id) else {
+        let Some(record) = self.records.get(&id) else {
             return;
         };
-        if let Some(queue) = self.queues.get_mut(&slot.record.queue) {
+        if let Some(queue) = self.queues.get_mut(&record.label.queue) {
             queue.ready.remove(&id);
-            if let Some(time) = slot.not_before_ms {
+            if let Some(time) = record.not_before_ms() {
                 queue.deferred.remove(&(time, id));
             }
         }
@@ -295,28 +224,29 @@ impl Index {
     }
 
     pub(crate) fn newest(&self) -> Option<EntryId> {
-        self.slots.last_key_value().map(|(id, _)| *id)
+        self.records.last_key_value().map(|(id, _)| *id)
     }
 
     pub(crate) fn get(&self, id: EntryId) -> Option<Entry> {
-        self.slots.get(&id).map(|slot| slot.entry(id))
+        let record = self.records.get(&id)?;
+        Some(record.entry(id, self.state(id, record)))
     }
 
     pub(crate) fn body(&self, id: EntryId) -> Option<Option<StoredBody>> {
-        self.slots.get(&id).map(|slot| slot.record.body)
+        self.records.get(&id).map(|record| record.body)
     }
 
-    fn ids(&self, queue: &str, key: &str) -> Option<&VecDeque<EntryId>> {
+    fn ids(&self, queue: &str, key: &str) -> Option<&Ids> {
         self.queues.get(queue)?.keys.get(key)
     }
 
     pub(crate) fn latest(&self, queue: &str, key: &str) -> Option<Entry> {
-        self.get(*self.ids(queue, key)?.back()?)
+        self.get(self.ids(queue, key)?.newest())
     }
 
     pub(crate) fn of_key(&self, queue: &str, key: &str) -> Vec<Entry> {
-        let ids = self.ids(queue, key).into_iter().flatten();
-        ids.filter_map(|id| self.get(*id)).collect()
+        let ids = self.ids(queue, key).into_iter().flat_map(Ids::iter);
+        ids.filter_map(|id| self.get(id)).collect()
     }
 
     /// The latest entry of each key, by key.
@@ -338,7 +268,7 @@ impl Index {
             .keys
             .range::<str, _>((start, Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
-            .filter_map(|(_, ids)| self.get(*ids.back()?))
+            .filter_map(|(_, ids)| self.get(ids.newest()))
             .take(limit)
             .collect()
     }
@@ -353,7 +283,7 @@ impl Index {
     ) -> (Vec<Entry>, Option<EntryId>) {
         let start = after.map_or(Unbounded, Excluded);
         let (mut found, mut seen, mut last) = (Vec::new(), 0, None);
-        for (id, slot) in self.slots.range((start, Unbounded)) {
+        for (id, record) in self.records.range((start, Unbounded)) {
             if seen == scan || found.len() == limit {
                 return (found, last);
             }
@@ -361,9 +291,10 @@ impl Index {
             let queue = filter
                 .queue
                 .as_deref()
-                .is_none_or(|queue| queue == &*slot.record.queue);
-            if queue && filter.state.is_none_or(|state| state == slot.state()) {
-                found.push(slot.entry(*id));
+                .is_none_or(|queue| queue == &*record.label.queue);
+            let state = self.state(*id, record);
+            if queue && filter.state.is_none_or(|wanted| wanted == state) {
+                found.push(record.entry(*id, state));
             }
         }
         (found, None)
@@ -372,13 +303,13 @@ impl Index {
     /// Counts; `commits` and `faulted` are the caller's to fill in.
     pub(crate) fn stats(&self) -> Stats {
         Stats {
-            entries: self.slots.len() as u64,
+            entries: self.records.len() as u64,
             bytes: self.bytes,
             oldest_accepted_at_ms: self
-                .slots
+                .records
                 .first_key_value()
-                .map(|(_, slot)| slot.record.accepted_at_ms),
-            in_flight: self.held,
+                .map(|(_, record)| record.accepted_at_ms),
+            in_flight: self.held.len() as u64,
             set_aside: self.set_aside,
             commits: 0,
             faulted: false,

@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use crate::body::Body;
 use crate::claim::Claimed;
 use crate::entry::{Entry, EntryId, Filter, Health, NewEntry, State, Stats};
-use crate::index::Record;
 use crate::open::{WriterThread, open};
+use crate::record::Record;
 use crate::shared::{Hold, Shared};
 use crate::spool::SpoolWriter;
 use crate::writer::{Append, Change, Command};
@@ -73,17 +73,14 @@ impl Journal {
             }
             None => None,
         };
-        let record = Record {
-            queue: new.queue.into(),
-            key: new.key.into(),
-            kind: new.kind.into(),
-            meta: meta.into(),
-            body: synced.as_ref().map(|synced| synced.body),
-            accepted_at_ms: new.accepted_at_ms,
-            attempts: 0,
-            last_error: None,
-            set_aside: false,
-        };
+        let record = Record::new(
+            new.queue,
+            &new.kind,
+            &new.key,
+            meta.into(),
+            synced.as_ref().map(|synced| synced.body),
+            new.accepted_at_ms,
+        );
         let outcome = new.outcome;
         let content = synced.map(|synced| synced.content);
         self.shared

@@ -10,7 +10,8 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 use crate::folder::{FileGuard, Folder, FolderLock};
-use crate::index::{Index, Place};
+use crate::index::Index;
+use crate::record::Place;
 use crate::shared::{Shared, lock};
 use crate::writer::{Command, Writer};
 use crate::{Journal, OpenError, Settings, fault, store};
@@ -124,8 +125,8 @@ fn recover(folder: &Folder, connection: &Connection) -> Result<(Index, u64), Ope
         let reason = "its body file is missing";
         store::fail(connection, id, reason, true).map_err(database)?;
         index.change(id, None, |record| {
-            (record.last_error, record.set_aside) = (Some(reason.into()), true);
-            record.attempts += 1;
+            record.failed_with(reason.into());
+            (record.attempts, record.set_aside) = (record.attempts.saturating_add(1), true);
         });
     }
     Ok((index, next))

@@ -12,7 +12,7 @@ use crate::AppendError;
 use crate::entry::BodyInfo;
 use crate::fault;
 use crate::folder::FileGuard;
-use crate::index::{Place, StoredBody};
+use crate::record::{Place, StoredBody};
 use crate::shared::Shared;
 
 /// Bytes collected before they are written to the file in one go.

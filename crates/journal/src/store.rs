@@ -8,7 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, params}
 
 use crate::OpenError;
 use crate::entry::{BodyInfo, EntryId};
-use crate::index::{Place, Record, StoredBody};
+use crate::record::{Place, Record, StoredBody};
 
 /// Marks the file as a journal ("MSJ1"), so that another program's database isn't taken for one.
 const APPLICATION_ID: i64 = 0x4d53_4a31;
@@ -180,18 +180,15 @@ pub(crate) fn load(
 }
 
 fn record(row: &Row<'_>) -> rusqlite::Result<Record> {
-    let text = |column| row.get::<_, String>(column);
-    Ok(Record {
-        queue: text(1)?.into(),
-        key: text(2)?.into(),
-        kind: text(3)?.into(),
-        meta: text(4)?.into(),
-        accepted_at_ms: row.get(5)?,
-        attempts: row.get(6)?,
-        last_error: row.get::<_, Option<String>>(7)?.map(Into::into),
-        set_aside: row.get(8)?,
-        body: body(row)?,
-    })
+    let text = |column| row.get_ref(column)?.as_str().map_err(rusqlite::Error::from);
+    let (queue, kind, key, meta) = (text(1)?, text(3)?, text(2)?, text(4)?.into());
+    let mut record = Record::new(queue, kind, key, meta, body(row)?, row.get(5)?);
+    record.attempts = row.get(6)?;
+    record.set_aside = row.get(8)?;
+    if let Some(error) = row.get::<_, Option<String>>(7)? {
+        record.failed_with(error.into());
+    }
+    Ok(record)
 }
 
 fn body(row: &Row<'_>) -> rusqlite::Result<Option<StoredBody>> {
@@ -231,9 +228,9 @@ pub(crate) fn insert(
              VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         )?
         .execute(params![
-            &*record.queue,
+            &*record.label.queue,
             &*record.key,
-            &*record.kind,
+            &*record.label.kind,
             &*record.meta,
             record.accepted_at_ms,
             record.body.map(|body| body.info.len.cast_signed()),

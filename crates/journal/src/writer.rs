@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::entry::EntryId;
 use crate::folder::{FileGuard, FolderLock, Reserve};
-use crate::index::{Index, Place, Record};
+use crate::index::Index;
 use crate::outcomes::{self, NewOutcome};
+use crate::record::{Place, Record};
 use crate::shared::{Hold, Shared, lock};
 use crate::spool::SyncedContent;
 use crate::store::{self, Checkpoint, Failure};
@@ -181,7 +182,7 @@ impl Writer {
             let Change::Append(append) = change else {
                 continue;
             };
-            index.leave_unresolved(&append.record.queue, &append.record.key);
+            index.leave_unresolved(&append.record.label.queue, &append.record.key);
             if let Some((_, guard)) = append.file() {
                 guard.keep();
             }
@@ -413,7 +414,7 @@ fn apply(index: &mut Index, change: Change, id: EntryId) -> (Option<Hold>, Optio
         } => {
             index.change(id, not_before_ms, |record| {
                 record.attempts = record.attempts.saturating_add(1);
-                record.last_error = Some(error);
+                record.failed_with(error);
                 record.set_aside = set_aside;
             });
             (Some(hold), None)
