@@ -206,11 +206,10 @@ impl PatternLog {
         let most_failing = most_failing(failures);
         let known = &self.patterns;
         let shown = Shown {
-            together: together.len() > 1
-                && together.iter().any(|one| !known.together.contains(one)),
-            repeating: repeating
-                .as_ref()
-                .is_some_and(|new| !known.repeating.as_ref().is_some_and(|old| turned(old, new))),
+            together: together.iter().any(|one| !known.together.contains(one)),
+            // A sequence that goes on may seem to begin elsewhere as the oldest failures leave; before another one
+            // has run twice, there is none for a while.
+            repeating: repeating.is_some() && known.repeating.is_none(),
         };
         self.patterns = Patterns {
             together,
@@ -285,14 +284,6 @@ impl PatternLog {
             critical_path: critical_path(self.events.make_contiguous()),
         };
     }
-}
-
-/// As the oldest failures leave, a sequence seems to begin elsewhere; it is still the same.
-fn turned(old: &Repeating, new: &Repeating) -> bool {
-    let length = new.sequence.len();
-    let at =
-        |turn: usize| (0..length).all(|i| old.sequence[(i + turn) % length] == new.sequence[i]);
-    old.sequence.len() == length && (0..length).any(at)
 }
 
 fn keep<T>(list: &mut VecDeque<T>, one: T, last: u32) {

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mainstay_degradation::{Alert, Event, Facts, Input, Journal, Level};
+use mainstay_degradation::{
+    Alert, Command, Event, Facts, Histogram, Input, Journal, Level, Moment, Settings,
+};
 
 use crate::world::{Behaviour, SECOND, World};
 
@@ -104,4 +106,57 @@ fn latency_beyond_what_the_level_allows_is_told_until_it_is_over() {
         .iter()
         .any(|(_, event)| matches!(event, Event::AlertOver(Alert::Latency { .. })));
     assert!(over);
+}
+
+#[test]
+fn from_the_start_on_degradation_counts_and_its_absence_does_not() {
+    let mut world = World::new(Settings::standard());
+    world.run(200 * SECOND);
+    assert!(world.alerts.is_empty(), "{:?}", world.alerts);
+    let rules = Settings::standard().validate().unwrap();
+    let mut world = World::with(rules, Behaviour::Refuses);
+    let started = world.now;
+    world.run(180 * SECOND);
+    assert!(world.alerts.is_empty(), "not yet: {:?}", world.alerts);
+    world.run(SECOND);
+    let degraded = Alert::Degraded {
+        since: started,
+        level: Level::Emergency,
+    };
+    assert_eq!(world.alerts, [(started + 180 * SECOND, degraded)]);
+}
+
+#[test]
+fn a_recovery_of_just_a_minute_is_not_over_a_minute() {
+    let minute = 60 * SECOND;
+    for (took, told) in [(minute, false), (minute + Duration::from_nanos(1), true)] {
+        let mut world = World::healthy();
+        for (level, pause) in [(Level::Limited, took), (Level::Optimal, SECOND)] {
+            let until = None;
+            world.command(Command::Pin { level, until });
+            world.run(pause);
+        }
+        let slow = Alert::SlowRecovery { took };
+        let alerts: Vec<_> = world.alerts.iter().map(|(_, alert)| *alert).collect();
+        assert_eq!(alerts, if told { vec![slow] } else { vec![] });
+    }
+}
+
+#[test]
+fn latency_that_is_just_what_the_level_allows_is_not_told() {
+    // As exact as a histogram reads it.
+    let allowed = Histogram::middle(Histogram::bucket(Duration::from_millis(150)));
+    let mut settings = Settings::standard();
+    settings.tuning[0].latency_alert_p95 = allowed;
+    let mut world = World::new(settings);
+    world.run(2 * SECOND);
+    world.observe("database", |observed| {
+        observed.successes = 500;
+        (0..500).for_each(|_| observed.latency.record(allowed));
+    });
+    world.run(5 * SECOND);
+    assert_eq!(world.component("database").p95, Some(allowed));
+    assert!(world.snapshot().alerts.is_empty() && world.alerts.is_empty());
+    let over = |(_, event): &(Moment, Event)| matches!(event, Event::AlertOver(_));
+    assert!(!world.events.iter().any(over), "there was none");
 }

@@ -100,7 +100,7 @@ fn a_journal_that_is_behind_or_faulted_is_told() {
 #[test]
 fn each_dependency_has_its_own_alert_and_an_unknown_one_has_none() {
     let both = Facts {
-        fallbacks: [0, 2, 99]
+        fallbacks: [0, 2, 4]
             .map(|id| Fallback {
                 dependency: DependencyId(id),
                 in_use: Some(20 * MINUTE),

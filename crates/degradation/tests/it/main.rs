@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't go on fails")]
 
 mod alerts;
+mod causes;
 mod facts;
 mod features;
 mod forecasts;
@@ -13,11 +14,13 @@ mod outages;
 mod patterns;
 mod predictions;
 mod predictor;
+mod probes;
 mod properties;
 mod recordings;
 mod recovery;
 mod reload;
 mod settings;
 mod start;
+mod told;
 mod words;
 mod world;

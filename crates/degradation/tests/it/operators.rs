@@ -118,14 +118,13 @@ fn a_knob_replaces_the_one_before_and_is_taken_back() {
 #[test]
 fn a_knob_for_a_feature_that_is_not_there_is_refused() {
     let mut world = World::healthy();
+    let index = u16::try_from(world.snapshot().features.len()).unwrap();
     world.command(Command::Knob {
-        feature: FeatureId(999),
+        feature: FeatureId(index),
         mode: FeatureMode::Off,
         until: None,
     });
-    let refused = Event::Refused {
-        what: "feature",
-        index: 999,
-    };
+    let what = "feature";
+    let refused = Event::Refused { what, index };
     assert!(world.events.iter().any(|(_, event)| *event == refused));
 }

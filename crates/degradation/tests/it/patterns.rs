@@ -246,7 +246,11 @@ fn the_most_failing_and_the_critical_path_are_shown_and_survive_new_settings() {
         patterns.most_failing.unwrap().dependency,
         id(&world, "redis")
     );
-    assert_eq!(patterns.critical_path.unwrap().to, id(&world, "database"));
+    let path = patterns.critical_path.unwrap();
+    assert_eq!(
+        (path.from, path.to),
+        (id(&world, "redis"), id(&world, "database"))
+    );
 }
 
 #[test]
@@ -296,6 +300,9 @@ fn one_that_is_taken_out_of_the_settings_is_no_longer_failing_with_others() {
     }
     world.run(5 * SECOND);
     assert_eq!(world.snapshot().patterns.together.len(), 2);
+    let same = Settings::standard().validate().unwrap();
+    world.tell(Input::Settings(Box::new(same)));
+    assert_eq!(world.snapshot().patterns.together.len(), 2, "both remain");
     let mut without = Settings::standard();
     without.dependency_mut("redis").unwrap().presence = Presence::Absent;
     world.tell(Input::Settings(Box::new(without.validate().unwrap())));
@@ -356,4 +363,45 @@ fn while_the_database_is_down_redis_serves_no_more_than_its_health_allows() {
     world.behave("database", Behaviour::Works);
     world.run(40 * SECOND);
     assert_eq!(world.retuning.as_ref().unwrap().limit(redis), 1.0);
+}
+
+#[test]
+fn a_sequence_is_told_when_it_is_found_and_not_as_it_turns() {
+    let mut settings = Settings::standard();
+    settings.patterns.last = 4;
+    let mut world = World::new(settings);
+    world.run(2 * SECOND);
+    let told = |world: &World| {
+        let told = |event: &&(_, Event)| matches!(event.1, Event::FailingInTurn { .. });
+        world.events.iter().filter(told).count()
+    };
+    for (name, expected) in [
+        ("redis", 0),
+        ("s3", 0),
+        ("redis", 0),
+        ("s3", 1),
+        ("redis", 1),
+        ("redis", 1),
+        ("redis", 1),
+        ("redis", 2),
+    ] {
+        outage(&mut world, name);
+        assert_eq!(told(&world), expected, "{name}");
+    }
+}
+
+#[test]
+fn one_that_is_all_there_is_fails_like_any_other() {
+    let mut settings = Settings::standard();
+    for dependency in &mut settings.dependencies {
+        if dependency.name != "redis" {
+            dependency.presence = Presence::Absent;
+            dependency.endpoints.clear();
+        }
+    }
+    let mut world = World::new(settings);
+    world.run(2 * SECOND);
+    outage(&mut world, "redis");
+    let most = world.snapshot().patterns.most_failing.unwrap();
+    assert_eq!((most.dependency, most.failures), (id(&world, "redis"), 1));
 }

@@ -1,0 +1,175 @@
+//! Probes at the very moments that bound their rules.
+
+use mainstay_breaker::{Mode, State};
+
+use crate::told::{INSTANT, MILLI, START, Told};
+use crate::world::{SECOND, at};
+
+#[test]
+fn the_next_probe_is_shown_and_asked_for_once_it_is_a_second_away() {
+    let told = Told::of("database", true);
+    assert_eq!(told.next(), Some(at(START)), "due before anything is known");
+    let (mut told, due) = Told::healthy("database");
+    assert_eq!(told.next(), Some(due));
+    assert_eq!(told.tick(due - SECOND - INSTANT), []);
+    assert_eq!(told.tick(due - SECOND), [due]);
+    assert_eq!(told.next(), Some(due), "until its result is there");
+}
+
+#[test]
+fn what_has_no_probe_has_no_next_one_whatever_its_breaker_does() {
+    let mut told = Told::of("database", false);
+    let now = at(START);
+    assert_eq!(told.tick(now), []);
+    told.moves(now, State::Open, Some(now + 30 * SECOND));
+    assert_eq!((told.wants(now), told.next()), (vec![], None));
+    told.view.mode = Mode::Shadow;
+    assert_eq!((told.tick(now + SECOND), told.next()), (vec![], None));
+}
+
+#[test]
+fn a_probe_counts_as_lost_half_a_minute_after_its_deadline() {
+    let mut told = Told::of("database", true);
+    let begun = at(START);
+    assert_eq!(told.tick(begun), [begun]);
+    assert_eq!(told.tick(begun + 31 * SECOND - INSTANT), []);
+    assert_eq!(told.tick(begun + 31 * SECOND), [begun + 31 * SECOND]);
+}
+
+#[test]
+fn a_wanted_probe_is_the_one_that_is_yet_to_begin_and_none_that_may_have_begun() {
+    let (mut told, due) = Told::healthy("database");
+    assert_eq!(told.tick(due - SECOND), [due]);
+    assert_eq!(told.wants(due - INSTANT), []);
+    assert_eq!(told.passes(due, due + MILLI), []);
+    assert_eq!(told.next(), Some(due + MILLI + 30 * SECOND), "it was that");
+    let begun = due + 10 * SECOND;
+    assert_eq!(told.wants(begun), [begun]);
+    assert_eq!(told.wants(begun), [], "while that one runs");
+    let again = told.passes(begun, begun + MILLI);
+    assert_eq!(again, [begun + SECOND], "another comes after it");
+}
+
+#[test]
+fn a_probe_that_was_planned_is_none_asked_for_out_of_turn() {
+    let (mut told, due) = Told::healthy("database");
+    assert_eq!(told.wants(due), [due], "it was due anyway");
+    told.passes(due, due);
+    let wanted = due + 500 * MILLI;
+    assert_eq!(told.wants(wanted), [wanted]);
+    told.passes(wanted, wanted);
+    assert_eq!(told.wants(wanted + MILLI), [wanted + SECOND]);
+}
+
+#[test]
+fn the_third_failed_probe_in_a_row_opens_the_breaker_and_no_other_does() {
+    let (mut told, due) = Told::healthy("database");
+    let mut now = due - 20 * SECOND;
+    let mut step = |told: &mut Told, passes: bool| {
+        now = now + SECOND;
+        told.probe(now, passes);
+        told.trips()
+    };
+    assert!(!step(&mut told, false) && !step(&mut told, false));
+    assert!(!step(&mut told, true), "that ends the row");
+    assert!(!step(&mut told, false) && !step(&mut told, false));
+    assert!(step(&mut told, false));
+    told.moves(due, State::Open, Some(due + 30 * SECOND));
+    told.probe(due + SECOND, false);
+    assert!(!told.trips(), "it is open");
+}
+
+#[test]
+fn the_second_pass_in_a_row_enters_half_open_early_from_the_moment_that_the_hint_allows() {
+    let (mut told, due) = Told::healthy("database");
+    let opened = due - 20 * SECOND;
+    told.moves(opened, State::Open, Some(opened + 300 * SECOND));
+    told.probe(opened + SECOND, false);
+    told.probe(opened + 2 * SECOND, true);
+    assert!(!told.enters_early(), "one pass");
+    told.probe(opened + 3 * SECOND, true);
+    assert!(told.enters_early(), "two");
+
+    let hint = opened + 10 * SECOND;
+    for (ended, allowed) in [(hint - INSTANT, false), (hint, true)] {
+        let (mut told, _) = Told::healthy("database");
+        told.moves(opened, State::Open, Some(opened + 300 * SECOND));
+        told.view.hint_until = Some(hint);
+        told.tick(opened);
+        told.probe(opened + SECOND, false);
+        told.probe(opened + 3 * SECOND, true);
+        told.probe(ended, true);
+        assert_eq!(told.enters_early(), allowed, "{ended:?}");
+    }
+}
+
+#[test]
+fn a_probe_begun_before_the_breaker_opened_says_nothing_about_the_time_since() {
+    let (mut told, due) = Told::healthy("database");
+    let begun = due - 20 * SECOND;
+    let opened = begun + MILLI;
+    assert_eq!(told.wants(begun), [begun]);
+    told.moves(opened, State::Open, Some(opened + 300 * SECOND));
+    told.fails(begun, begun + 2 * MILLI);
+    (2..6).for_each(|second| {
+        told.probe(begun + second * SECOND, true);
+        assert!(!told.enters_early(), "no probe has failed since it opened");
+    });
+
+    let (mut told, _) = Told::healthy("openai");
+    told.probe(begun - 5 * SECOND, false);
+    assert_eq!(told.wants(begun), [begun]);
+    told.moves(opened, State::Open, Some(opened + 300 * SECOND));
+    let ended = begun + 2 * MILLI;
+    told.passes(begun, ended);
+    assert_eq!(
+        told.next(),
+        Some(ended + 10 * SECOND),
+        "there is no pass to be confirmed"
+    );
+}
+
+#[test]
+fn the_end_of_the_open_time_is_worth_one_probe_and_not_two() {
+    let (mut told, due) = Told::healthy("openai");
+    let begun = due - 20 * SECOND;
+    let retry_at = begun + 3 * SECOND;
+    assert_eq!(told.wants(begun), [begun]);
+    told.moves(begun, State::Open, Some(retry_at));
+    told.fails(begun, begun + SECOND);
+    assert_eq!(told.next(), Some(retry_at), "before its ten seconds");
+    assert_eq!(told.tick(retry_at), [retry_at]);
+    assert_eq!(told.fails(retry_at, retry_at), []);
+    assert_eq!(told.next(), Some(retry_at + 20 * SECOND));
+}
+
+#[test]
+fn another_mode_puts_off_and_hurries_no_probe_before_the_open_time_is_over() {
+    let (mut told, due) = Told::healthy("openai");
+    let opened = due - 20 * SECOND;
+    told.moves(opened, State::Open, Some(opened + 300 * SECOND));
+    let planned = Some(opened + 10 * SECOND);
+    assert_eq!(told.next(), planned);
+    for mode in [Mode::Shadow, Mode::Auto] {
+        told.view.mode = mode;
+        assert_eq!((told.tick(opened + SECOND), told.next()), (vec![], planned));
+    }
+}
+
+#[test]
+fn the_minute_after_a_recovery_ends_at_its_very_moment() {
+    let (healthy, due) = Told::healthy("database");
+    let closed = due - 20 * SECOND;
+    let over = closed + 60 * SECOND;
+    for (ended, pause) in [(over - INSTANT, SECOND), (over, 30 * SECOND)] {
+        let mut told = Told {
+            controller: healthy.controller.clone(),
+            effects: Vec::new(),
+            ..healthy
+        };
+        told.moves(closed - SECOND, State::Open, Some(closed));
+        told.moves(closed, State::Closed, None);
+        told.probe(ended, true);
+        assert_eq!(told.next(), Some(ended + pause));
+    }
+}
