@@ -27,3 +27,59 @@ impl Controller {
             .chain(self.patterns.dependencies())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cascade::Effect;
+    use crate::features::{FeatureMode, Knob};
+    use crate::level::Level;
+    use crate::settings::{FeatureId, Settings};
+    use crate::snapshot::{Cause, CauseKind};
+    use mainstay_breaker::Moment;
+
+    /// Something of each kind that has an index, each the last there is.
+    fn full(dependency: u16, feature: u16) -> Controller {
+        let rules = Settings::standard().validate().unwrap();
+        let mut controller = Controller::new(rules, Moment::default());
+        controller.knobs.push(Knob {
+            feature: FeatureId(feature),
+            mode: FeatureMode::Off,
+            until: None,
+        });
+        controller.causes.push(Cause {
+            dependency: DependencyId(dependency),
+            kind: CauseKind::Unwell { score: 0.0 },
+            forces: Level::Optimal,
+        });
+        controller
+    }
+
+    #[test]
+    fn a_controller_is_sound_while_every_index_points_somewhere() {
+        assert!(full(3, 21).is_sound());
+        assert!(!full(4, 21).is_sound(), "there are four dependencies");
+        assert!(!full(3, 22).is_sound(), "and twenty-two features");
+        for (from, to) in [(4, 0), (0, 4)] {
+            let (from, to) = (DependencyId(from), DependencyId(to));
+            let mut controller = full(3, 21);
+            let impact = 0.5;
+            controller.effects_of_down.push(Effect { from, to, impact });
+            assert!(!controller.is_sound());
+        }
+    }
+
+    #[test]
+    fn a_controller_with_a_list_of_another_length_is_not_sound() {
+        let changes: [fn(&mut Controller); 3] = [
+            |one| one.endpoints.truncate(3),
+            |one| one.units.truncate(3),
+            |one| one.live.truncate(3),
+        ];
+        for change in changes {
+            let mut controller = full(3, 21);
+            change(&mut controller);
+            assert!(!controller.is_sound());
+        }
+    }
+}

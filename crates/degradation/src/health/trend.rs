@@ -76,11 +76,11 @@ impl TrendLine {
         let count = self.samples.len() as f64;
         let seconds = |at: &Moment| at.saturating_since(*first).as_secs_f64();
         let mean_time = self.samples.iter().map(|(at, _)| seconds(at)).sum::<f64>() / count;
-        let mean_score = self.samples.iter().map(|(_, score)| score).sum::<f64>() / count;
+        // Times are taken off their mean, so that it makes no difference whether scores are taken off theirs.
         let (mut together, mut spread) = (0.0, 0.0);
         for (at, score) in &self.samples {
             let off = seconds(at) - mean_time;
-            together += off * (score - mean_score);
+            together += off * score;
             spread += off * off;
         }
         if spread > 0.0 {

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, State};
 use mainstay_degradation::cascade::{Standing, effects, totals};
-use mainstay_degradation::health::{Evidence, score};
+use mainstay_degradation::health::{Evidence, TrendLine, Window, score};
 use mainstay_degradation::{
-    EndpointView, HealthRules, Impact, Machine, Presence, RecentError, Settings, Trend,
+    EndpointView, HealthRules, Histogram, Impact, Machine, Presence, RecentError, Settings, Trend,
 };
 use proptest::prelude::*;
 
-use crate::world::{Behaviour, SECOND, World};
+use crate::world::{Behaviour, SECOND, World, at};
 
 const FINE: Evidence = Evidence {
     success_rate: 1.0,
@@ -244,4 +244,67 @@ fn a_view_shows_what_the_breaker_does() {
     );
     assert_eq!(view.last_failure.unwrap().kind, FailureKind::Protocol);
     assert!(!view.is_usable() && view.retry_at.is_some());
+}
+
+#[test]
+fn a_quantile_is_the_smallest_that_its_share_of_all_does_not_exceed() {
+    let mut histogram = Histogram::new();
+    // Below sixteen nanoseconds buckets are exact.
+    (1..=4).for_each(|nanos| histogram.record(Duration::from_nanos(nanos)));
+    for (share, nanos) in [
+        (0.0, 1),
+        (0.25, 1),
+        (0.26, 2),
+        (0.5, 2),
+        (0.75, 3),
+        (0.76, 4),
+        (1.0, 4),
+    ] {
+        let quantile = histogram.quantile(share);
+        assert_eq!(quantile, Some(Duration::from_nanos(nanos)), "{share}");
+    }
+}
+
+#[test]
+fn a_histogram_is_read_only_from_known_buckets_in_their_order() {
+    let read = |counts: &[(u16, u32)]| {
+        let bytes = postcard::to_allocvec(&counts.to_vec()).unwrap();
+        postcard::from_bytes::<Histogram>(&bytes).is_ok()
+    };
+    assert!(read(&[]) && read(&[(0, 1)]) && read(&[(3, 1), (975, 7)]));
+    for wrong in [
+        [(3, 1), (3, 1)],
+        [(4, 1), (3, 1)],
+        [(3, 1), (976, 1)],
+        [(3, 1), (4, 0)],
+    ] {
+        assert!(!read(&wrong), "{wrong:?}");
+    }
+}
+
+#[test]
+fn a_trend_is_a_change_beyond_five_points_within_five_minutes() {
+    let rules = HealthRules::with_p95(SECOND);
+    let trend = |samples: &[(u64, f64)]| {
+        let mut line = TrendLine::default();
+        for (second, score) in samples {
+            line.sample(at(second * 1_000), &rules, *score);
+        }
+        line.trend()
+    };
+    assert_eq!(trend(&[(0, 50.0), (5, 55.0)]), Trend::Stable);
+    assert_eq!(trend(&[(0, 50.0), (5, 45.0)]), Trend::Stable);
+    assert_eq!(trend(&[(0, 50.0), (5, 55.1)]), Trend::Improving);
+    assert_eq!(trend(&[(0, 50.0), (5, 44.9)]), Trend::Declining);
+    assert_eq!(trend(&[(0, 50.0), (300, 60.0)]), Trend::Improving);
+    assert_eq!(trend(&[(0, 50.0), (301, 60.0)]), Trend::Stable, "too old");
+}
+
+#[test]
+fn calls_that_are_no_verdict_count_by_how_long_they_took() {
+    let mut window = Window::default();
+    let mut latency = Histogram::new();
+    latency.record(SECOND);
+    window.add_calls(at(0), 0, 0, latency);
+    assert_eq!((window.latency().count(), window.verdicts()), (1, (0, 0)));
 }

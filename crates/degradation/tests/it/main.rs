@@ -19,6 +19,7 @@ mod properties;
 mod recordings;
 mod recovery;
 mod reload;
+mod sentences;
 mod settings;
 mod start;
 mod told;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use mainstay_breaker::{Mode, Rule, State};
 use mainstay_degradation::{
-    CauseKind, EndpointSettings, Event, HeldBy, Level, LevelCause, Machine, Need, Settings, Status,
+    CauseKind, Command, EndpointSettings, Event, HeldBy, Level, LevelCause, Machine, Moment, Need,
+    Settings, Status,
 };
 
 use crate::world::{Behaviour, SECOND, World};
@@ -209,6 +210,9 @@ fn a_dead_provider_with_a_healthy_sibling_costs_health_and_no_floor() {
         (State::Closed, Status::Healthy)
     );
     assert_eq!(openai.score, 90.0, "half of its endpoints pass no probe");
+    let names = world.snapshot().endpoints_of(openai.id).iter();
+    let names = names.map(|one| &world.controller.rules().endpoint(one.id).name);
+    assert_eq!(names.collect::<Vec<_>>(), ["openai/one", "openai/two"]);
     assert_eq!(world.snapshot().level, Level::Optimal);
     world.behave("openai/two", Behaviour::Refuses);
     world.calls("openai/two", 5);
@@ -293,4 +297,82 @@ fn a_dead_database_weighs_on_redis_and_s3_and_not_on_the_score() {
         39.0,
         "the mean of own scores is 50, the cap 39"
     );
+}
+
+/// Unpinned at this level, with so many of a hundred calls of the database failed.
+fn unpinned(level: Level, failed: u32, settings: Settings) -> World {
+    let mut world = World::new(settings);
+    world.run(2 * SECOND);
+    world.command(Command::Pin { level, until: None });
+    world.observe("database", |observed| {
+        observed.successes = 99 - u64::from(failed);
+        observed.failures[0] = failed;
+    });
+    world.run(SECOND);
+    world.command(Command::Unpin);
+    assert_eq!(world.snapshot().level, level);
+    world
+}
+
+fn needs(world: &World, at: Moment) -> Vec<Need> {
+    world.controller.snapshot(at).next_up.needs
+}
+
+#[test]
+fn the_next_level_up_needs_its_margin_and_its_dwell_to_the_point() {
+    let world = unpinned(Level::Degraded, 18, Settings::standard());
+    let (score, since) = (world.snapshot().score, world.snapshot().level_since);
+    let until = since + 10 * SECOND;
+    assert!((90.0..92.0).contains(&score), "{score}");
+    let more = Need::Score {
+        at_least: 92.0,
+        now: score,
+    };
+    let young = Need::Wait { until };
+    assert_eq!(needs(&world, world.now), [more, young]);
+    assert_eq!(
+        needs(&world, until - Duration::from_nanos(1)),
+        [more, young]
+    );
+    assert_eq!(needs(&world, until), [more], "old enough");
+    let mut settings = Settings::standard();
+    settings.level.margin = score - 90.0;
+    let world = unpinned(Level::Degraded, 18, settings);
+    assert_eq!(needs(&world, world.now), [young], "just enough");
+}
+
+#[test]
+fn the_next_level_up_needs_nobody_back_whom_it_allows_to_be_down() {
+    let mut world = World::healthy();
+    world.behave("openai", Behaviour::Refuses);
+    world.calls("openai", 5);
+    let pin = Command::Pin {
+        level: Level::Minimal,
+        until: None,
+    };
+    world.command(pin);
+    world.command(Command::Unpin);
+    let found = needs(&world, world.now);
+    assert!(matches!(found[..], [Need::Wait { .. }]), "{found:?}");
+    for name in ["redis", "s3"] {
+        world.behave(name, Behaviour::Refuses);
+        world.calls(name, 5);
+    }
+    world.run(SECOND);
+    assert_eq!(world.snapshot().level, Level::Minimal);
+    let fewer = Need::Fewer {
+        at_most: 2,
+        down: 3,
+    };
+    assert_eq!(needs(&world, world.now), [fewer], "any of the three");
+}
+
+#[test]
+fn each_publication_has_the_next_number() {
+    let mut world = World::healthy();
+    let first = world.snapshot().seq;
+    for step in 1..5 {
+        world.tell(mainstay_degradation::Input::Tick { observed: vec![] });
+        assert_eq!(world.snapshot().seq, first + step);
+    }
 }

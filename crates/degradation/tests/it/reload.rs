@@ -5,7 +5,7 @@ use mainstay_degradation::{
     Command, DependencySettings, Event, FeatureMode, Input, Level, Settings, Status,
 };
 
-use crate::world::{Behaviour, World};
+use crate::world::{Behaviour, SECOND, World};
 
 #[test]
 fn an_outage_and_a_knob_survive_new_settings() {
@@ -56,4 +56,17 @@ fn a_dependency_that_is_new_is_unknown_and_is_probed() {
     assert!(effects.iter().any(|effect| {
         matches!(effect, mainstay_degradation::Effect::Probe { endpoint, .. } if *endpoint == billing)
     }));
+}
+
+#[test]
+fn an_endpoint_that_loses_its_probe_is_probed_no_more() {
+    let mut world = World::healthy();
+    let mut settings = Settings::standard();
+    settings.dependency_mut("s3").unwrap().endpoints[0].probed = false;
+    world.tell(Input::Settings(Box::new(settings.validate().unwrap())));
+    assert_eq!(world.component("s3").status, Status::Unknown);
+    let changed = world.now;
+    world.run(100 * SECOND);
+    assert!(world.probes_of("s3", changed).is_empty());
+    assert_eq!(world.probes_of("redis", changed).len(), 3);
 }
