@@ -115,8 +115,8 @@ impl Ladder {
         let above = next
             .next_up()
             .and_then(|above| Self::obstacle(now, now, score, above, settings));
-        let until = now + settings.dwell;
-        (next, Some(above.unwrap_or(HeldBy::Dwell { until })))
+        // Without any dwell it waits for no more than the next evaluation.
+        (next, Some(above.unwrap_or(HeldBy::Dwell { until: now })))
     }
 
     /// What keeps a level that is held `since` then from rising to `next`.

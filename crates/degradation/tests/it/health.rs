@@ -5,8 +5,10 @@ use std::time::Duration;
 use mainstay_breaker::{Breaker, FailureKind, Moment, Outcome, State};
 use mainstay_degradation::cascade::{Standing, effects, totals};
 use mainstay_degradation::health::{Evidence, TrendLine, Window, score};
+use mainstay_degradation::level::Tally;
 use mainstay_degradation::{
-    EndpointView, HealthRules, Histogram, Impact, Machine, Presence, RecentError, Settings, Trend,
+    Criticality, EndpointView, HealthRules, Histogram, Impact, Level, Machine, Presence,
+    RecentError, Settings, Trend,
 };
 use proptest::prelude::*;
 
@@ -307,4 +309,14 @@ fn calls_that_are_no_verdict_count_by_how_long_they_took() {
     latency.record(SECOND);
     window.add_calls(at(0), 0, 0, latency);
     assert_eq!((window.latency().count(), window.verdicts()), (1, (0, 0)));
+}
+
+#[test]
+fn what_forces_nothing_is_down_all_the_same() {
+    let mut tally = Tally::default();
+    tally.add(Criticality::High, 1.0, Some(100.0), false);
+    assert!(!tally.any_down());
+    tally.add(Criticality::None, 0.0, Some(0.0), true);
+    assert_eq!((tally.any_down(), tally.down()), (true, 0));
+    assert_eq!(tally.floor(), Level::Optimal);
 }

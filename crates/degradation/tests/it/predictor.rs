@@ -194,6 +194,21 @@ fn recoveries_count_only_what_was_seen_whole() {
     assert_eq!(figures, expected);
 }
 
+#[test]
+fn a_predictor_is_read_only_from_a_whole_table_of_shares() {
+    let read = |points: usize, share: f64| {
+        let mut table = vec![0.5; points];
+        table[0] = share;
+        let bytes = postcard::to_allocvec(&(table, 3_u32)).unwrap();
+        postcard::from_bytes::<Predictor>(&bytes).is_ok()
+    };
+    assert!(read(105, 1.0) && read(105, 0.0));
+    assert!(!read(104, 0.5) && !read(106, 0.5));
+    for wrong in [1.5, -0.5, f64::NAN] {
+        assert!(!read(105, wrong), "{wrong}");
+    }
+}
+
 /// The mixture as its description has it, without a table.
 fn naive_outlasts(history: &[(f64, bool)], time: f64) -> f64 {
     let prior = |t: f64| 1.0 / (1.0 + t / 60.0);

@@ -6,8 +6,8 @@ use mainstay_degradation::recording::{
     Decided, Encoder, Entry, Head, RecordingError, VERSION, read,
 };
 use mainstay_degradation::{
-    Command, Controller, Effect, Facts, Fallback, FeatureMode, Input, Journal, Level, Moment,
-    Outage, OutageHistory, Settings,
+    Command, Controller, Effect, EndpointId, Facts, Fallback, FeatureMode, Input, Journal, Level,
+    Moment, Observed, Outage, OutageHistory, Settings,
 };
 use proptest::prelude::*;
 
@@ -170,6 +170,67 @@ fn a_recording_that_was_cut_off_is_good_up_to_its_last_whole_entry() {
     );
     assert_eq!(read(&bytes[..9]).unwrap_err(), RecordingError::CutOff);
     assert_eq!(read(&bytes[..200]).unwrap_err(), RecordingError::CutOff);
+}
+
+#[test]
+fn an_entry_that_no_program_writes_is_damage() {
+    let (begun, _) = record(Settings::standard(), &[], 0);
+    let after = |length: u32, own: &[u8]| {
+        let mut bytes = begun.clone();
+        bytes.extend(length.to_le_bytes());
+        bytes.extend(own);
+        entries(&bytes).1
+    };
+    let entry = |own: Vec<u8>| after(u32::try_from(own.len()).unwrap(), &own);
+    let idle = |count: u32| entry(postcard::to_allocvec(&(0_u32, 1_i64, count)).unwrap());
+    let tick = |id: u16| {
+        let news = vec![(EndpointId(id), Observed::default())];
+        entry(postcard::to_allocvec(&(1_u32, 1_i64, news)).unwrap())
+    };
+    let damaged = [Err(RecordingError::Damaged { at: begun.len() })];
+    assert_eq!(idle(600).iter().filter(|one| one.is_ok()).count(), 600);
+    assert_eq!(tick(3).iter().filter(|one| one.is_ok()).count(), 1);
+    for wrong in [idle(0), idle(601), tick(4), after((64 << 20) + 1, &[])] {
+        assert_eq!(wrong, damaged);
+    }
+    assert_eq!(after(64 << 20, &[]), [Err(RecordingError::CutOff)]);
+}
+
+#[test]
+fn idle_ticks_are_counted_and_read_one_by_one() {
+    let all: Vec<_> = (0..4)
+        .map(|id| (EndpointId(id), Observed::default()))
+        .collect();
+    let tick = |observed: &[(EndpointId, Observed)]| Input::Tick {
+        observed: observed.to_vec(),
+    };
+    let backward: Vec<_> = all.iter().rev().cloned().collect();
+    let mut steps: Vec<Step> = Vec::new();
+    let mut now = at(1_000_000);
+    let mut add = |count: usize, pause: Duration, input: Input| {
+        for _ in 0..count {
+            now = now + pause;
+            steps.push((now, input.clone(), vec![]));
+        }
+    };
+    add(1_300, SECOND, tick(&all));
+    add(2, 2 * SECOND, tick(&all));
+    add(1, SECOND, tick(&backward));
+    add(1, SECOND, tick(&all[..3]));
+    let (bytes, _) = record(Settings::standard(), &steps, 0);
+    let read: Vec<_> = entries(&bytes)
+        .1
+        .into_iter()
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let given = read.into_iter().map(|entry| match entry {
+        Entry::Input { at, input } => (at, input, vec![]),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(given.collect::<Vec<_>>(), steps);
+    let whole = record(Settings::standard(), &steps[..1_302], 0).0.len();
+    let empty = record(Settings::standard(), &[], 0).0.len();
+    assert!(whole - empty < 60, "{} bytes", whole - empty);
 }
 
 #[test]
