@@ -209,6 +209,76 @@ fn a_predictor_is_read_only_from_a_whole_table_of_shares() {
     }
 }
 
+/// The weight of an outage that came after `other`, for one that came after `worked`.
+fn naive_weight(worked: Option<Duration>, other: Option<Duration>) -> f64 {
+    let (Some(worked), Some(other)) = (worked, other) else {
+        return 0.5;
+    };
+    let apart = (worked.as_secs_f64() / other.as_secs_f64()).ln() / 1.5;
+    0.1 + 0.9 * (-0.5 * apart * apart).exp()
+}
+
+#[test]
+fn at_the_points_of_its_table_a_predictor_is_the_mixture_that_is_described() {
+    let unfinished = Outage {
+        complete: false,
+        ..after(500 * SECOND, 90.0)
+    };
+    let history = [
+        after(1_000 * SECOND, 10.0),
+        outage(40.0),
+        unfinished,
+        after(20 * SECOND, 3.0),
+    ];
+    for worked in [None, Some(100 * SECOND)] {
+        let predictor = Predictor::new(history.iter(), worked);
+        let prior = |t: f64| 1.0 / (1.0 + t / 60.0);
+        let width = 0.4 * 4.0_f64.powf(-0.2);
+        for t in [0.5, 2.0, 8.0, 64.0, 1_024.0] {
+            let (mut sum, mut total) = (0.5 * prior(t), 0.5);
+            for (age, one) in history.iter().rev().enumerate() {
+                let weight = naive_weight(worked, one.worked) * 1.01_f64.powi(-(age as i32));
+                let lasted = one.lasted.as_secs_f64();
+                let share = if one.complete {
+                    1.0 / (1.0 + (t / lasted).powf(1.0 / width))
+                } else {
+                    (prior(t) / prior(lasted)).min(1.0)
+                };
+                sum += weight * share;
+                total += weight;
+            }
+            let back = predictor.back(Duration::ZERO, Duration::from_secs_f64(t));
+            let naive = 1.0 - sum / total;
+            assert!(
+                (back.unwrap() - naive).abs() < 1e-6,
+                "{t}: {back:?} {naive}"
+            );
+        }
+    }
+}
+
+#[test]
+fn between_the_points_of_its_table_a_predictor_is_a_straight_line_and_is_read_backward_too() {
+    for (known, longest) in [(predictor(&[0.1; 40]), 0.25), (predictor(&[10.0; 6]), 60.0)] {
+        let back = |seconds: f64| {
+            let elapsed = Duration::from_secs_f64(seconds);
+            known.back(Duration::ZERO, elapsed).unwrap()
+        };
+        assert!((2.0 * back(0.125) - back(0.25)).abs() < 1e-6);
+        let step = 0.25_f64.exp2();
+        let (left, right) = (back(8.0), back(8.0 * step));
+        for share in [0.25, 0.5] {
+            let between = back(8.0 * step.powf(share));
+            assert!((between - left - share * (right - left)).abs() < 1e-6);
+        }
+        let prediction = known.predict(Duration::ZERO, Duration::ZERO).unwrap();
+        assert!(prediction.median.as_secs_f64() < longest);
+        for (time, share) in [(prediction.median, 0.5), (prediction.p90, 0.9)] {
+            assert!((back(time.as_secs_f64()) - share).abs() < 1e-6, "{share}");
+        }
+    }
+}
+
 /// The mixture as its description has it, without a table.
 fn naive_outlasts(history: &[(f64, bool)], time: f64) -> f64 {
     let prior = |t: f64| 1.0 / (1.0 + t / 60.0);
