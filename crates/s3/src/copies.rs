@@ -1,16 +1,19 @@
 //! Local copies of objects that were read or written, for reads while the store is down. Bounded by bytes, least
 //! recently used first out. A copy is never taken for the object: every answer from here carries its age.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::key::Key;
+
+/// What a file takes on most disks is a multiple of this, in bytes.
+const BLOCK: u64 = 4096;
 
 /// What is known of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +61,9 @@ pub(crate) struct Copies {
 
 #[derive(Debug, Default)]
 struct Index {
-    by_key: HashMap<String, Slot>,
+    by_key: HashMap<Arc<str>, Slot>,
+    /// Every key of `by_key` by when it was used, so the first is the one used least recently.
+    by_turn: BTreeMap<u64, Arc<str>>,
     bytes: u64,
     turn: u64,
 }
@@ -67,6 +72,12 @@ struct Index {
 struct Slot {
     info: CopyInfo,
     used: u64,
+}
+
+/// What a copy takes of the disk: its content, and the description beside it. Small ones would otherwise be too many,
+/// for the disk and for this index.
+fn room(content: u64) -> u64 {
+    content.next_multiple_of(BLOCK) + BLOCK
 }
 
 impl Copies {
@@ -108,12 +119,7 @@ impl Copies {
 
     /// What is known of the copy of a key.
     pub(crate) fn info(&self, key: &Key) -> Option<CopyInfo> {
-        let mut index = self.lock();
-        index.turn += 1;
-        let turn = index.turn;
-        let slot = index.by_key.get_mut(key.as_str())?;
-        slot.used = turn;
-        Some(slot.info.clone())
+        self.lock().used(key.as_str())
     }
 
     /// The copy's content, if it is still what was kept.
@@ -134,7 +140,7 @@ impl Copies {
         let is_older = |index: &Index| {
             index
                 .by_key
-                .get(&info.key)
+                .get(info.key.as_str())
                 .is_some_and(|slot| slot.info.seen > info.seen)
         };
         if content.len() as u64 > self.max_one() || is_older(&self.lock()) {
@@ -242,29 +248,43 @@ pub fn purge(dir: &Path) -> io::Result<()> {
 impl Index {
     fn insert(&mut self, info: CopyInfo) {
         self.remove(&info.key);
+        self.bytes += room(info.size);
+        let (key, used) = (Arc::<str>::from(info.key.as_str()), self.next_turn());
+        self.by_turn.insert(used, Arc::clone(&key));
+        self.by_key.insert(key, Slot { info, used });
+    }
+
+    fn used(&mut self, key: &str) -> Option<CopyInfo> {
+        let turn = self.next_turn();
+        let slot = self.by_key.get_mut(key)?;
+        let before = std::mem::replace(&mut slot.used, turn);
+        if let Some(key) = self.by_turn.remove(&before) {
+            self.by_turn.insert(turn, key);
+        }
+        Some(slot.info.clone())
+    }
+
+    fn next_turn(&mut self) -> u64 {
         self.turn += 1;
-        self.bytes += info.size;
-        let used = self.turn;
-        self.by_key.insert(info.key.clone(), Slot { info, used });
+        self.turn
     }
 
     fn remove(&mut self, key: &str) -> bool {
-        let removed = self.by_key.remove(key);
-        self.bytes -= removed.as_ref().map_or(0, |slot| slot.info.size);
-        removed.is_some()
+        let Some(slot) = self.by_key.remove(key) else {
+            return false;
+        };
+        self.by_turn.remove(&slot.used);
+        self.bytes -= room(slot.info.size);
+        true
     }
 
-    fn evict_down_to(&mut self, max_bytes: u64) -> Vec<String> {
+    fn evict_down_to(&mut self, max_bytes: u64) -> Vec<Arc<str>> {
         let mut evicted = Vec::new();
-        while self.bytes > max_bytes {
-            let oldest = self
-                .by_key
-                .iter()
-                .min_by_key(|(_, slot)| slot.used)
-                .map(|(key, _)| key.clone());
-            let Some(key) = oldest else { break };
-            self.remove(&key);
-            evicted.push(key);
+        while self.bytes > max_bytes
+            && let Some(oldest) = self.by_turn.first_key_value().map(|(_, key)| key.clone())
+        {
+            self.remove(&oldest);
+            evicted.push(oldest);
         }
         evicted
     }
@@ -293,21 +313,35 @@ mod tests {
     #[tokio::test]
     async fn the_least_recently_used_copy_goes_first() {
         let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 10, 10).unwrap();
+        let copies = Copies::open(dir.path(), 2 * room(4), 10).unwrap();
         copies.keep(info("a"), Bytes::from_static(b"1234")).await;
         copies.keep(info("b"), Bytes::from_static(b"1234")).await;
         assert!(copies.read(&key("a")).await.is_some());
         copies.keep(info("c"), Bytes::from_static(b"1234")).await;
         assert!(copies.read(&key("b")).await.is_none());
         assert!(copies.read(&key("a")).await.is_some());
+        assert_eq!(copies.lock().by_turn.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn small_copies_count_as_what_they_take_of_the_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let copies = Copies::open(dir.path(), 64 << 10, 10).unwrap();
+        for at in 0..20 {
+            copies
+                .keep(info(&at.to_string()), Bytes::from_static(b"1"))
+                .await;
+        }
+        let files = std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(files, 16, "eight copies of 4 KiB and 4 KiB");
     }
 
     #[tokio::test]
     async fn copies_survive_a_restart_and_a_damaged_one_is_not_given_out() {
         let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 100, 10).unwrap();
+        let copies = Copies::open(dir.path(), 100_000, 10).unwrap();
         copies.keep(info("a"), Bytes::from_static(b"1234")).await;
-        let again = Copies::open(dir.path(), 100, 10).unwrap();
+        let again = Copies::open(dir.path(), 100_000, 10).unwrap();
         assert_eq!(again.read(&key("a")).await.unwrap().1, "1234");
         std::fs::write(again.file("a", "body"), "9999").unwrap();
         assert!(again.read(&key("a")).await.is_none());
@@ -316,7 +350,7 @@ mod tests {
     #[tokio::test]
     async fn a_purge_leaves_nothing_for_now_nor_for_the_next_process() {
         let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 6, 6).unwrap();
+        let copies = Copies::open(dir.path(), room(4), 6).unwrap();
         copies.keep(info("a"), Bytes::from_static(b"1234")).await;
         copies.clear().await.unwrap();
         assert!(copies.read(&key("a")).await.is_none());
@@ -328,7 +362,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_too_large_is_not_kept() {
         let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 100, 3).unwrap();
+        let copies = Copies::open(dir.path(), 100_000, 3).unwrap();
         copies.keep(info("a"), Bytes::from_static(b"1234")).await;
         assert!(copies.info(&key("a")).is_none());
     }
