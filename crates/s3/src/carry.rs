@@ -10,7 +10,7 @@ use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Statu
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
-use crate::drain::LONGEST_PAUSE;
+use crate::drain::{LONGEST_PAUSE, Place};
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
@@ -20,6 +20,8 @@ use crate::unanswered::Unwritten;
 
 /// Refusals after which an entry is set aside.
 const REFUSALS: u32 = 3;
+/// Bytes that may be sent in vain, to spare the store a question.
+const CHEAP: u64 = 64 << 10;
 /// First pause of an entry that failed, ms.
 const FIRST_PAUSE: i64 = 1000;
 /// Attempts at a conditional upload whose condition turned out wrong.
@@ -80,24 +82,34 @@ impl From<ReadError> for Trouble {
     }
 }
 
-/// How carrying out an entry ended well.
-enum Arrived {
-    /// The store has the object of this entry; of a delete, none. What the entry after it has to know of it.
-    There(Base),
-    /// Somebody else's change stays.
-    Theirs(Base),
+/// How carrying out an entry ended well: the store has its object (of a delete, none), or somebody else's stays.
+struct Arrived {
+    /// What the entry after it has to know of it.
+    base: Base,
+    /// What a local copy can be made of.
+    content: Option<Bytes>,
 }
 
-/// Carries a claimed entry out. `refusals` is how often the store has refused it before.
+impl From<Base> for Arrived {
+    fn from(base: Base) -> Self {
+        let content = None;
+        Self { base, content }
+    }
+}
+
+/// Carries a claimed entry out. `refusals` is how often the store has refused it before. Its place is the next one's
+/// as soon as the store has it: what is left is for our own disk to do.
 pub(crate) async fn carry(
     inner: Arc<Inner>,
     claimed: Claimed,
+    place: Place,
     refusals: u32,
     now_ms: i64,
 ) -> Carried {
     let (id, started) = (claimed.id(), inner.now());
     fault::point("drain.claimed");
     if is_replaced(&inner, &claimed) {
+        drop(place);
         let base = Base::of(claimed.entry());
         complete(claimed, base).await;
         return Carried::Pointless(id);
@@ -114,9 +126,11 @@ pub(crate) async fn carry(
         report(&inner, done.is_ok(), started);
     }
     match done {
-        Ok(Arrived::There(base) | Arrived::Theirs(base)) => {
+        Ok(arrived) => {
             fault::point("drain.arrived");
-            complete(claimed, base).await;
+            drop(place);
+            inner.keep_content(claimed.entry(), &arrived).await;
+            complete(claimed, arrived.base).await;
             fault::point("drain.completed");
             Carried::Stored(id)
         }
@@ -181,10 +195,24 @@ impl Inner {
             }
             _ => self.bring(&ctx, &key, entry).await?,
         };
-        if let Arrived::There(Base::Etag(etag)) | Arrived::Theirs(Base::Etag(etag)) = &arrived {
+        if let Base::Etag(etag) = &arrived.base {
             self.etags.saw(key.as_str(), Some(etag));
         }
         Ok(arrived)
+    }
+
+    /// Keeps what has arrived as a local copy; before the entry ends, so that nothing newer is there yet.
+    async fn keep_content(&self, entry: &Entry, arrived: &Arrived) {
+        let (Some(content), Ok(key)) = (&arrived.content, Key::accepted(&entry.key)) else {
+            return;
+        };
+        let etag = match &arrived.base {
+            Base::Etag(etag) => Some(etag.clone()),
+            _ => None,
+        };
+        let kind = content_type_of(entry);
+        self.keep_copy(&key, content.clone(), etag, kind.as_deref())
+            .await;
     }
 
     async fn remove(&self, ctx: &Context, key: &Key, entry: &Entry) -> Result<Arrived, Trouble> {
@@ -197,7 +225,7 @@ impl Inner {
         self.call(call, || self.store.delete(key)).await?;
         self.copies.forget(key).await;
         self.etags.saw(key.as_str(), None);
-        Ok(Arrived::There(Base::Absent))
+        Ok(Base::Absent.into())
     }
 
     async fn copy_over(
@@ -225,13 +253,13 @@ impl Inner {
         fault::point("drain.sent");
         self.copies.forget(key).await;
         match self.present(ctx, key).await? {
-            Some(there) => Ok(Arrived::There(Base::after(there.etag))),
+            Some(there) => Ok(Base::after(there.etag).into()),
             None => Err(Trouble::Differs("the store has no copy".into())),
         }
     }
 
-    /// Uploads, on condition that nobody else has changed the object: by what is known of it, and after that was wrong,
-    /// or if nothing is known, by what is there.
+    /// Uploads, on condition that nobody else has changed the object: by what is known of it or assumed, and after that
+    /// was wrong by what is there.
     async fn bring(
         self: &Arc<Self>,
         ctx: &Context,
@@ -239,7 +267,7 @@ impl Inner {
         entry: &Entry,
     ) -> Result<Arrived, Trouble> {
         let fences = self.fences() && entry.body.is_some_and(|body| body.len <= PART as u64);
-        let mut known = Base::of(entry).condition().filter(|_| fences);
+        let mut known = assumed(entry).filter(|_| fences);
         for _ in 0..ROUNDS {
             let condition = match known.take() {
                 Some(condition) => condition,
@@ -249,7 +277,7 @@ impl Inner {
                     Looked(Standing::Done, Some(there)) if !is_whole(entry, &there) => {
                         there.condition()
                     }
-                    Looked(Standing::Done, there) => return Ok(Arrived::There(after(there))),
+                    Looked(Standing::Done, there) => return Ok(after(there).into()),
                     Looked(Standing::Free(condition), _) => condition,
                     changed => {
                         let Looked(Standing::Changed(condition), _) = &changed else {
@@ -267,7 +295,7 @@ impl Inner {
             match self.send(ctx, key, entry, &condition).await {
                 Err(Trouble::Store(error))
                     if condition != Condition::None && has_changed(&error) => {}
-                sent => return sent.map(Arrived::There),
+                sent => return sent,
             }
         }
         Err(Trouble::Differs(
@@ -281,7 +309,7 @@ impl Inner {
         key: &Key,
         entry: &Entry,
         condition: &Condition,
-    ) -> Result<Base, Trouble> {
+    ) -> Result<Arrived, Trouble> {
         let kind = content_type_of(entry);
         let about = self.about(kind.as_deref(), Some(entry.id));
         let mut body = self.journal.body(entry.id).await?;
@@ -291,11 +319,9 @@ impl Inner {
             let etag = self.put_one(ctx, key, &content, &about, condition).await?;
             fault::point("drain.sent");
             self.verify(ctx, key, len, etag.as_deref()).await?;
-            if !is_canary(key.as_str()) {
-                self.keep_copy(key, content, etag.clone(), kind.as_deref())
-                    .await;
-            }
-            return Ok(Base::after(etag));
+            let content = (!is_canary(key.as_str())).then_some(content);
+            let base = Base::after(etag);
+            return Ok(Arrived { base, content });
         }
         let mut sending = Sending::start(self, ctx, key, &about).await?;
         let mut rest = BytesMut::new();
@@ -307,7 +333,7 @@ impl Inner {
         fault::point("drain.sent");
         self.verify(ctx, key, len, etag.as_deref()).await?;
         self.copies.forget(key).await;
-        Ok(Base::after(etag))
+        Ok(Base::after(etag).into())
     }
 
     /// Asks the store for what it has before our own copy is given up. Another ETag than the upload's is a later write,
@@ -368,7 +394,7 @@ impl Looked {
         inner.tell_conflict(entry, policy);
         match policy {
             Policy::Ours => Ok(None),
-            Policy::Theirs => Ok(Some(Arrived::Theirs(after(there)))),
+            Policy::Theirs => Ok(Some(after(there).into())),
             Policy::SetAside => Err(Trouble::Person(
                 "conflict: somebody else has changed the object since this was accepted; retry replaces that, discard leaves it".into(),
             )),
@@ -379,6 +405,15 @@ impl Looked {
         let etag = |present: &Option<Present>| present.as_ref().and_then(|p| p.etag.clone());
         etag(&self.1).is_some() && etag(&self.1) == etag(&source)
     }
+}
+
+/// What an upload may be tried with before the store is asked: what is known, and of a new key that it is new, which
+/// nearly always saves two requests. Not where much would be sent in vain, nor after an attempt that may have arrived.
+fn assumed(entry: &Entry) -> Option<Condition> {
+    let is_cheap = entry.body.is_some_and(|body| body.len <= CHEAP);
+    let is_new = is_cheap && entry.attempts == 0;
+    let known = Base::of(entry).condition();
+    known.or(is_new.then_some(Condition::Absent))
 }
 
 fn is_whole(entry: &Entry, there: &Present) -> bool {

@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use mainstay_journal::EntryId;
 use mainstay_runtime::breaker::State;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,31 @@ use crate::objects::{Inner, QUEUE};
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest pause of an entry that failed, in ms.
 pub(crate) const LONGEST_PAUSE: i64 = 60_000;
+/// Entries at most that have left the store and wait for our own disk: past this it is what sets the pace.
+const ENDING: usize = 64;
+
+/// A place at the store, until it is dropped.
+pub(crate) struct Place(Arc<Places>);
+
+#[derive(Default)]
+struct Places {
+    taken: AtomicUsize,
+    freed: Notify,
+}
+
+impl Places {
+    fn take(self: &Arc<Self>) -> Place {
+        self.taken.fetch_add(1, Ordering::AcqRel);
+        Place(Arc::clone(self))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::AcqRel);
+        self.0.freed.notify_one();
+    }
+}
 
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch::Receiver<f64>) {
     inner.clear_canaries().await;
@@ -27,6 +53,7 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch
         claimable: inner.journal.claimable(),
         inner,
         share,
+        taken: Arc::default(),
         under_way: JoinSet::new(),
         skipped: 0,
         is_warm: false,
@@ -40,6 +67,7 @@ struct Drain {
     inner: Arc<Inner>,
     share: watch::Receiver<f64>,
     claimable: watch::Receiver<()>,
+    taken: Arc<Places>,
     under_way: JoinSet<Carried>,
     /// How far the drain's clock is ahead, ms: it jumps over the pauses that an outage, now over, has made.
     skipped: i64,
@@ -64,20 +92,21 @@ impl Drain {
             }
             tokio::select! {
                 Some(done) = self.under_way.join_next() => self.done(done.ok()),
+                () = self.taken.freed.notified(), if is_closed => {}
                 () = self.inner.hurry.notified() => self.skipped += LONGEST_PAUSE,
-                Ok(()) = self.claimable.changed(), if is_closed && self.has_room() => {}
+                Ok(()) = self.claimable.changed(), if is_closed && self.room() > 0 => {}
                 () = clock.sleep(LOOK) => {}
             }
         }
     }
 
     fn claim(&mut self) {
-        let room = self.places().saturating_sub(self.under_way.len());
         let now = self.now_ms();
-        for claimed in self.inner.journal.claim(QUEUE, room, now) {
+        for claimed in self.inner.journal.claim(QUEUE, self.room(), now) {
+            let (inner, place) = (Arc::clone(&self.inner), self.taken.take());
             let refusals = self.refusals.get(&claimed.id()).copied().unwrap_or(0);
             self.under_way
-                .spawn(carry(Arc::clone(&self.inner), claimed, refusals, now));
+                .spawn(carry(inner, claimed, place, refusals, now));
         }
     }
 
@@ -97,11 +126,16 @@ impl Drain {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.under_way.len() < self.places()
+    /// How many entries may be claimed now.
+    fn room(&self) -> usize {
+        let (places, taken) = (self.places(), self.taken.taken.load(Ordering::Acquire));
+        let ending = self.under_way.len().saturating_sub(taken);
+        places
+            .saturating_sub(taken)
+            .min(ENDING.saturating_sub(ending))
     }
 
-    /// At least half of the in-flight limit is left to live traffic.
+    /// At the store at once. At least half of the in-flight limit is left to live traffic.
     fn places(&self) -> usize {
         if !self.is_warm {
             return 1;

@@ -170,6 +170,18 @@ impl S3 {
             .unwrap_or_default()
     }
 
+    /// How many requests for keys that begin with `prefix` have no answer yet.
+    ///
+    /// # Panics
+    /// When it doesn't run.
+    pub async fn under_way(&self, prefix: &str) -> usize {
+        let control = control::get(self.port(), CONTROL).await;
+        let paths = control["under_way"].as_array().expect("a list");
+        let start = format!("/{BUCKET}/{prefix}");
+        let ours = |path: &&serde_json::Value| path.as_str().is_some_and(|p| p.starts_with(&start));
+        paths.iter().filter(ours).count()
+    }
+
     /// Kills it (SIGKILL): its port refuses connections from now on.
     pub async fn kill(&self) {
         self.server.kill().await;

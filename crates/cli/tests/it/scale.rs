@@ -12,9 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, stream};
-use mainstay_testkit::{S3, Signal, eventually, pause};
-use object_store::aws::AmazonS3Builder;
-use object_store::{ObjectStoreExt, path};
+use mainstay_testkit::{S3, S3Mode, Signal, eventually, pause};
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::{ObjectStore, ObjectStoreExt, PutMode, path};
 use tokio::time::Instant;
 
 use crate::end_to_end::server::{SOON, Server};
@@ -23,15 +23,19 @@ use crate::support::{borrowed, s3_settings};
 /// Uploads waiting when nothing else is said.
 const FEW: u64 = 20_000;
 /// Direct uploads that tell the store's own rate, and how many are under way at a time: as many as of a drain.
-const DIRECT: usize = 1_000;
+const DIRECT: usize = 500;
 const PARALLEL: usize = 8;
+/// A store at a distance answers this much later. It sets the pace then, and not the processors that all of us share.
+const SLOW: S3Mode = S3Mode::Slow { ms: 20 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_long_queue_is_opened_listed_and_drained() {
     let waiting =
         std::env::var("MAINSTAY_SCALE_ENTRIES").map_or(FEW, |n| n.parse().expect("a number"));
     let s3 = S3::start().await;
-    let own = own_rate(&s3).await;
+    let own = own_rate(&s3, "near").await;
+    s3.set(SLOW).await;
+    let own_slow = own_rate(&s3, "far").await;
     let mut server = with_one_upload(&s3).await;
     server.program.signal(Signal::TERM);
     assert!(server.program.wait(SOON).await.success());
@@ -65,10 +69,17 @@ async fn a_long_queue_is_opened_listed_and_drained() {
     server.breaker("s3", "closed").await;
     shows(&server, "/objects?prefix=2026/&limit=1000").await;
     let drained = drain_rate(&server, waiting).await;
-    println!(
-        "drain: {drained:.0} uploads a second, the store alone takes {own:.0}: {:.2} of it; memory: {}",
-        drained / own,
-        memory(server.program.pid()),
+    says("drain", drained, own);
+    println!("memory: {}", memory(server.program.pid()));
+    s3.set(SLOW).await;
+    eventually(SOON, "the drain takes all its places", async || {
+        s3.under_way("2026/").await == PARALLEL
+    })
+    .await;
+    says(
+        "the same from a store that takes 20 ms to answer",
+        drain_rate(&server, waiting).await,
+        own_slow,
     );
     assert_eq!(
         s3.content("2026/0000002.pdf").as_deref(),
@@ -83,8 +94,14 @@ async fn shows(server: &Server, path: &str) {
     assert!(reply.status.is_success(), "{reply:?}");
 }
 
-/// Uploads a second that the store takes without Mainstay.
-async fn own_rate(s3: &S3) -> f64 {
+fn says(what: &str, drained: f64, own: f64) {
+    let share = drained / own;
+    println!(
+        "{what}: {drained:.0} uploads a second, the store alone takes {own:.0}: {share:.2} of it"
+    );
+}
+
+fn client(s3: &S3) -> Arc<AmazonS3> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let store = AmazonS3Builder::new()
         .with_endpoint(s3.endpoint())
@@ -94,18 +111,21 @@ async fn own_rate(s3: &S3) -> f64 {
         .with_access_key_id(s3.access_key())
         .with_secret_access_key(s3.secret_key())
         .build();
-    let store = Arc::new(store.expect("the settings are whole"));
-    let began = Instant::now();
+    Arc::new(store.expect("the settings are whole"))
+}
+
+/// Uploads a second that the store takes without Mainstay, of the drain's kind: new objects, each looked at afterwards.
+async fn own_rate(s3: &S3, folder: &str) -> f64 {
+    let (store, began) = (client(s3), Instant::now());
     let uploads = (0..DIRECT).map(|number| {
         let (store, key) = (
             Arc::clone(&store),
-            path::Path::from(format!("direct/{number}")),
+            path::Path::from(format!("{folder}/{number}")),
         );
         async move {
-            store
-                .put(&key, "an invoice".into())
-                .await
-                .expect("it is stored")
+            let put = store.put_opts(&key, "an invoice".into(), PutMode::Create.into());
+            put.await.expect("it is stored");
+            store.head(&key).await.expect("it is there")
         }
     });
     stream::iter(uploads)
@@ -169,13 +189,11 @@ async fn drain_rate(server: &Server, waiting: u64) -> f64 {
             .as_u64()
             .expect("a number")
     };
-    // The first ones are probes.
-    eventually(SOON, "the drain runs", async || {
-        left().await + 100 < waiting
-    })
-    .await;
+    // The first ones are probes, and then there are places for few.
+    let before = left().await;
+    eventually(SOON, "the drain runs", async || left().await + 200 < before).await;
     let (first, began) = (left().await, Instant::now());
-    let part = (waiting / 20).clamp(1_000, 5_000);
+    let part = (waiting / 40).clamp(500, 5_000);
     let mut last = first;
     eventually(SOON, "a part is drained", async || {
         last = left().await;

@@ -84,6 +84,22 @@ async fn what_later_work_replaces_is_not_uploaded() {
 }
 
 #[tokio::test]
+async fn a_new_object_costs_the_store_one_upload_and_one_look_at_it() {
+    const UPLOADS: u64 = 100;
+    let (server, world) = down().await;
+    for at in 0..UPLOADS {
+        world.accepted(&format!("new/{at}"), "one").await;
+    }
+    server.restart().await;
+    world.until_drained().await;
+    let requests = server.requests().await;
+    assert!(
+        (2 * UPLOADS..3 * UPLOADS).contains(&requests),
+        "{requests} requests for {UPLOADS} uploads, and probes"
+    );
+}
+
+#[tokio::test]
 async fn accepted_work_survives_the_process() {
     let (server, world) = down().await;
     let large = contract::content(PART + 1);
@@ -328,7 +344,6 @@ async fn the_drain_takes_as_many_at_once_as_the_levels_batch_multiplier_says() {
         world.accepted(&format!("many/{at}"), "one").await;
     }
     server.set(S3Mode::Slow { ms: 400 }).await;
-    let at_once = || world.objects.journal_stats().in_flight;
     for (level, places) in [
         (Level::Optimal, 8),
         (Level::Limited, 4),
@@ -339,12 +354,12 @@ async fn the_drain_takes_as_many_at_once_as_the_levels_batch_multiplier_says() {
         world.pin(level).await;
         let soon = Duration::from_secs(20);
         eventually(soon, &format!("{places} at {level}"), async || {
-            at_once() == places
+            server.under_way("many/").await == places
         })
         .await;
         for _ in 0..40 {
             pause(Duration::from_millis(25)).await;
-            let now = at_once();
+            let now = server.under_way("many/").await;
             assert!(now <= places, "{now} at {level}, and should be {places}");
         }
     }

@@ -41,6 +41,20 @@ struct Gateway {
 struct Control {
     mode: S3Mode,
     requests: u64,
+    /// The paths of the requests that have no answer yet.
+    under_way: Vec<String>,
+}
+
+/// A request until it has its answer, or its client has gone.
+struct UnderWay<'a>(&'a Gateway, String);
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut control = self.0.control();
+        if let Some(at) = control.under_way.iter().position(|path| *path == self.1) {
+            control.under_way.swap_remove(at);
+        }
+    }
 }
 
 pub(crate) fn app(
@@ -66,7 +80,11 @@ pub(crate) fn app(
 
 async fn show(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
     let control = gateway.control();
-    Json(json!({ "mode": control.mode, "requests": control.requests }))
+    Json(json!({
+        "mode": control.mode,
+        "requests": control.requests,
+        "under_way": control.under_way,
+    }))
 }
 
 async fn set(State(gateway): State<Arc<Gateway>>, Json(mode): Json<S3Mode>) -> StatusCode {
@@ -77,6 +95,7 @@ async fn set(State(gateway): State<Arc<Gateway>>, Json(mode): Json<S3Mode>) -> S
 async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mode = gateway.count();
+    let _under_way = gateway.under_way(head.uri.path());
     let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY).await else {
         return error(StatusCode::BAD_REQUEST, "IncompleteBody");
     };
@@ -137,6 +156,11 @@ impl Gateway {
         let mut control = self.control();
         control.requests += 1;
         control.mode.clone()
+    }
+
+    fn under_way(&self, path: &str) -> UnderWay<'_> {
+        self.control().under_way.push(path.to_owned());
+        UnderWay(self, path.to_owned())
     }
 
     /// Whether one more broken condition is to be ignored.
