@@ -239,6 +239,8 @@ fn a_live_replica_does_not_keep_the_database_up() {
     assert_eq!(world.component("database").status, Status::Healthy);
     assert_eq!(world.snapshot().level, Level::Optimal);
     world.behave("database/replica", Behaviour::Works);
+    world.run(60 * SECOND);
+    assert_eq!(world.breaker("database/replica").state(), State::Closed);
     world.behave("database", Behaviour::Refuses);
     world.calls("database", 3);
     assert_eq!(world.component("database").breaker, State::Open);
