@@ -26,11 +26,12 @@
 mod estimate;
 mod names;
 mod player;
+mod policy;
 mod story;
 
 use std::collections::BTreeMap;
 
-use mainstay_degradation::recording::{RecordingError, read};
+use mainstay_degradation::recording::{Entries, Entry, RecordingError, read};
 use mainstay_degradation::{Language, Rules};
 
 pub use story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
@@ -40,9 +41,10 @@ use player::Player;
 /// What is to be otherwise than it was. Nothing, by default.
 #[derive(Debug, Clone, Default)]
 pub struct WhatIf {
-    /// The controller's rules; `None`: as they were, changes during the recording included.
+    /// The controller's rules, from beginning to end, whatever was reloaded meanwhile; `None`: as they were, changes
+    /// during the recording included.
     pub rules: Option<Rules>,
-    /// Settings of breakers, by endpoint; what isn't named stays as it was.
+    /// Settings of breakers, by endpoint, from beginning to end; what isn't named stays as it was.
     pub breakers: BTreeMap<String, mainstay_breaker::Settings>,
 }
 
@@ -56,7 +58,12 @@ pub fn replay(
     language: Language,
 ) -> Result<Story, RecordingError> {
     let (head, entries) = read(recording)?;
-    let mut player = Player::new(head, what_if, language);
+    let reloads = if what_if.breakers.is_empty() {
+        Vec::new()
+    } else {
+        breakers(entries.clone())
+    };
+    let mut player = Player::new(head, what_if, &reloads, language);
     let mut broken = None;
     for entry in entries {
         match entry {
@@ -65,4 +72,13 @@ pub fn replay(
         }
     }
     Ok(player.finish(broken))
+}
+
+/// Each endpoint's settings after every reload.
+fn breakers(entries: Entries<'_>) -> Vec<Vec<mainstay_breaker::Settings>> {
+    let set = entries.filter_map(|entry| match entry {
+        Ok(Entry::Breakers(settings)) => Some(settings),
+        _ => None,
+    });
+    set.collect()
 }

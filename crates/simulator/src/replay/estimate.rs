@@ -19,15 +19,23 @@ const MOST_CALLS: u64 = 1_000_000;
 pub(super) struct Estimates(BTreeMap<String, Breaker>);
 
 impl Estimates {
-    /// Those of `wanted` that differ from what was recorded. Settings that make no sense are left out.
-    pub(super) fn new(
+    /// Those of `wanted` that differ from what was in force at any time of the recording: one that differs later than
+    /// at first is estimated from the beginning, since nobody can tell in which state it would have been by then.
+    /// `recorded`: each endpoint's, as the recording begins and after every reload; a reload keeps the endpoints.
+    /// Settings that make no sense are left out.
+    pub(super) fn new<'a>(
         wanted: &BTreeMap<String, Settings>,
-        recorded: &[Settings],
+        recorded: impl Iterator<Item = &'a Vec<Settings>> + Clone,
         rules: &Rules,
     ) -> Self {
         let differs = |name: &str, settings: &Settings| {
-            let found = rules.endpoint_id(name);
-            found.is_some_and(|id| recorded.get(id.index()) != Some(settings))
+            let Some(id) = rules.endpoint_id(name) else {
+                return false;
+            };
+            let same = |one: &Settings| alike(one, settings);
+            !recorded
+                .clone()
+                .all(|all| all.get(id.index()).is_some_and(same))
         };
         let differing = wanted.iter().filter(|(name, one)| differs(name, one));
         let made =
@@ -92,6 +100,13 @@ impl Estimates {
         };
         Some((rules.endpoint(*endpoint).name.clone(), moved?))
     }
+}
+
+/// The same for an estimate: its calls end when they begin, so that none outlives its lease.
+fn alike(one: &Settings, other: &Settings) -> bool {
+    let mut one = *one;
+    one.half_open.lease = other.half_open.lease;
+    one == *other
 }
 
 fn told(endpoint: EndpointId, moved: Vec<Transition>) -> Vec<Input> {

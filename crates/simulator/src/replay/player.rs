@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use mainstay_breaker::{Moment, State};
+use mainstay_breaker::{Moment, Settings, State};
 use mainstay_degradation::recording::{Decided, Entry, Head, RecordingError};
 use mainstay_degradation::{
-    Controller, Effect, Event, FeatureMode, Input, Language, Level, ProbeResult, Rules, Snapshot,
+    Controller, Effect, Event, FeatureMode, Input, Language, Level, ProbeResult, Snapshot,
 };
 
 use super::WhatIf;
 use super::estimate::Estimates;
-use super::names::Names;
+use super::policy::Policy;
 use super::story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
 
 /// Failures less than this apart are of one trouble.
@@ -28,10 +28,7 @@ pub(super) struct Player {
     head: Head,
     language: Language,
     controller: Controller,
-    /// The rules that the recorded indices belong to.
-    recorded: Rules,
-    /// With other rules: where recorded indices lie in them.
-    names: Option<Names>,
+    policy: Policy,
     estimates: Estimates,
     now: Moment,
     snapshot: Snapshot,
@@ -49,28 +46,31 @@ pub(super) struct Player {
 }
 
 impl Player {
-    pub(super) fn new(head: Head, what_if: &WhatIf, language: Language) -> Self {
+    /// `reloads`: the breakers' settings as they were set anew during the recording.
+    pub(super) fn new(
+        head: Head,
+        what_if: &WhatIf,
+        reloads: &[Vec<Settings>],
+        language: Language,
+    ) -> Self {
         let mut controller = head.controller.clone();
-        let recorded = controller.rules().clone();
-        let others = what_if
-            .rules
-            .clone()
-            .filter(|rules| !same(rules, &recorded));
-        let names = others
-            .as_ref()
-            .map(|rules| Names::between(&recorded, rules));
-        if let Some(rules) = others {
-            controller.handle(head.at, Input::Settings(Box::new(rules)), &mut Vec::new());
+        let policy = Policy::new(controller.rules().clone(), what_if.rules.clone());
+        if let Some(rules) = policy.other() {
+            let rules = Box::new(rules.clone());
+            controller.handle(head.at, Input::Settings(rules), &mut Vec::new());
         }
         let snapshot = controller.snapshot(head.at);
         let mut player = Self {
-            estimates: Estimates::new(&what_if.breakers, &head.breakers, &recorded),
+            estimates: Estimates::new(
+                &what_if.breakers,
+                std::iter::once(&head.breakers).chain(reloads),
+                policy.recorded(),
+            ),
             now: head.at,
             head,
             language,
             controller,
-            recorded,
-            names,
+            policy,
             snapshot,
             expected: None,
             decided: None,
@@ -111,6 +111,7 @@ impl Player {
                 self.hear(at, input);
             }
             Entry::Decided(decided) => self.expected = Some(decided),
+            // The estimates know of them from the beginning.
             Entry::Breakers(_) => {}
         }
     }
@@ -161,18 +162,12 @@ impl Player {
 
     fn hear(&mut self, at: Moment, input: Input) {
         if let Input::Settings(rules) = &input {
-            self.recorded = (**rules).clone();
-            let ours = self.controller.rules();
-            self.names = self.names.take().map(|_| Names::between(rules, ours));
+            self.policy.reloaded(rules);
         }
-        let inputs = self.estimates.instead(&self.recorded, at, input);
+        let inputs = self.estimates.instead(self.policy.recorded(), at, input);
         let mut effects = Vec::new();
         for input in inputs {
-            let input = match &self.names {
-                Some(names) => names.input(input),
-                None => Some(input),
-            };
-            let mut following: VecDeque<Input> = input.into_iter().collect();
+            let mut following: VecDeque<Input> = self.policy.told(input).into_iter().collect();
             while let Some(input) = following.pop_front() {
                 self.controller.handle(at, input, &mut effects);
                 following.extend(self.carry_out(at, &effects));
@@ -334,22 +329,15 @@ impl Player {
         if !endpoints.is_empty() {
             return Fidelity::Estimated { endpoints };
         }
-        match (&self.names, self.differs) {
-            (Some(_), _) => Fidelity::Recomputed,
-            (None, None) => Fidelity::Exact,
-            (None, Some(at)) => {
+        match (self.policy.differs(), self.differs) {
+            (true, _) => Fidelity::Recomputed,
+            (false, None) => Fidelity::Exact,
+            (false, Some(at)) => {
                 let at = at.saturating_since(self.head.at);
                 Fidelity::Differs { at }
             }
         }
     }
-}
-
-/// The same but for the seed, which only spreads probes.
-fn same(one: &Rules, other: &Rules) -> bool {
-    let mut settings = one.settings().clone();
-    settings.seed = other.settings().seed;
-    settings == *other.settings()
 }
 
 fn time_at(levels: &[LevelSpan], until: Duration) -> [Duration; 5] {

@@ -3,8 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use mainstay_breaker::Settings as BreakerSettings;
 use mainstay_degradation::recording::{Encoder, Entry, RecordingError, read};
-use mainstay_degradation::{Gating, Language, Level, Rules, Settings};
+use mainstay_degradation::{Criticality, Gating, Input, Language, Level, Rules, Settings};
 use mainstay_simulator::{
     Condition, Fidelity, Figures, Report, Scenario, Story, WhatIf, World, replay,
 };
@@ -182,6 +183,88 @@ fn other_breaker_settings_are_estimated_and_say_so() {
         "{:?}",
         deaf.summary.away
     );
+}
+
+/// The recording of the same events with a reload at `at`: other rules, and other breakers if there are any.
+fn reloaded(recording: &[u8], at: Duration, rules: Rules, breakers: &[BreakerSettings]) -> Vec<u8> {
+    let (head, entries) = read(recording).unwrap();
+    let begins = head.at + at;
+    let (mut controller, mut effects) = (head.controller.clone(), Vec::new());
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&head, &mut bytes);
+    let mut rules = Some(rules);
+    for entry in entries {
+        let Entry::Input { at, input } = entry.unwrap() else {
+            continue;
+        };
+        let reload = rules.take_if(|_| at >= begins);
+        if reload.is_some() && !breakers.is_empty() {
+            encoder.breakers(breakers, &mut bytes);
+        }
+        let reload = reload.map(|rules| Input::Settings(Box::new(rules)));
+        for input in reload.into_iter().chain([input]) {
+            encoder.input(at, &input, &mut bytes);
+            effects.clear();
+            controller.handle(at, input, &mut effects);
+            encoder.effects(&effects, &mut bytes);
+        }
+    }
+    encoder.flush(&mut bytes);
+    bytes
+}
+
+fn with_redis(criticality: Criticality) -> Rules {
+    let mut settings = Settings::standard();
+    settings.dependency_mut("redis").unwrap().criticality = criticality;
+    settings.validate().unwrap()
+}
+
+#[test]
+fn the_policy_from_before_a_reload_tells_what_would_have_been_without_it() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let before = with_redis(Criticality::Medium);
+    let critical = with_redis(Criticality::Critical);
+    let recording = reloaded(&recording, seconds(70), critical.clone(), &[]);
+    let was = as_it_was(&recording);
+    assert_eq!(was.fidelity, Fidelity::Exact);
+    assert_eq!(was.summary.away[0].worst, Level::Emergency);
+
+    let without = under(&recording, before);
+    assert_eq!(without.fidelity, Fidelity::Recomputed);
+    assert_eq!(without.summary.away[0].worst, Level::Degraded);
+    let sooner = under(&recording, critical);
+    assert_eq!(sooner.fidelity, Fidelity::Recomputed);
+    assert!(sooner.summary.away[0].from < seconds(61));
+    assert_eq!(sooner.levels[2].level, Level::Emergency);
+    assert!(sooner.levels[2].from < seconds(61), "{:?}", sooner.levels);
+}
+
+#[test]
+fn a_reload_that_changes_no_rule_leaves_the_replay_exact() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let rules = with_redis(Criticality::Medium);
+    let recording = reloaded(&recording, seconds(70), rules.clone(), &[]);
+    assert_eq!(under(&recording, rules).fidelity, Fidelity::Exact);
+}
+
+#[test]
+fn breakers_that_only_a_reload_made_others_are_estimated_too() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let rules = with_redis(Criticality::Medium);
+    let names = ["database", "openai", "redis", "s3"];
+    let mut patient = names.map(|name| Figures::of(name).breaker);
+    patient[2].consecutive = NonZeroU32::new(50);
+    // A lease follows from a deadline, which no estimate depends on.
+    patient[3].half_open.lease += seconds(1);
+    let recording = reloaded(&recording, seconds(30), rules, &patient);
+    let breakers = names.map(|name| (name.to_owned(), Figures::of(name).breaker));
+    let what_if = WhatIf {
+        breakers: breakers.into(),
+        ..WhatIf::default()
+    };
+    let story = replay(&recording, &what_if, Language::English).unwrap();
+    let endpoints = vec!["redis".to_owned()];
+    assert_eq!(story.fidelity, Fidelity::Estimated { endpoints });
 }
 
 #[test]
