@@ -11,20 +11,23 @@ use crate::reads::REPLICA;
 use crate::statement::{Rows, Statement};
 
 impl Database {
-    /// The primary has just answered with `rows`.
+    /// The primary has just answered with `rows`; without it, `earlier` would have been the answer, or what is on disk.
     pub(crate) fn exercise(
         &self,
         ctx: &Context,
-        key: Key,
-        statement: &Statement,
+        (key, statement): (Key, &Statement),
         rows: &Arc<Rows>,
+        earlier: Option<Arc<Rows>>,
     ) {
         let guard = self.guard();
         guard.exercise(&Source::Cache, || {
             let (cache, rows) = (Arc::clone(&self.cache), Arc::clone(rows));
             async move {
-                // What is too large to be kept is nothing to compare.
-                let (kept, _) = cache.get(&key).await?;
+                let kept = match earlier {
+                    Some(earlier) => earlier,
+                    // Asked for the first time, or too large to be kept: nothing to compare.
+                    None => cache.on_disk(&key).await?.0,
+                };
                 Some(compared(*kept == *rows))
             }
         });

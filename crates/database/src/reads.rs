@@ -155,9 +155,9 @@ impl Database {
             },
         };
         let rows = Arc::new(rows);
-        self.cache.put(key, Arc::clone(&rows));
+        let earlier = self.cache.put(key, Arc::clone(&rows));
         if source == Source::Primary {
-            self.exercise(ctx, key, statement, &rows);
+            self.exercise(ctx, (key, statement), &rows, earlier);
         }
         Ok((rows, source))
     }

@@ -64,11 +64,13 @@ impl Memory {
         }
     }
 
-    /// Keeps the result, unless it alone would take more than an eighth of the space.
-    pub(super) fn put(&self, key: Key, rows: Arc<Rows>, now: Moment) {
+    /// Keeps the result, unless it alone would take more than an eighth of the space. Gives what would have been
+    /// answered without it.
+    pub(super) fn put(&self, key: Key, rows: Arc<Rows>, now: Moment) -> Option<Arc<Rows>> {
         let bytes = size_of(&rows);
+        let earlier = self.get(&key, now).map(|(rows, _age)| rows);
         if bytes > self.settings.bytes / 8 {
-            return;
+            return earlier;
         }
         let mut state = self.state();
         state.remove(&key);
@@ -92,6 +94,7 @@ impl Memory {
             let oldest = *oldest;
             state.remove(&oldest);
         }
+        earlier
     }
 
     /// The result and its age.

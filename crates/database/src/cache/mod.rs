@@ -50,9 +50,9 @@ impl Cache {
         }
     }
 
-    /// Keeps a result.
-    pub(crate) fn put(&self, key: Key, rows: Arc<Rows>) {
-        self.memory.put(key, rows, self.clock.now());
+    /// Keeps a result; gives the one it takes the place of in memory.
+    pub(crate) fn put(&self, key: Key, rows: Arc<Rows>) -> Option<Arc<Rows>> {
+        self.memory.put(key, rows, self.clock.now())
     }
 
     /// Whether there is a result in memory.
@@ -65,6 +65,11 @@ impl Cache {
         if let Some(found) = self.memory.get(key, self.clock.now()) {
             return Some(found);
         }
+        self.on_disk(key).await
+    }
+
+    /// The same of what an earlier process, or this one, has brought to the disk.
+    pub(crate) async fn on_disk(&self, key: &Key) -> Option<(Arc<Rows>, Duration)> {
         let (key, now_ms) = (*key, self.clock.steady().as_millisecond());
         let found = self.with_file(move |file| file.get(&key, now_ms)).await;
         let (rows, stored_ms) = found??;

@@ -26,3 +26,27 @@ async fn a_read_shows_whether_cache_and_replica_would_have_said_the_same() {
     .await;
     fixture.end().await;
 }
+
+#[tokio::test]
+async fn a_cache_that_would_have_said_something_older_shows_it() {
+    let server = Postgres::start().await;
+    let settings = settings(&server.url());
+    let fixture = connect(settings.clone()).await;
+    fixture.exercise_every_read(&settings).await;
+    let each_its_own = Statement::new("SELECT gen_random_uuid()::text", []);
+    let ctx = context(&fixture.database);
+    let _ = fixture.database.read(&ctx, each_its_own.clone()).await;
+    assert_eq!(
+        fixture.exercised(),
+        [("cache".into(), None)],
+        "nothing to compare"
+    );
+    let differed = Some(Exercised::Differed);
+    eventually(Duration::from_secs(20), "they differ", async || {
+        let ctx = context(&fixture.database);
+        let _ = fixture.database.read(&ctx, each_its_own.clone()).await;
+        fixture.exercised() == [("cache".into(), differed)]
+    })
+    .await;
+    fixture.end().await;
+}
