@@ -239,6 +239,12 @@ impl Running {
             id: keyed.id,
         })
     }
+
+    /// Whether somebody has the key.
+    pub(crate) fn has(&self, id: &KeyId) -> bool {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        running.contains_key(id)
+    }
 }
 
 impl Drop for Turn {

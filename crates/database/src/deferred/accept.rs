@@ -11,7 +11,7 @@ use crate::client::Database;
 use crate::codec;
 use crate::ended::into_error;
 use crate::fault::{DATABASE, Fault};
-use crate::keyed::{IdempotencyKey, KeyId, Keyed, Kind, fingerprint, reused};
+use crate::keyed::{IdempotencyKey, KeyId, Keyed, Kind, Turn, fingerprint, reused, still_running};
 use crate::sql;
 use crate::statement::{Isolation, Statement, WriteMode, Written};
 use crate::write_mode::Primary;
@@ -48,7 +48,7 @@ impl Database {
         };
         let keyed = deferred.keyed(KeyId::new(ctx.caller, key), content.fingerprint);
         // Held until the answer is known: nobody else looks for this key meanwhile, the drain included.
-        let _turn = self.running.enter(&keyed)?;
+        let turn = self.running.enter(&keyed)?;
         if let Some(entry) = deferred.journal.latest(QUEUE, &keyed.id.hex()) {
             return known(&entry, &keyed);
         }
@@ -61,7 +61,7 @@ impl Database {
             }
         }
         let unknown = unknown.filter(|error| error.kind == ErrorKind::OutcomeUnknown);
-        let accepted = self.append(deferred, name, &keyed, &content).await;
+        let accepted = self.append(deferred, name, &keyed, &content, turn).await;
         // What went to the database without an answer may have been done, whatever the journal says.
         accepted.map_err(|refused| unknown.unwrap_or(refused))
     }
@@ -69,7 +69,8 @@ impl Database {
     /// What became of a deferred write of this caller; `None` when there is no such key.
     ///
     /// # Errors
-    /// `Unavailable` and its like, when only the database could tell.
+    /// `Conflict` while it is being done or taken: ask again. `Unavailable` and its like, when only the database could
+    /// tell.
     pub async fn deferred_fate(
         &self,
         ctx: &Context,
@@ -79,6 +80,9 @@ impl Database {
         let keyed = deferred.keyed(KeyId::new(ctx.caller, key), [0; 32]);
         if let Some(entry) = deferred.journal.latest(QUEUE, &keyed.id.hex()) {
             return Ok(Some(fate_of(entry)));
+        }
+        if self.running.has(&keyed.id) {
+            return Err(still_running());
         }
         let Primary { guard, driver, .. } = &*self.primary;
         let look = async |attempt: Attempt| driver.record_of(&attempt, &keyed).await;
@@ -152,6 +156,7 @@ impl Database {
         name: &str,
         keyed: &Keyed,
         content: &Content,
+        turn: Turn,
     ) -> Result<Deferral, Error> {
         let entry = NewEntry {
             queue: QUEUE,
@@ -162,7 +167,18 @@ impl Database {
             outcome: None,
             accepted_at_ms: self.guard().clock().steady().as_millisecond(),
         };
-        let appended = deferred.journal.append(entry).await;
+        let journal = deferred.journal.clone();
+        // Whoever asked for it may leave; what is on its way arrives all the same, and has its key until it has.
+        let arriving = tokio::spawn(async move {
+            let appended = journal.append(entry).await;
+            drop(turn);
+            appended
+        });
+        let lost = |error: tokio::task::JoinError| {
+            let reason = error.to_string();
+            Err(AppendError::Uncertain { reason })
+        };
+        let appended = arriving.await.unwrap_or_else(lost);
         let id = appended.map_err(|error| self.not_accepted(&error))?;
         fault::point("deferred.accepted");
         Ok(Deferral::Accepted { id })

@@ -496,3 +496,34 @@ async fn nothing_is_deferred_unless_it_was_named() {
         .await;
     assert_eq!(taken.unwrap_err().kind, ErrorKind::NotConfigured);
 }
+
+#[tokio::test]
+async fn what_is_on_its_way_into_the_journal_is_not_unknown_though_its_caller_has_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Postgres::start().await;
+    let deferring = Deferring::open(settings(&server.url()), folder.path()).await;
+    write(deferring.database(), TABLE, &[]).await;
+    server.kill().await;
+    assert!(is_accepted(deferring.add(0).await));
+    let path = folder.path().join("journal.db");
+    let lock = rusqlite::Connection::open(path).unwrap();
+    lock.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let left = tokio::time::timeout(Duration::from_millis(300), deferring.add(1));
+    assert!(left.await.is_err(), "its caller leaves");
+    for error in [
+        deferring.fate("add-1").await.map(drop).unwrap_err(),
+        deferring.add(1).await.map(drop).unwrap_err(),
+    ] {
+        assert_eq!((error.kind, error.retryable), (ErrorKind::Conflict, true));
+    }
+    drop(lock);
+    eventually(SOON, "it has arrived", async || {
+        matches!(
+            deferring.fate("add-1").await,
+            Ok(Some(Fate::Waiting { .. }))
+        )
+    })
+    .await;
+    assert_eq!(deferring.journal.stats().entries, 2);
+    deferring.end().await;
+}

@@ -134,7 +134,7 @@ async fn write_deferred(
 #[utoipa::path(get, path = "/db/deferred/{key}", tag = "database",
     params(("key" = String, Path, description = "Its Idempotency-Key")),
     security(("key" = []), ("bearer" = [])),
-    responses((status = 200, body = FateReply), (status = 404, body = ProblemBody), (status = 503, body = ProblemBody)))]
+    responses((status = 200, body = FateReply), (status = 404, body = ProblemBody), (status = 409, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn fate(
     State(core): State<Core>,
     caller: Caller,
