@@ -73,6 +73,13 @@ impl Claimed {
         verdict(self.hold, change).await
     }
 
+    /// It has to wait for other work: queues it again, not to be claimed before `not_before_ms`. No attempt is counted and
+    /// nothing is written, so it may be put off as often as need be.
+    pub fn put_off(self, not_before_ms: i64) {
+        let Hold { shared, id } = &self.hold;
+        shared.index().change(*id, Some(not_before_ms), |_| ());
+    }
+
     /// It can't succeed without a person: counts the attempt and sets it aside. Later entries of its key wait.
     ///
     /// # Errors

@@ -8,7 +8,9 @@ use mainstay_runtime::{Answer, Error, ErrorKind, Source};
 use serde_json::{Value, json};
 
 use crate::key::Key;
-use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, PUT, QUEUE, Receipt, content_type_of};
+use crate::objects::{
+    COPY, DELETE, DEPENDENCY, Inner, PUT, QUEUE, Receipt, content_type_of, source_in,
+};
 use crate::once::Once;
 use crate::resolve::{Found, not_found};
 
@@ -94,11 +96,9 @@ impl Inner {
         to: &Key,
         once: Option<&Once>,
     ) -> Result<Answer<Receipt>, Error> {
-        let id = self
-            .append(COPY, to, json!({ "from": from.as_str() }), None, once)
-            .await?;
-        self.pending.add(from.as_str(), id);
-        Ok(accepted(id))
+        self.append(COPY, to, json!({ "from": from.as_str() }), None, once)
+            .await
+            .map(accepted)
     }
 
     async fn spool_again(&self, mut body: Body) -> Result<Spooled, Error> {
@@ -144,7 +144,26 @@ impl Inner {
             outcome: once.and_then(|once| once.outcome(None, accepted_at_ms)),
             accepted_at_ms,
         };
-        self.journal.append(entry).await
+        let source = (kind == COPY)
+            .then(|| source_in(&entry.meta))
+            .flatten()
+            .map(|from| (self.pending.announce(&from), from));
+        let arrival = self.arriving.hold(key.as_str());
+        let (journal, pending) = (self.journal.clone(), self.pending.clone());
+        // Whoever asked for it may leave; what is on its way arrives all the same, and has to be known until it has.
+        let arriving = tokio::spawn(async move {
+            let appended = journal.append(entry).await;
+            if let (Ok(id), Some((_announced, from))) = (&appended, &source) {
+                pending.add(from, *id);
+            }
+            drop(arrival);
+            appended
+        });
+        let lost = |error: tokio::task::JoinError| {
+            let reason = error.to_string();
+            Err(AppendError::Uncertain { reason })
+        };
+        arriving.await.unwrap_or_else(lost)
     }
 
     /// The store is down and the journal can't take it: nothing was accepted, as far as that can be known.

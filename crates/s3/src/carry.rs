@@ -115,9 +115,7 @@ pub(crate) async fn carry(
         return Carried::Pointless(id);
     }
     if waits(&inner, claimed.entry()) {
-        end(claimed
-            .retry_later("waits for work accepted before it", now_ms + WAIT)
-            .await);
+        claimed.put_off(now_ms + WAIT);
         return Carried::Waits;
     }
     let done = inner.carry_out(claimed.entry()).await;
@@ -168,7 +166,8 @@ fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
 /// Whether a copy accepted earlier still has to read the key, or a copy's source still has to be brought.
 fn waits(inner: &Inner, entry: &Entry) -> bool {
     let readers = inner.pending.of(&entry.key, &inner.journal);
-    let is_read = readers.range(..entry.id).next().is_some();
+    let is_read =
+        readers.range(..entry.id).next().is_some() || inner.pending.is_announced(&entry.key);
     let source = (entry.kind == COPY).then(|| source_of(entry)).flatten();
     let is_early = source.is_some_and(|source| {
         let entries = inner.journal.entries_for_key(QUEUE, &source);

@@ -8,6 +8,7 @@ use mainstay_runtime::{EngineBuilder, Error, ErrorKind, Handle, Source};
 use object_store::RetryConfig;
 use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 
+use crate::arriving::Arriving;
 use crate::canary;
 use crate::conditions::Conditions;
 use crate::copies::Copies;
@@ -56,6 +57,7 @@ pub fn connect(
     let etags = Etags::default();
     copies.etags(|key, etag| etags.saw(key, Some(etag)));
     let inner = Arc::new(Inner {
+        arriving: Arriving::default(),
         pending: Pending::rebuild(&journal),
         lists: Default::default(),
         etags,

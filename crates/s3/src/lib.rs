@@ -26,12 +26,14 @@
 //! An entry keeps the ETag that was known of its key when it was accepted. If somebody else has changed the object
 //! since, the entry is set aside, or a rule by prefix decides ([`Policy`]); each conflict is an event. Where the store
 //! honours conditions on writes, every upload from the journal of up to [`PART`] bytes is conditional, so a late
-//! duplicate of it can't overwrite what came after. Larger uploads, deletes and copies look first and then write:
+//! duplicate of it can't overwrite what came after. One thing it can do: an upload that was made for a key without an
+//! object, went unanswered and was deleted meanwhile may still arrive then, as a new object. Larger uploads, deletes and copies look first and then write:
 //! between the two somebody else may. The same holds for all of them where the store ignores conditions. An upload
 //! that goes to the store at once is unconditional: if the store is so late with one it never answered that a later
 //! one overtakes it, the late one wins.
 
 mod accept;
+mod arriving;
 mod canary;
 mod carry;
 mod check;

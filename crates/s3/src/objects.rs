@@ -15,6 +15,7 @@ use mainstay_runtime::{
 
 use tokio::sync::Notify;
 
+use crate::arriving::Arriving;
 use crate::classify::{Failed, Meaning, classify, meaning};
 use crate::conditions::Conditions;
 use crate::copies::Copies;
@@ -44,6 +45,7 @@ pub(crate) struct Inner {
     pub(crate) guard: Guard,
     pub(crate) journal: Journal,
     pub(crate) copies: Copies,
+    pub(crate) arriving: Arriving,
     pub(crate) pending: Pending,
     pub(crate) lists: Lists,
     pub(crate) etags: Etags,
@@ -207,9 +209,18 @@ impl Inner {
     /// Whether writes to the key must go through the journal: something of it hasn't reached the store, or may come to
     /// light when the journal is opened again.
     pub(crate) fn is_pending(&self, key: &Key) -> bool {
-        self.journal.latest(QUEUE, key.as_str()).is_some()
-            || self.journal.is_unresolved(QUEUE, key.as_str())
+        self.has_work(key)
+            || self.pending.is_announced(key.as_str())
             || !self.pending.of(key.as_str(), &self.journal).is_empty()
+    }
+
+    /// Whether something of the key is in the journal, on its way there, or may come to light there.
+    pub(crate) fn has_work(&self, key: &Key) -> bool {
+        let key = key.as_str();
+        // In this order: what arrives is first seen in the journal, and then no longer on its way.
+        self.arriving.has(key)
+            || self.journal.latest(QUEUE, key).is_some()
+            || self.journal.is_unresolved(QUEUE, key)
     }
 
     /// What is known of the key in the store, for work on it that is accepted now. What follows accepted work is told
@@ -364,7 +375,12 @@ pub(crate) fn unavailable(guard: &Guard, detail: impl Into<String>) -> Error {
 
 /// The key that an accepted copy reads.
 pub(crate) fn source_of(entry: &Entry) -> Option<String> {
-    entry.meta.get("from")?.as_str().map(str::to_owned)
+    source_in(&entry.meta)
+}
+
+/// The same from what an entry says besides.
+pub(crate) fn source_in(meta: &serde_json::Value) -> Option<String> {
+    meta.get("from")?.as_str().map(str::to_owned)
 }
 
 /// The media type that an accepted upload brought.

@@ -3,9 +3,11 @@
 //! Which copies still wait is the journal's to say: every look asks it, so nothing here can go stale.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use mainstay_journal::{EntryId, Filter, Journal};
+use mainstay_journal::{EntryId, Filter, Journal, State};
+
+use crate::arriving::{Arrival, Arriving};
 
 use crate::objects::{COPY, QUEUE, source_of};
 
@@ -13,8 +15,12 @@ use crate::objects::{COPY, QUEUE, source_of};
 const SCAN: usize = 4096;
 
 /// Sources of accepted copies, by key.
-#[derive(Debug, Default)]
-pub(crate) struct Pending(Mutex<HashMap<String, BTreeSet<EntryId>>>);
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pending {
+    copies: Arc<Mutex<HashMap<String, BTreeSet<EntryId>>>>,
+    /// Sources of copies that are on their way into the journal.
+    arriving: Arriving,
+}
 
 impl Pending {
     /// The copies that an earlier process has accepted.
@@ -39,27 +45,47 @@ impl Pending {
         }
     }
 
+    /// A copy of `source` is on its way into the journal.
+    pub(crate) fn announce(&self, source: &str) -> Arrival {
+        self.arriving.hold(source)
+    }
+
+    /// Whether a copy of `key` is on its way: it isn't known yet which.
+    pub(crate) fn is_announced(&self, key: &str) -> bool {
+        self.arriving.has(key)
+    }
+
     /// A copy of `source` was accepted.
     pub(crate) fn add(&self, source: &str, id: EntryId) {
         self.lock().entry(source.to_owned()).or_default().insert(id);
     }
 
-    /// The copies of `key` that still have to run, oldest first.
+    /// The copies of `key` that still have to run, oldest first. One that was set aside holds nobody up: tried again, it
+    /// reads what is there then.
     pub(crate) fn of(&self, key: &str, journal: &Journal) -> BTreeSet<EntryId> {
         let mut sources = self.lock();
         let Some(ids) = sources.get_mut(key) else {
             return BTreeSet::new();
         };
-        ids.retain(|id| journal.get(*id).is_some());
-        let left = ids.clone();
-        if left.is_empty() {
+        let mut left = BTreeSet::new();
+        ids.retain(|id| {
+            let entry = journal.get(*id);
+            left.extend(
+                entry
+                    .iter()
+                    .filter(|e| e.state != State::SetAside)
+                    .map(|e| e.id),
+            );
+            entry.is_some()
+        });
+        if ids.is_empty() {
             sources.remove(key);
         }
         left
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, BTreeSet<EntryId>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<String, BTreeSet<EntryId>>> {
         // Nothing panics while the lock is held.
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        self.copies.lock().unwrap_or_else(|e| e.into_inner())
     }
 }

@@ -97,12 +97,7 @@ impl Inner {
     }
 
     async fn copy(&self, ctx: &Context, from: &Key, to: &Key, once: Option<&Once>) -> Ended {
-        if self.is_pending(to)
-            || self
-                .journal
-                .latest(crate::objects::QUEUE, from.as_str())
-                .is_some()
-        {
+        if self.is_pending(to) || self.has_work(from) {
             return (self.accept_copy(from, to, once).await, None);
         }
         let call = Call::new("copy", ctx)

@@ -412,3 +412,65 @@ async fn a_store_that_cuts_uploads_short_is_not_believed_the_second_time_either(
     .await;
     assert_eq!(world.get("a.txt").await.unwrap().value, "all of it");
 }
+
+#[tokio::test]
+async fn nothing_overtakes_what_is_on_its_way_into_the_journal_though_its_caller_has_left() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.stored("source", "before").await;
+    server.kill().await;
+    world.until_open().await;
+    let lock = world.lock_journal();
+    let patience = Duration::from_millis(300);
+    let first = tokio::time::timeout(patience, world.put("key", "first"));
+    assert!(first.await.is_err(), "its caller leaves");
+    let copy = tokio::time::timeout(patience, world.copy("source", "copy"));
+    assert!(copy.await.is_err(), "its caller leaves");
+    server.restart().await;
+    world.until_closed().await;
+    tokio::join!(
+        world.accepted("key", "second"),
+        world.accepted("source", "after"),
+        async { drop(lock) }
+    );
+    world.until_drained().await;
+    for (name, content) in [("key", "second"), ("source", "after"), ("copy", "before")] {
+        assert_eq!(server.content(name).as_deref(), Some(content.as_bytes()));
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_was_set_aside_holds_up_neither_its_source_nor_other_keys() {
+    let (server, world) = down().await;
+    is_accepted(world.copy("nowhere", "copy").await);
+    for n in 0..100 {
+        is_accepted(world.copy("copy", &format!("copy of copy {n}")).await);
+    }
+    world.accepted("other", "content").await;
+    server.restart().await;
+    eventually(Duration::from_secs(20), "another key arrives", async || {
+        server.content("other").is_some()
+    })
+    .await;
+    eventually(
+        Duration::from_secs(20),
+        "the copy is set aside",
+        async || world.set_aside().len() == 1,
+    )
+    .await;
+    world.stored("nowhere", "something").await;
+    let waiting = world.objects.journal_entries(None, None, 200);
+    let waiting: Vec<_> = waiting.iter().filter(|e| e.key != "copy").collect();
+    assert_eq!(waiting.len(), 100);
+    assert!(
+        waiting.iter().all(|e| e.attempts == 0),
+        "to wait is no attempt"
+    );
+    let commits = world.objects.journal().stats().commits;
+    pause(Duration::from_secs(1)).await;
+    assert_eq!(
+        world.objects.journal().stats().commits,
+        commits,
+        "to wait takes nothing of the disk"
+    );
+}

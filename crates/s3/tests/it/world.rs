@@ -202,6 +202,14 @@ impl World {
     }
 
     /// Entries that were set aside.
+    /// The journal brings nothing to disk until this is dropped.
+    pub(crate) fn lock_journal(&self) -> rusqlite::Connection {
+        let path = self.data.path().join("journal/journal.db");
+        let lock = rusqlite::Connection::open(path).expect("it opens");
+        lock.execute_batch("BEGIN IMMEDIATE").expect("it is free");
+        lock
+    }
+
     pub(crate) fn set_aside(&self) -> Vec<mainstay_journal::Entry> {
         let state = Some(mainstay_journal::State::SetAside);
         self.objects.journal_entries(state, None, 100)
