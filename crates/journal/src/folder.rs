@@ -14,6 +14,34 @@ use crate::OpenError;
 /// file of the next one.
 static NEXT_SPOOL: AtomicU64 = AtomicU64::new(0);
 
+/// Makes a folder, and those above it that are missing, for their owner alone, and brings their names to disk: whatever
+/// is fsynced below is lost with the name of a folder that isn't.
+///
+/// # Errors
+/// What the operating system says.
+pub fn make_folder(dir: &Path) -> io::Result<()> {
+    let make = || DirBuilder::new().mode(0o700).create(dir);
+    match (make(), dir.parent()) {
+        // From the top, so that only the last name of an existing path can be one that a killed process left unsafe.
+        (Err(error), Some(above)) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(above)?;
+            make()?;
+        }
+        (Err(error), _) if error.kind() == io::ErrorKind::AlreadyExists && dir.is_dir() => {}
+        (made, _) => made?,
+    }
+    match dir.canonicalize()?.parent().map(File::open) {
+        Some(Ok(above)) => match above.sync_all() {
+            // Its file system can't fsync folders.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Ok(()),
+            synced => synced,
+        },
+        // One that we may go through and not read isn't ours to fsync.
+        Some(Err(error)) if error.kind() != io::ErrorKind::PermissionDenied => Err(error),
+        _ => Ok(()),
+    }
+}
+
 /// Paths of one journal, with handles to fsync its folders.
 #[derive(Debug)]
 pub(crate) struct Folder {
@@ -28,13 +56,10 @@ impl Folder {
     pub(crate) fn create(root: &Path) -> io::Result<Self> {
         let (bodies, spool) = (root.join("bodies"), root.join("spool"));
         for dir in [root, &bodies, &spool] {
-            DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+            make_folder(dir)?;
         }
         fs::set_permissions(root, Permissions::from_mode(0o700))?;
         let root = root.canonicalize()?;
-        if let Some(parent) = root.parent() {
-            File::open(parent)?.sync_all()?;
-        }
         let (root_handle, bodies_handle) = (File::open(&root)?, File::open(&bodies)?);
         Ok(Self {
             bodies: root.join("bodies"),

@@ -34,7 +34,8 @@
 //! # What holds
 //!
 //! - **Durable.** [`Journal::append`] returns after the fsync of its group commit. A failed fsync is never
-//!   retried: the journal is then faulted, and accepts nothing until it is opened again.
+//!   retried: the journal is then faulted, and accepts nothing until it is opened again. Opening writes what it finds
+//!   anew, with an fsync, before it tells anybody of it.
 //! - **Ordered per key.** Only the oldest entry of a key can be claimed; while it is queued, in flight or set
 //!   aside, the later ones wait. Different keys are independent.
 //! - **Never dropped.** An entry leaves only through [`Claimed::complete`] or [`Journal::discard`]. At a bound
@@ -67,6 +68,7 @@ mod open;
 mod outcomes;
 mod record;
 mod settings;
+mod settle;
 mod shared;
 mod spool;
 mod store;
@@ -77,6 +79,7 @@ pub use body::Body;
 pub use claim::Claimed;
 pub use entry::{BodyInfo, Entry, EntryId, Filter, Health, NewEntry, State, Stats};
 pub use error::{AppendError, Bound, ChangeError, OpenError, ReadError};
+pub use folder::make_folder;
 pub use journal::Journal;
 pub use outcomes::{KeyError, KeyHold, NewOutcome, Outcome, Reserved};
 pub use settings::Settings;

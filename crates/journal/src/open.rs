@@ -12,6 +12,7 @@ use tokio::sync::{mpsc, watch};
 use crate::folder::{FileGuard, Folder, FolderLock};
 use crate::index::Index;
 use crate::record::Place;
+use crate::settle::settle;
 use crate::shared::{Shared, lock};
 use crate::writer::{Command, Writer};
 use crate::{Journal, OpenError, Settings, fault, store};
@@ -48,6 +49,7 @@ pub(crate) fn open(dir: &Path, settings: Settings) -> Result<Journal, OpenError>
     reserve.give_up();
     let path = folder.database();
     let connection = store::open(&path)?;
+    let log_is_empty = settle(&connection, &path)?;
     let reader = store::open_reader(&path)?;
     fault::point("open.migrated");
     let (index, next_body) = recover(&folder, &connection)?;
@@ -79,7 +81,7 @@ pub(crate) fn open(dir: &Path, settings: Settings) -> Result<Journal, OpenError>
         shared: shared.clone(),
         connection,
         commands: receiver,
-        log_bytes: u64::MAX,
+        log_bytes: if log_is_empty { 0 } else { u64::MAX },
         reserve,
         _lock: folder_lock,
     };

@@ -309,11 +309,14 @@ pub(crate) enum Checkpoint {
     Truncate,
 }
 
-/// Moves the log into the database file and fsyncs it.
-pub(crate) fn checkpoint(connection: &Connection, mode: Checkpoint) -> rusqlite::Result<()> {
+/// Moves the log into the database file and fsyncs it; says whether that was all of it.
+pub(crate) fn checkpoint(connection: &Connection, mode: Checkpoint) -> rusqlite::Result<bool> {
     let sql = match mode {
         Checkpoint::Passive => "PRAGMA wal_checkpoint(PASSIVE)",
         Checkpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
-    connection.query_row(sql, [], |_| Ok(()))
+    connection.query_row(sql, [], |row| {
+        let (is_blocked, log, moved): (bool, i64, i64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+        Ok(!is_blocked && log == moved)
+    })
 }

@@ -15,11 +15,15 @@ const RTLD_NEXT: *mut c_void = -1isize as *mut c_void;
 const AT_FDCWD: c_int = -100;
 const O_CREAT: c_int = 0o100;
 const O_TRUNC: c_int = 0o1000;
+const O_APPEND: c_int = 0o2000;
 const O_WRONLY: c_int = 1;
+const SIGKILL: c_int = 9;
 const SEEK_CUR: c_int = 1;
 
 unsafe extern "C" {
     fn dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void;
+    fn getpid() -> c_int;
+    fn kill(process: c_int, signal: c_int) -> c_int;
     fn lseek(fd: c_int, offset: i64, whence: c_int) -> i64;
 }
 
@@ -36,6 +40,9 @@ struct Recorder {
     root: String,
     trace: c_int,
     files: HashMap<c_int, String>,
+    /// Once this was said, the program dies in place of the next fsync.
+    last_words: Option<String>,
+    has_said_them: bool,
 }
 
 thread_local! {
@@ -51,9 +58,17 @@ fn recorder() -> Option<&'static Mutex<Recorder>> {
             let trace = CString::new(std::env::var("POWER_CUT_TRACE").ok()?).ok()?;
             let open = real!("open64", *const c_char, c_int, c_int => c_int);
             // SAFETY: a valid path.
-            let trace = unsafe { open(trace.as_ptr(), O_WRONLY | O_CREAT | O_TRUNC, 0o600) };
+            let trace = unsafe { open(trace.as_ptr(), O_WRONLY | O_CREAT | O_APPEND, 0o600) };
             let files = HashMap::new();
-            (trace >= 0).then(|| Mutex::new(Recorder { root, trace, files }))
+            let last_words = std::env::var("POWER_CUT_LAST_WORDS").ok();
+            let recorder = Recorder {
+                root,
+                trace,
+                files,
+                last_words,
+                has_said_them: false,
+            };
+            (trace >= 0).then(|| Mutex::new(recorder))
         })
         .as_ref()
 }
@@ -153,6 +168,9 @@ unsafe extern "C" fn write(fd: c_int, data: *const c_void, len: usize) -> isize 
         let bytes = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), len) };
         if fd == 1 {
             r.note(b'A', "", 0, bytes);
+            let said = String::from_utf8_lossy(bytes);
+            let last = r.last_words.as_ref();
+            r.has_said_them |= last.is_some_and(|words| said.contains(words));
         }
         let name = r.files.get(&fd).cloned();
         let at = name.as_ref().map(|_| unsafe { lseek(fd, 0, SEEK_CUR) });
@@ -212,6 +230,10 @@ macro_rules! syncs {
                 let name = r.files.get(&fd).cloned();
                 if let Some(name) = &name {
                     r.note(b'F', name, fd as u64, &[]);
+                    if r.has_said_them {
+                        // SAFETY: our own process.
+                        unsafe { kill(getpid(), SIGKILL) };
+                    }
                 }
                 name
             });

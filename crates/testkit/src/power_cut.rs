@@ -5,7 +5,7 @@
 //! folder's fsync has not reached (a random number of the last creations, renames and removals lost). What it can't: a
 //! disk that lies about fsync, damage to what was safe, and what the recorder doesn't see.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -44,11 +44,17 @@ impl PowerCut {
     }
 
     /// Has a program recorded that is about to be started: what it does below `root`, and what it says on standard output.
+    /// Programs that run one after the other are recorded one after the other.
     pub fn record(&self, command: &mut Command, root: &Path) {
         command
             .env("LD_PRELOAD", &self.library)
             .env("POWER_CUT_ROOT", root)
             .env("POWER_CUT_TRACE", &self.trace);
+    }
+
+    /// Has it killed in place of the first fsync after it has said this on standard output.
+    pub fn kill_at_fsync_after(&self, command: &mut Command, words: &str) {
+        command.env("POWER_CUT_LAST_WORDS", words);
     }
 
     /// What was recorded, up to a record that is whole.
@@ -100,6 +106,15 @@ impl Recording {
     /// Whether nothing was recorded.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The files and folders that an fsync has reached, by their names below the root (which is "").
+    pub fn synced(&self) -> BTreeSet<&str> {
+        let ends = self.0.iter().filter_map(|step| match step {
+            Step::SyncEnds(name, _) => Some(name.as_str()),
+            _ => None,
+        });
+        ends.collect()
     }
 
     /// What the program had said on standard output by then.

@@ -1,8 +1,8 @@
 //! The data directory: ours alone.
 
-use std::fs::{self, DirBuilder, Permissions};
+use std::fs::{self, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use crate::commands::Failure;
@@ -12,7 +12,7 @@ use crate::commands::Failure;
 /// # Errors
 /// When it can't be made, isn't a directory, or belongs to another user.
 pub(crate) fn prepare(dir: &Path) -> Result<(), Failure> {
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    let made = mainstay_journal::make_folder(dir);
     made.map_err(|error| failure(dir, "the data directory can't be made", &error))?;
     let metadata = fs::metadata(dir).map_err(|error| Failure::file(dir, error))?;
     if metadata.mode() & 0o077 != 0 {

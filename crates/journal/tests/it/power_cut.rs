@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use mainstay_journal::Journal;
+use mainstay_journal::{Filter, Journal};
 use mainstay_testkit::{PowerCut, Program, Recording};
 use tempfile::tempdir;
 
 use crate::crash::{child, child_dir};
 use crate::life::{Told, live};
-use crate::support::settings;
+use crate::support::{append, open, settings};
 
 /// Moments at which the power goes.
 const CUTS: u64 = 40;
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
 /// Acknowledgements recorded.
 const ENTRIES: usize = 160;
 
@@ -79,6 +80,84 @@ async fn what_was_told_before_the_power_went_holds_when_it_is_back() {
     ] {
         let said = last.words.get(word).copied().unwrap_or_default();
         assert!(said >= least, "only {said} {word}");
+    }
+}
+
+/// Not a test by itself: it dies while its entry is brought to disk, and tells of the entry when it is started again.
+#[tokio::test]
+async fn child_dies_at_an_fsync_and_is_started_again() {
+    let Some(dir) = child_dir() else {
+        return;
+    };
+    let journal = open(&dir).await;
+    if journal.stats().entries == 0 {
+        println!("appends");
+        append(&journal, "entry").await;
+    }
+    println!("has {}", journal.stats().entries);
+    std::future::pending::<()>().await;
+}
+
+/// What a process that was killed before its fsync has left is shown by the page cache and not on disk.
+#[tokio::test]
+async fn what_a_restart_tells_of_is_on_disk_though_the_process_before_died_at_its_fsync() {
+    let folder = tempdir().unwrap();
+    let journal = folder.path().join("journal");
+    std::fs::create_dir(&journal).unwrap();
+    let journal = journal.canonicalize().unwrap();
+    let power = PowerCut::build(folder.path());
+    let start = |last_words: Option<&str>| {
+        let test = "power_cut::child_dies_at_an_fsync_and_is_started_again";
+        let mut command = child(test, &journal);
+        power.record(&mut command, &journal);
+        if let Some(words) = last_words {
+            power.kill_at_fsync_after(&mut command, words);
+        }
+        Program::start(command).unwrap()
+    };
+    start(Some("appends")).wait(PATIENCE).await;
+    let second = start(None);
+    second.line_with(PATIENCE, "has 1").await.unwrap();
+    second.kill().await;
+    let recording = power.recording();
+    for seed in 0..CUTS {
+        let disk = tempdir().unwrap();
+        recording.cut(recording.len(), seed, true, disk.path());
+        let journal = open(disk.path()).await;
+        let entries = journal.entries(&Filter::default(), None, 9);
+        assert_eq!(entries.len(), 1, "lost by cut {seed}");
+    }
+}
+
+/// Not a test by itself: it opens a journal two folders further down.
+#[tokio::test]
+async fn child_opens_a_journal_in_new_folders() {
+    if let Some(dir) = child_dir() {
+        open(&dir.join("new/journal")).await;
+        println!("is open");
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test]
+async fn the_names_of_new_folders_are_brought_to_disk() {
+    let folder = tempdir().unwrap();
+    let root = folder.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let root = root.canonicalize().unwrap();
+    let power = PowerCut::build(folder.path());
+    let mut command = child("power_cut::child_opens_a_journal_in_new_folders", &root);
+    power.record(&mut command, &root);
+    let program = Program::start(command).unwrap();
+    program.line_with(PATIENCE, "is open").await.unwrap();
+    program.kill().await;
+    let recording = power.recording();
+    for name in ["", "new", "new/journal"] {
+        assert!(
+            recording.synced().contains(name),
+            "{:?}",
+            recording.synced()
+        );
     }
 }
 
