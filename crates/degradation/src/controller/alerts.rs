@@ -13,6 +13,9 @@ use crate::facts::{Facts, Fallback};
 use crate::level::Level;
 use crate::settings::{DependencyId, FactSettings};
 
+/// Fewer calls and probes than this within a window tell nothing of the slowest twentieth.
+const FEWEST: u64 = 20;
+
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Alerts {
     /// Since when the level is worse than OPTIMAL.
@@ -87,12 +90,14 @@ impl Controller {
 
     pub(super) fn raise_alerts(&mut self, now: Moment, effects: &mut Vec<Effect>) {
         let patience = self.rules.settings().alerts.degraded_for;
-        let since = self
-            .alerts
-            .away_since
-            .filter(|_| self.alerts.degraded.is_none());
+        let level = self.ladder.level();
+        // Whoever was told of a level has to hear of a worse one, too.
+        let is_news = match self.alerts.degraded {
+            Some(Alert::Degraded { level: told, .. }) => level > told,
+            _ => true,
+        };
+        let since = self.alerts.away_since.filter(|_| is_news);
         if let Some(since) = since.filter(|since| now.saturating_since(*since) >= patience) {
-            let level = self.ladder.level();
             let alert = Alert::Degraded { since, level };
             self.alerts.degraded = Some(alert);
             raise(alert, effects);
@@ -120,7 +125,12 @@ impl Controller {
     /// The alerts that were raised and are not over.
     pub(super) fn lasting_alerts(&self) -> Vec<Alert> {
         let threshold = self.rules.tuning(self.ladder.level()).latency_alert_p95;
-        let mut alerts: Vec<Alert> = self.alerts.degraded.into_iter().collect();
+        let level = self.ladder.level();
+        let degraded = self.alerts.degraded.map(|alert| match alert {
+            Alert::Degraded { since, .. } => Alert::Degraded { since, level },
+            other => other,
+        });
+        let mut alerts: Vec<Alert> = degraded.into_iter().collect();
         let slow = self.rules.dependencies().zip(&self.units);
         let slow = slow.filter(|(_, unit)| unit.slow);
         alerts.extend(slow.map(|((dependency, _), unit)| Alert::Latency {
@@ -134,13 +144,15 @@ impl Controller {
 
     fn raise_latency_alerts(&mut self, effects: &mut Vec<Effect>) {
         let threshold = self.rules.tuning(self.ladder.level()).latency_alert_p95;
-        for (index, unit) in self.units.iter_mut().enumerate() {
+        for index in 0..self.units.len() {
             // Rules hold at most 65,535 dependencies.
             let dependency = DependencyId(u16::try_from(index).unwrap_or(u16::MAX));
             if !self.rules.dependency(dependency).health.latency_alert {
                 continue;
             }
-            let p95 = p95(unit);
+            let is_told = self.group(dependency).heard() >= FEWEST;
+            let unit = &mut self.units[index];
+            let p95 = if is_told { p95(unit) } else { Duration::ZERO };
             let alert = Alert::Latency {
                 dependency,
                 p95,

@@ -89,6 +89,12 @@ impl<'a> Group<'a> {
         }
     }
 
+    /// Calls and probes of the present window.
+    pub(super) fn heard(self) -> u64 {
+        let both = |(good, bad): (u64, u64)| good + bad;
+        self.main().map(|one| both(one.window.verdicts())).sum()
+    }
+
     /// Each endpoint's share of passed probes counts alike, however often it is probed.
     fn availability(self) -> f64 {
         let shares = self

@@ -160,3 +160,53 @@ fn latency_that_is_just_what_the_level_allows_is_not_told() {
     let over = |(_, event): &(Moment, Event)| matches!(event, Event::AlertOver(_));
     assert!(!world.events.iter().any(over), "there was none");
 }
+
+#[test]
+fn a_few_slow_calls_are_no_latency_to_be_told() {
+    let slow = Duration::from_millis(400);
+    // Its probes count, too: two in a minute, while it is healthy.
+    for (calls, told) in [(17, false), (20, true)] {
+        let mut world = World::healthy();
+        world.observe("database", |observed| {
+            observed.successes = calls;
+            (0..calls).for_each(|_| observed.latency.record(slow));
+        });
+        world.run(3 * SECOND);
+        assert_eq!(
+            !world.alerts.is_empty(),
+            told,
+            "{calls}: {:?}",
+            world.alerts
+        );
+    }
+}
+
+#[test]
+fn who_was_told_of_a_level_hears_of_a_worse_one_and_is_shown_the_present_one() {
+    let mut world = World::healthy();
+    let told = |world: &World| -> Vec<Level> {
+        let degraded = world.alerts.iter().filter_map(|(_, alert)| match alert {
+            Alert::Degraded { level, .. } => Some(*level),
+            _ => None,
+        });
+        degraded.collect()
+    };
+    let shown = |world: &World| match world.snapshot().alerts[..] {
+        [Alert::Degraded { level, .. }] => level,
+        ref other => panic!("{other:?}"),
+    };
+    let pin = |world: &mut World, level| {
+        world.command(Command::Pin { level, until: None });
+        world.run(2 * SECOND);
+    };
+    pin(&mut world, Level::Degraded);
+    world.run(181 * SECOND);
+    assert_eq!(told(&world), [Level::Degraded]);
+    pin(&mut world, Level::Emergency);
+    assert_eq!(told(&world), [Level::Degraded, Level::Emergency]);
+    assert_eq!(shown(&world), Level::Emergency);
+    pin(&mut world, Level::Limited);
+    pin(&mut world, Level::Minimal);
+    assert_eq!(told(&world).len(), 2, "worse was told already");
+    assert_eq!(shown(&world), Level::Minimal);
+}
