@@ -137,8 +137,11 @@ A recording holds what a server's controller was told: counts, times and states,
 lie in recordings/ of the data directory; without FILE they are listed.
 
 The table tells the story: time, score, level, what happened and why; below it are the figures. With --config another \
-configuration is put to the same course of events, side by side: the controller's decisions are computed exactly; other \
-breaker settings would have let other calls pass, so their effect is an estimate, and labelled as one.
+configuration is put to the same course of events, side by side, and followed to the end whatever was reloaded meanwhile. \
+The controller's decisions are computed exactly; other breaker settings would have let other calls pass, so their effect \
+is an estimate, and labelled as one. The probes and calls are the recorded ones: what other degradation.probes, \
+degradation.tuning or degradation.cascade would have changed in them is not replayed, and the story names those that \
+differ.
 
 Examples:
   mainstay replay                                  list the recordings

@@ -46,7 +46,9 @@ mod world;
 pub use checks::{Check, INVARIANTS, Inspector, Violation};
 pub use condition::{Condition, Health};
 pub use figures::Figures;
-pub use replay::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary, WhatIf, replay};
+pub use replay::{
+    Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary, Unplayed, WhatIf, replay,
+};
 pub use report::{BreakerChange, CallCounts, LevelChange, Outage, Report, Trace};
 pub use scenario::{Action, Order, Phase, Scenario, Traffic};
 pub use world::{ScenarioError, World};

@@ -2,8 +2,9 @@
 //!
 //! The controller is the real one. Under the recorded settings it must decide what was recorded, and a story says so
 //! ([`Fidelity::Exact`]) or where it doesn't. Under other rules the same calls, probes and transitions are judged anew:
-//! exact for the controller, which is all that rules speak to. Other breaker settings would have let other calls pass,
-//! which nobody recorded; their effect is estimated from what was counted each second, and labelled so.
+//! exact for the controller, and where the rules would have made other calls or probes, a story names them as left out
+//! ([`Unplayed`]). Other breaker settings would have let other calls pass, which nobody recorded; their effect is
+//! estimated from what was counted each second, and labelled so.
 //!
 //! ```
 //! use mainstay_degradation::{Language, Level};
@@ -28,6 +29,7 @@ mod names;
 mod player;
 mod policy;
 mod story;
+mod unplayed;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +37,7 @@ use mainstay_degradation::recording::{Entries, Entry, RecordingError, read};
 use mainstay_degradation::{Language, Rules};
 
 pub use story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
+pub use unplayed::Unplayed;
 
 use player::Player;
 

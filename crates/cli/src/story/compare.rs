@@ -34,12 +34,12 @@ pub(crate) fn compare(screen: Screen, one: &Told, other: Option<&Told>) -> Strin
         theirs.map(|it| it.away.len()),
     ));
     rows.push(maybe_spans(
-        "detected in (mean)",
+        "first failure seen to change of level (mean)",
         ours.detection(),
         theirs.map(Summary::detection),
     ));
     rows.push(maybe_spans(
-        "recovered in (mean)",
+        "last failure seen to OPTIMAL again (mean)",
         ours.recovery(),
         theirs.map(Summary::recovery),
     ));

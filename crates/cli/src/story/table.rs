@@ -1,7 +1,7 @@
 //! A story as a table.
 
 use mainstay_degradation::Level;
-use mainstay_simulator::{Fidelity, Happened};
+use mainstay_simulator::{Fidelity, Happened, Unplayed};
 
 use super::{Told, clock};
 use crate::output::{Screen, Text, Tone};
@@ -69,18 +69,44 @@ pub(super) fn reliance(fidelity: &Fidelity) -> (String, Tone) {
             ),
             Tone::Warning,
         ),
-        Fidelity::Recomputed => (
+        Fidelity::Recomputed { unplayed } if unplayed.is_empty() => (
             "computed exactly: other rules on exactly what was recorded".to_owned(),
             Tone::Good,
         ),
-        Fidelity::Estimated { endpoints } => (
+        Fidelity::Recomputed { unplayed } => (
             format!(
-                "an estimate: breakers with other settings ({}) would have let other calls pass; they are judged by each second's counts",
-                endpoints.join(", ")
+                "computed in part: other rules on the calls and probes that were recorded{}",
+                left_out(unplayed)
+            ),
+            Tone::Warning,
+        ),
+        Fidelity::Estimated {
+            endpoints,
+            unplayed,
+        } => (
+            format!(
+                "an estimate: breakers with other settings ({}) would have let other calls pass; they are judged by each second's counts{}",
+                endpoints.join(", "),
+                left_out(unplayed)
             ),
             Tone::Warning,
         ),
     }
+}
+
+/// The settings that differ to no effect, by their names in the configuration.
+fn left_out(unplayed: &[Unplayed]) -> String {
+    if unplayed.is_empty() {
+        return String::new();
+    }
+    let keys = unplayed.iter().map(|one| match one {
+        Unplayed::Probes(whose) => format!("degradation.probes.{whose}"),
+        Unplayed::Tuning => "degradation.tuning".to_owned(),
+        Unplayed::Cascade => "degradation.cascade".to_owned(),
+    });
+    let keys: Vec<_> = keys.collect();
+    let keys = keys.join(", ");
+    format!("; {keys} would have made other calls or probes, which is not replayed")
 }
 
 /// A change of level brings its own reason, after a colon.
@@ -110,5 +136,27 @@ pub(super) fn tone(level: Level) -> Tone {
         Level::Optimal => Tone::Good,
         Level::Degraded | Level::Limited => Tone::Warning,
         Level::Minimal | Level::Emergency => Tone::Bad,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_replayed_is_never_called_exact() {
+        let words = |unplayed| reliance(&Fidelity::Recomputed { unplayed }).0;
+        assert!(words(Vec::new()).starts_with("computed exactly"));
+        let partly = words(vec![Unplayed::Probes("redis".to_owned()), Unplayed::Tuning]);
+        assert!(!partly.contains("computed exactly"), "{partly}");
+        let keys = "degradation.probes.redis, degradation.tuning would have made other calls or probes, which is not replayed";
+        assert!(partly.ends_with(keys), "{partly}");
+        let estimated = reliance(&Fidelity::Estimated {
+            endpoints: vec!["redis".to_owned()],
+            unplayed: vec![Unplayed::Cascade],
+        });
+        let key =
+            "degradation.cascade would have made other calls or probes, which is not replayed";
+        assert!(estimated.0.ends_with(key), "{}", estimated.0);
     }
 }

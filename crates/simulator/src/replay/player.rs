@@ -327,10 +327,15 @@ impl Player {
     fn fidelity(&self) -> Fidelity {
         let endpoints = self.estimates.endpoints();
         if !endpoints.is_empty() {
-            return Fidelity::Estimated { endpoints };
+            return Fidelity::Estimated {
+                endpoints,
+                unplayed: self.policy.unplayed(),
+            };
         }
         match (self.policy.differs(), self.differs) {
-            (true, _) => Fidelity::Recomputed,
+            (true, _) => Fidelity::Recomputed {
+                unplayed: self.policy.unplayed(),
+            },
             (false, None) => Fidelity::Exact,
             (false, Some(at)) => {
                 let at = at.saturating_since(self.head.at);

@@ -1,8 +1,11 @@
 //! The policy that is asked about, beside the one that was recorded.
 
+use std::collections::BTreeSet;
+
 use mainstay_degradation::{Input, Rules};
 
 use super::names::Names;
+use super::unplayed::{self, Unplayed};
 
 /// Whose rules a replay's controller follows. A policy that is named is followed from the beginning to the end, whatever
 /// was reloaded meanwhile.
@@ -14,6 +17,7 @@ pub(super) struct Policy {
     named: Option<Rules>,
     /// Once the two have differed: where recorded indices lie in the named ones.
     names: Option<Names>,
+    unplayed: BTreeSet<Unplayed>,
 }
 
 impl Policy {
@@ -22,6 +26,7 @@ impl Policy {
             recorded,
             named,
             names: None,
+            unplayed: BTreeSet::new(),
         };
         policy.compare();
         policy
@@ -39,6 +44,11 @@ impl Policy {
     /// The named rules, where they differ from the recorded ones.
     pub(super) fn other(&self) -> Option<&Rules> {
         self.named.as_ref().filter(|_| self.differs())
+    }
+
+    /// What of the named rules has no effect here.
+    pub(super) fn unplayed(&self) -> Vec<Unplayed> {
+        self.unplayed.iter().cloned().collect()
     }
 
     /// What the controller hears of a recorded input; `None`: nothing.
@@ -59,6 +69,8 @@ impl Policy {
         let Some(named) = &self.named else { return };
         if self.names.is_some() || !same(named, &self.recorded) {
             self.names = Some(Names::between(&self.recorded, named));
+            let unplayed = unplayed::between(self.recorded.settings(), named.settings());
+            self.unplayed.extend(unplayed);
         }
     }
 }

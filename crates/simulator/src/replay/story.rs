@@ -6,6 +6,8 @@ use mainstay_breaker::{Moment, State};
 use mainstay_degradation::Level;
 use mainstay_degradation::recording::RecordingError;
 
+use super::unplayed::Unplayed;
+
 /// A recording, told.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Story {
@@ -44,11 +46,16 @@ pub enum Fidelity {
         at: Duration,
     },
     /// Other rules, on exactly what was recorded.
-    Recomputed,
+    Recomputed {
+        /// Where the other rules would have made other calls or probes; empty: nowhere, and all is exact.
+        unplayed: Vec<Unplayed>,
+    },
     /// With other breaker settings, estimated from the counts of each second.
     Estimated {
         /// The endpoints whose breakers are estimated.
         endpoints: Vec<String>,
+        /// As above.
+        unplayed: Vec<Unplayed>,
     },
 }
 
@@ -107,12 +114,12 @@ pub struct Summary {
 pub struct Away {
     /// Since when.
     pub from: Duration,
-    /// From the first failure of the trouble (failures less than ten seconds apart are one) until OPTIMAL was left;
-    /// `None`: nothing failed before.
+    /// From the first failure that was seen of the trouble (failures less than ten seconds apart are one) until OPTIMAL
+    /// was left; `None`: nothing was seen to fail before. How long nobody looked isn't in it.
     pub detected: Option<Duration>,
     /// How long; `None`: it still was when the recording ended.
     pub lasted: Option<Duration>,
-    /// From the last failure until OPTIMAL was back; `None` as above.
+    /// From the last failure that was seen until OPTIMAL was back; `None` as above.
     pub recovered: Option<Duration>,
     /// The worst level.
     pub worst: Level,

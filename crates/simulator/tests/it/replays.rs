@@ -7,7 +7,7 @@ use mainstay_breaker::Settings as BreakerSettings;
 use mainstay_degradation::recording::{Encoder, Entry, RecordingError, read};
 use mainstay_degradation::{Criticality, Gating, Input, Language, Level, Rules, Settings};
 use mainstay_simulator::{
-    Condition, Fidelity, Figures, Report, Scenario, Story, WhatIf, World, replay,
+    Condition, Fidelity, Figures, Report, Scenario, Story, Unplayed, WhatIf, World, replay,
 };
 
 fn seconds(seconds: u64) -> Duration {
@@ -42,6 +42,21 @@ fn under(recording: &[u8], rules: Rules) -> Story {
         ..WhatIf::default()
     };
     replay(recording, &what_if, Language::English).unwrap()
+}
+
+/// Other rules that would have made no other calls and no other probes.
+fn exactly() -> Fidelity {
+    Fidelity::Recomputed {
+        unplayed: Vec::new(),
+    }
+}
+
+fn estimated(endpoints: &[&str]) -> Fidelity {
+    let endpoints = endpoints.iter().map(|name| (*name).to_owned());
+    Fidelity::Estimated {
+        endpoints: endpoints.collect(),
+        unplayed: Vec::new(),
+    }
 }
 
 fn changes(story: &Story) -> Vec<(Duration, Level)> {
@@ -119,7 +134,7 @@ fn a_shorter_dwell_would_have_been_back_sooner_and_a_longer_one_later() {
     };
     let was = as_it_was(&recording);
     let (sooner, later) = (with_dwell(seconds(3)), with_dwell(seconds(30)));
-    assert_eq!(sooner.fidelity, Fidelity::Recomputed);
+    assert_eq!(sooner.fidelity, exactly());
     let recovery = |story: &Story| story.summary.away[0].recovered.unwrap();
     assert!(recovery(&sooner) + seconds(20) < recovery(&was));
     assert!(recovery(&was) + seconds(50) < recovery(&later));
@@ -148,7 +163,7 @@ fn rules_that_name_the_same_in_another_order_decide_the_same() {
     turned.dependencies.reverse();
     turned.features.reverse();
     let turned = under(&recording, turned.validate().unwrap());
-    assert_eq!(turned.fidelity, Fidelity::Recomputed);
+    assert_eq!(turned.fidelity, exactly());
     assert_eq!(changes(&turned), changes(&as_it_was(&recording)));
 }
 
@@ -169,8 +184,7 @@ fn other_breaker_settings_are_estimated_and_say_so() {
     let was = as_it_was(&recording);
     assert_eq!(with(5, 20).fidelity, Fidelity::Exact, "the settings it had");
     let other = with(4, 20);
-    let endpoints = vec!["redis".to_owned()];
-    assert_eq!(other.fidelity, Fidelity::Estimated { endpoints });
+    assert_eq!(other.fidelity, estimated(&["redis"]));
     assert_eq!(other.summary.away.len(), was.summary.away.len());
     let (ours, theirs) = (other.summary.away[0], was.summary.away[0]);
     let apart = ours.from.abs_diff(theirs.from);
@@ -230,10 +244,10 @@ fn the_policy_from_before_a_reload_tells_what_would_have_been_without_it() {
     assert_eq!(was.summary.away[0].worst, Level::Emergency);
 
     let without = under(&recording, before);
-    assert_eq!(without.fidelity, Fidelity::Recomputed);
+    assert_eq!(without.fidelity, exactly());
     assert_eq!(without.summary.away[0].worst, Level::Degraded);
     let sooner = under(&recording, critical);
-    assert_eq!(sooner.fidelity, Fidelity::Recomputed);
+    assert_eq!(sooner.fidelity, exactly());
     assert!(sooner.summary.away[0].from < seconds(61));
     assert_eq!(sooner.levels[2].level, Level::Emergency);
     assert!(sooner.levels[2].from < seconds(61), "{:?}", sooner.levels);
@@ -263,8 +277,62 @@ fn breakers_that_only_a_reload_made_others_are_estimated_too() {
         ..WhatIf::default()
     };
     let story = replay(&recording, &what_if, Language::English).unwrap();
-    let endpoints = vec!["redis".to_owned()];
-    assert_eq!(story.fidelity, Fidelity::Estimated { endpoints });
+    assert_eq!(story.fidelity, estimated(&["redis"]));
+}
+
+#[test]
+fn probes_tuning_and_cascades_are_named_as_not_replayed() {
+    // Nobody calls: only probes find the outage.
+    let idle = Scenario::quiet().outage("redis", seconds(60), seconds(120), Condition::Refuses);
+    let (recording, _) = recorded(idle, 1, seconds(240));
+    let was = as_it_was(&recording);
+    let check = |change: fn(&mut Settings), unplayed: &[Unplayed]| {
+        let mut settings = Settings::standard();
+        change(&mut settings);
+        let story = under(&recording, settings.validate().unwrap());
+        let unplayed = unplayed.to_vec();
+        assert_eq!(story.fidelity, Fidelity::Recomputed { unplayed });
+        assert_eq!(story.summary.openings, was.summary.openings);
+    };
+    fn probes(settings: &mut Settings) {
+        let redis = settings.dependency_mut("redis").unwrap();
+        redis.probes.trip_after = 1;
+        redis.probes.heartbeat = seconds(1);
+    }
+    fn tuning(settings: &mut Settings) {
+        settings.tuning[1].limit = 0.1;
+    }
+    let redis = || Unplayed::Probes("redis".to_owned());
+    check(probes, &[redis()]);
+    check(tuning, &[Unplayed::Tuning]);
+    check(
+        |settings| settings.tuning[1].latency_alert_p95 = seconds(9),
+        &[],
+    );
+    check(
+        |settings| settings.cascade[0].share = 0.9,
+        &[Unplayed::Cascade],
+    );
+    check(|settings| settings.cascade.reverse(), &[]);
+    check(
+        |settings| {
+            probes(settings);
+            tuning(settings);
+        },
+        &[redis(), Unplayed::Tuning],
+    );
+}
+
+#[test]
+fn what_a_reload_alone_made_different_is_named_as_not_replayed_too() {
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let mut settings = Settings::standard();
+    settings.tuning[0].retries = 0;
+    let fewer = settings.validate().unwrap();
+    let recording = reloaded(&recording, seconds(70), fewer, &[]);
+    let story = under(&recording, with_redis(Criticality::Medium));
+    let unplayed = vec![Unplayed::Tuning];
+    assert_eq!(story.fidelity, Fidelity::Recomputed { unplayed });
 }
 
 #[test]

@@ -64,11 +64,23 @@ async fn a_recording_of_real_servers_gives_the_recorded_decisions_exactly() {
     assert!(picture.contains("database open"), "{picture}");
 
     // What a more patient policy would have done with the same events.
-    let breakers = ["database", "openai", "redis", "s3"]
-        .map(|name| format!("[breakers.{name}]\nreset_timeout = \"2s\"\n"));
-    let file = format!("[degradation]\ndwell = \"20s\"\n{}", breakers.concat());
+    let as_recorded = |probes: &str| {
+        let same = ["database", "openai", "redis", "s3"].map(|name| {
+            let breaker = format!("[breakers.{name}]\nreset_timeout = \"2s\"\n");
+            format!("{breaker}[degradation.probes.{name}]\n{probes}\n")
+        });
+        format!("[degradation]\ndwell = \"20s\"\n{}", same.concat())
+    };
+    let file = as_recorded("heartbeat = \"2s\"\nfailing = [\"1s\"]");
     fs::write(folder.join("patient.toml"), file).expect("the file is written");
     let other = run(folder, &["--config", "patient.toml", "replay", path]);
     assert!(other.out.contains("computed exactly"), "{}", other.out);
     assert!(other.out.contains("WITH PATIENT.TOML"), "{}", other.out);
+
+    // Other probes would have found other things, which nobody recorded.
+    fs::write(folder.join("rare.toml"), as_recorded("")).expect("the file is written");
+    let other = run(folder, &["--config", "rare.toml", "replay", path]);
+    assert!(other.out.contains("computed in part"), "{}", other.out);
+    let key = "degradation.probes.redis";
+    assert!(other.out.contains(key), "{}", other.out);
 }

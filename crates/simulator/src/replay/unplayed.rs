@@ -1,0 +1,51 @@
+//! Settings whose effect a replay leaves out: they say which calls and probes there are, and those are the recorded ones.
+
+use std::collections::BTreeSet;
+
+use mainstay_degradation::{Impact, Presence, Settings, Tuning};
+
+/// A part of a policy that would have made other calls or probes than the recorded ones.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unplayed {
+    /// When this dependency is probed, and what its probes do to its breakers.
+    Probes(String),
+    /// What a level asks of calls.
+    Tuning,
+    /// What an outage takes from the limits of others.
+    Cascade,
+}
+
+/// Where `ours` would have made other calls or probes than `recorded` did.
+pub(super) fn between(recorded: &Settings, ours: &Settings) -> BTreeSet<Unplayed> {
+    let present = ours.dependencies.iter();
+    let present = present.filter(|one| one.presence != Presence::Absent);
+    let probes = present.filter(|one| {
+        let mut all = recorded.dependencies.iter();
+        all.any(|other| other.name == one.name && other.probes != one.probes)
+    });
+    let probes = probes.map(|one| Unplayed::Probes(one.name.clone()));
+    let tuning = asked(&recorded.tuning) != asked(&ours.tuning);
+    let cascade = shares(&recorded.cascade) != shares(&ours.cascade);
+    probes
+        .chain(tuning.then_some(Unplayed::Tuning))
+        .chain(cascade.then_some(Unplayed::Cascade))
+        .collect()
+}
+
+/// What is asked of calls: all but the alert's threshold, which only the controller looks at.
+fn asked(tuning: &[Tuning; 5]) -> [Tuning; 5] {
+    tuning.clone().map(|one| Tuning {
+        latency_alert_p95: Tuning::defaults()[0].latency_alert_p95,
+        ..one
+    })
+}
+
+/// By name, since their order means nothing.
+fn shares(impacts: &[Impact]) -> Vec<(&str, &str, f64)> {
+    let all = impacts.iter().filter(|one| one.share > 0.0);
+    let mut all: Vec<_> = all
+        .map(|one| (one.from.as_str(), one.to.as_str(), one.share))
+        .collect();
+    all.sort_by_key(|(from, to, _)| (*from, *to));
+    all
+}
