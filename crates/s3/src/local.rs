@@ -1,9 +1,12 @@
 //! The embedded default: objects as files in a folder, their content types in a folder beside it.
 
+use std::fs::File;
+use std::io;
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use mainstay_journal::make_folder;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -33,7 +36,7 @@ impl Local {
     /// Uses (and makes) `dir/objects` and `dir/object-types`.
     pub(crate) fn open(dir: &FsPath) -> Result<Self> {
         Ok(Self {
-            objects: folder(&dir.join("objects"))?.with_fsync(true),
+            objects: folder(&dir.join("objects"))?,
             types: folder(&dir.join("object-types"))?,
             writing: Arc::default(),
         })
@@ -89,7 +92,7 @@ impl Local {
 
     pub(crate) async fn delete(&self, key: &Key) -> Result<()> {
         let _one = self.writing.lock().await;
-        let deleted = self.objects.delete(key.path()).await;
+        let deleted = remove(&self.objects, key).await;
         deleted.map_err(|error| self.absent_if_unfit(key, error))?;
         note_type(&self.types, key, None).await
     }
@@ -187,7 +190,7 @@ async fn note_type(types: &LocalFileSystem, key: &Key, content_type: Option<&str
             .put(key.path(), kind.to_owned().into())
             .await
             .map(drop),
-        None => types.delete(key.path()).await,
+        None => remove(types, key).await,
     };
     match done {
         Err(Error::NotFound { .. }) => Ok(()),
@@ -195,12 +198,42 @@ async fn note_type(types: &LocalFileSystem, key: &Key, content_type: Option<&str
     }
 }
 
+/// Removes a file, with the folders that it leaves empty, and brings that to disk: the library leaves that to us. One
+/// that isn't there may have been removed by a process that was killed before its fsync.
+async fn remove(folder: &LocalFileSystem, key: &Key) -> Result<()> {
+    let removed = folder.delete(key.path()).await;
+    if matches!(removed, Ok(()) | Err(Error::NotFound { .. })) {
+        let file = folder.path_to_filesystem(key.path())?;
+        let synced = tokio::task::spawn_blocking(move || sync_above(&file)).await;
+        synced.map_err(io::Error::other).flatten().map_err(failed)?;
+    }
+    removed
+}
+
+/// Fsyncs the nearest folder that is there: what went with those that aren't went with their names.
+fn sync_above(file: &FsPath) -> io::Result<()> {
+    for above in file.ancestors().skip(1) {
+        match File::open(above) {
+            Ok(above) => return above.sync_all(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 fn folder(path: &FsPath) -> Result<LocalFileSystem> {
-    std::fs::create_dir_all(path).map_err(|source| Error::Generic {
+    make_folder(path).map_err(failed)?;
+    Ok(LocalFileSystem::new_with_prefix(path)?
+        .with_automatic_cleanup(true)
+        .with_fsync(true))
+}
+
+fn failed(source: io::Error) -> Error {
+    Error::Generic {
         store: "LocalFileSystem",
         source: Box::new(source),
-    })?;
-    Ok(LocalFileSystem::new_with_prefix(path)?.with_automatic_cleanup(true))
+    }
 }
 
 #[derive(Debug)]

@@ -8,5 +8,6 @@ mod exercise;
 mod once;
 mod outage;
 mod places;
+mod power_cut;
 mod recovery;
 mod world;
