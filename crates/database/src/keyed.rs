@@ -265,6 +265,11 @@ pub(crate) fn still_running() -> Error {
         .dependency(DATABASE)
 }
 
+/// Whether this is [`still_running`].
+pub(crate) fn is_still_running(error: &Error) -> bool {
+    error.kind == ErrorKind::Conflict && error.retryable && error.field.as_deref() == Some(HEADER)
+}
+
 /// 422: the caller's mistake.
 pub(crate) fn reused() -> Error {
     let detail =

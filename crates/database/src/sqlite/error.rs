@@ -28,6 +28,15 @@ pub(super) fn fault_of(error: &SqliteError) -> Fault {
     }
 }
 
+/// The fault of a COMMIT. One whose fsync failed may have reached the disk, and is found there after a restart.
+pub(super) fn commit_fault(error: &SqliteError) -> Fault {
+    let is_io = error.sqlite_error_code() == Some(ErrorCode::SystemIoFailure);
+    Fault {
+        unanswered: is_io,
+        ..fault_of(error)
+    }
+}
+
 fn words(code: ErrorCode, message: String, verdict: &Verdict) -> Error {
     let error = match code {
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => {

@@ -129,7 +129,12 @@ impl Sqlite {
                 task.await
             }
         };
-        joined.unwrap_or_else(|_panicked| Err(defect()))
+        let done = joined.unwrap_or_else(|_panicked| Err(defect()));
+        if done.as_ref().is_err_and(|fault| fault.unanswered) {
+            // The one that wrote is closed already; the others know the file from before.
+            self.close_idle();
+        }
+        done
     }
 
     /// Really reads the file, by a connection of its own (a cached page proves nothing), and says whether it takes no writes.
@@ -212,20 +217,25 @@ impl Session {
             .map_err(|error| fault_of(&error))?;
         self.stop = Arc::clone(stopping);
         let result = work(self);
-        if !self.connection.is_autocommit() {
-            self.ours.store(true, Ordering::Relaxed);
-            self.connection
-                .progress_handler(0, None::<fn() -> bool>)
-                .map_err(|error| fault_of(&error))?;
-            self.connection
-                .execute_batch("ROLLBACK")
-                .map_err(|error| fault_of(&error))?;
-            self.ours.store(false, Ordering::Relaxed);
+        let rolled_back = self.roll_back();
+        match (result, rolled_back) {
+            (Err(fault), Err(_)) => Err(fault),
+            (Err(fault), _) if fault.verdict.failure_kind().is_some() => Err(fault),
+            (_, Err(error)) => Err(fault_of(&error)),
+            (result, Ok(())) => Ok(result),
         }
-        match result {
-            Err(fault) if fault.verdict.failure_kind().is_some() => Err(fault),
-            result => Ok(result),
+    }
+
+    /// Ends what the work has left open, if anything.
+    fn roll_back(&mut self) -> rusqlite::Result<()> {
+        if self.connection.is_autocommit() {
+            return Ok(());
         }
+        self.ours.store(true, Ordering::Relaxed);
+        self.connection.progress_handler(0, None::<fn() -> bool>)?;
+        self.connection.execute_batch("ROLLBACK")?;
+        self.ours.store(false, Ordering::Relaxed);
+        Ok(())
     }
 }
 

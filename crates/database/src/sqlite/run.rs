@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use mainstay_runtime::{Attempt, Error, ErrorKind};
 use rusqlite::Statement as Prepared;
 
-use super::error::fault_of;
+use super::error::{commit_fault, fault_of};
 use super::pool::{Access, Session, Sqlite};
 use super::values::{self, Declared};
 use crate::fault::Fault;
@@ -73,14 +73,19 @@ impl Session {
         if self.stop.load(Ordering::Relaxed) {
             return Err(fault_of(&interrupted()));
         }
-        self.control("COMMIT")
+        self.ours_only("COMMIT")
+            .map_err(|error| commit_fault(&error))
     }
 
     pub(super) fn control(&self, sql: &str) -> Result<(), Fault> {
+        self.ours_only(sql).map_err(|error| fault_of(&error))
+    }
+
+    fn ours_only(&self, sql: &str) -> rusqlite::Result<()> {
         self.ours.store(true, Ordering::Relaxed);
         let done = self.connection.execute_batch(sql);
         self.ours.store(false, Ordering::Relaxed);
-        done.map_err(|error| fault_of(&error))
+        done
     }
 
     fn execute(&self, statement: &Statement, limits: Limits) -> Result<Written, Fault> {

@@ -182,3 +182,40 @@ async fn a_ruined_file_opens_the_breaker_and_old_results_remain() {
         .unwrap_err();
     assert_eq!(error.kind, ErrorKind::ReadOnly);
 }
+
+/// Says where a child of this test binary finds its folder.
+const CHILD_DIR: &str = "MAINSTAY_DATABASE_CHILD_DIR";
+
+/// Not a test by itself: what it writes meets an fsync that fails.
+#[tokio::test]
+async fn child_writes_where_fsync_fails() {
+    let Some(folder) = std::env::var_os(CHILD_DIR) else {
+        return;
+    };
+    let fixture = open(folder.as_ref()).await;
+    let told = try_write(&fixture.database, "INSERT INTO t VALUES (1)", &[]).await;
+    println!("told {:?}", told.map(drop).map_err(|error| error.kind));
+    std::future::pending::<()>().await;
+}
+
+/// The row is in the log by then: nobody can promise that it isn't found there.
+#[tokio::test]
+async fn a_commit_whose_fsync_fails_is_of_unknown_outcome() {
+    let folder = tempfile::tempdir().unwrap();
+    let fixture = open(folder.path()).await;
+    write(&fixture.database, "CREATE TABLE t (id BIGINT)", &[]).await;
+    fixture.end().await;
+    let trouble = mainstay_testkit::Trouble::build(folder.path());
+    trouble.fsync_fails(true);
+    let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+    child
+        .args(["--exact", "sqlite::child_writes_where_fsync_fails"])
+        .arg("--nocapture")
+        .env(CHILD_DIR, folder.path());
+    trouble.below(&mut child, folder.path());
+    let child = mainstay_testkit::Program::start(child).unwrap();
+    let patience = std::time::Duration::from_secs(60);
+    let told = child.line_with(patience, "told ").await.unwrap();
+    assert!(told.ends_with("told Err(OutcomeUnknown)"), "{told}");
+    child.kill().await;
+}

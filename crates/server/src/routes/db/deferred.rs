@@ -89,8 +89,8 @@ pub(super) fn routes() -> OpenApiRouter<Core> {
 #[utoipa::path(post, path = "/db/deferred", tag = "database", request_body = DeferredBody, params(KeyHeader),
     security(("key" = []), ("bearer" = [])),
     responses((status = 200, body = super::DbReply), (status = 202, body = AcceptedReply),
-              (status = 400, body = ProblemBody), (status = 409, body = ProblemBody), (status = 422, body = ProblemBody),
-              (status = 503, body = ProblemBody)))]
+              (status = 400, body = ProblemBody), (status = 409, body = ProblemBody), (status = 413, body = ProblemBody),
+              (status = 422, body = ProblemBody), (status = 503, body = ProblemBody), (status = 504, body = ProblemBody)))]
 async fn write_deferred(
     State(core): State<Core>,
     caller: Caller,
