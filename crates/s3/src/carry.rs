@@ -61,7 +61,9 @@ enum Trouble {
     /// The store doesn't have what it said it took.
     Differs(String),
     /// Only a person can tell what to do.
-    Person(String),
+    Person(&'static str),
+    /// The same: the source of a copy is gone. Its name, which no log may have.
+    NoSource(String),
 }
 
 impl From<CallError<Failed>> for Trouble {
@@ -178,7 +180,7 @@ fn waits(inner: &Inner, entry: &Entry) -> bool {
 
 impl Inner {
     async fn carry_out(self: &Arc<Self>, entry: &Entry) -> Result<Arrived, Trouble> {
-        let unreadable = |_| Trouble::Person("its key can't be read".into());
+        let unreadable = |_| Trouble::Person("its key can't be read");
         let key = Key::accepted(&entry.key).map_err(unreadable)?;
         let ctx = Context::new(
             CallerId::OURSELVES,
@@ -187,8 +189,7 @@ impl Inner {
         let arrived = match entry.kind.as_str() {
             DELETE => self.remove(&ctx, &key, entry).await?,
             COPY => {
-                let source =
-                    source_of(entry).ok_or_else(|| Trouble::Person("it names no source".into()))?;
+                let source = source_of(entry).ok_or(Trouble::Person("it names no source"))?;
                 let source = Key::parse("from", &source).map_err(unreadable)?;
                 self.copy_over(&ctx, &source, &key, entry).await?
             }
@@ -395,7 +396,7 @@ impl Looked {
             Policy::Ours => Ok(None),
             Policy::Theirs => Ok(Some(after(there).into())),
             Policy::SetAside => Err(Trouble::Person(
-                "conflict: somebody else has changed the object since this was accepted; retry replaces that, discard leaves it".into(),
+                "conflict: somebody else has changed the object since this was accepted; retry replaces that, discard leaves it",
             )),
         }
     }
@@ -441,9 +442,9 @@ async fn next_part(body: &mut Body, rest: &mut BytesMut) -> Result<Option<Bytes>
 
 fn no_source(error: CallError<Failed>, source: &Key) -> Trouble {
     match &error {
-        CallError::Failed(failed) if meaning(failed) == Meaning::Absent => Trouble::Person(
-            format!("its source `{}` is gone from the store", source.as_str()),
-        ),
+        CallError::Failed(failed) if meaning(failed) == Meaning::Absent => {
+            Trouble::NoSource(source.as_str().to_owned())
+        }
         _ => Trouble::Store(error),
     }
 }
@@ -458,14 +459,19 @@ async fn judge(
     let id = claimed.id();
     let pause = now_ms + pause(id, claimed.entry().attempts);
     let (is_refusal, why) = match trouble {
-        Trouble::Person(_) if has_replacement(inner, &claimed) => {
+        Trouble::Person(_) | Trouble::NoSource(_) if has_replacement(inner, &claimed) => {
             let base = Base::of(claimed.entry());
             complete(claimed, base).await;
             return Carried::Pointless(id);
         }
-        Trouble::Person(why) => return set_aside(claimed, &why).await,
+        Trouble::Person(why) => return set_aside(claimed, why, why).await,
+        Trouble::NoSource(source) => {
+            let why = format!("its source `{source}` is gone from the store");
+            return set_aside(claimed, &why, "its source is gone from the store").await;
+        }
         Trouble::Body(error @ (ReadError::Corrupt { .. } | ReadError::NoBody(_))) => {
-            return set_aside(claimed, &error.to_string()).await;
+            let why = error.to_string();
+            return set_aside(claimed, &why, &why).await;
         }
         // Given back as it is: the journal is being closed, or our disk has a bad moment.
         Trouble::Body(error) => (false, error.to_string()),
@@ -477,24 +483,25 @@ async fn judge(
         return Carried::Failed;
     }
     if refusals + 1 >= REFUSALS {
-        return set_aside(claimed, &why).await;
+        return set_aside(claimed, &why, &why).await;
     }
     end(claimed.retry_later(&why, pause).await);
     Carried::Refused(id)
 }
 
-async fn set_aside(claimed: Claimed, why: &str) -> Carried {
+/// Sets it aside; the log has other words where those for the operator name an object.
+async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
     let id = claimed.id();
     if is_canary(&claimed.entry().key) {
         tracing::warn!(
             dependency = DEPENDENCY,
-            why,
+            why = logged,
             "the journal's canary did not reach the store"
         );
         end(claimed.complete().await);
         return Carried::Pointless(id);
     }
-    tracing::warn!(dependency = DEPENDENCY, entry = %id, why, "accepted work was set aside: see GET /journal");
+    tracing::warn!(dependency = DEPENDENCY, entry = %id, why = logged, "accepted work was set aside: see GET /journal");
     end(claimed.set_aside(why).await);
     Carried::SetAside(id)
 }
