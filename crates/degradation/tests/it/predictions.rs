@@ -277,6 +277,41 @@ fn the_likeliest_to_be_back_is_probed_first() {
     assert!(both > 0, "they never came due together");
 }
 
+#[test]
+fn of_three_too_the_likeliest_to_be_back_is_probed_first() {
+    let mut settings = Settings::standard();
+    let names = ["database", "redis", "s3"];
+    for name in names {
+        let probes = &mut settings.dependency_mut(name).unwrap().probes;
+        // Further ahead than a probe is asked for by the result before it: the tick asks for all three.
+        (probes.failing, probes.jitter) = (vec![3 * SECOND], 0.0);
+    }
+    let mut world = World::new(settings);
+    world.run(2 * SECOND);
+    for (name, seconds) in names.into_iter().zip([60, 3_600, 5]) {
+        world.tell(Input::History(past(name, seconds * SECOND, 5)));
+        world.behave(name, Behaviour::Refuses);
+        world.calls(name, 5);
+    }
+    world.run(2 * SECOND);
+    world.log.clear();
+    world.run(12 * SECOND);
+    let [database, redis, s3] = names.map(|name| world.endpoint(name));
+    let probe = |effect: &Effect| match effect {
+        Effect::Probe { endpoint, .. } => Some(*endpoint),
+        _ => None,
+    };
+    let orders = world.log.iter().map(|(_, _, effects)| {
+        let order = effects.iter().filter_map(probe);
+        order.collect::<Vec<_>>()
+    });
+    let orders: Vec<_> = orders.filter(|order| order.len() == 3).collect();
+    assert!(!orders.is_empty(), "they never came due together");
+    for order in orders {
+        assert_eq!(order, [s3, database, redis]);
+    }
+}
+
 /// Pauses between the probes of half a minute, in seconds.
 fn pauses(world: &mut World) -> Vec<f64> {
     let start = world.now;
