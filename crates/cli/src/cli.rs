@@ -141,7 +141,7 @@ configuration is put to the same course of events, side by side, and followed to
 The controller's decisions are computed exactly; other breaker settings would have let other calls pass, so their effect \
 is an estimate, and labelled as one. The probes and calls are the recorded ones: what other degradation.probes, \
 degradation.tuning or degradation.cascade would have changed in them is not replayed, and the story names those that \
-differ.
+differ. (In a made-up world `mainstay simulate` plays them.)
 
 Examples:
   mainstay replay                                  list the recordings
@@ -150,7 +150,13 @@ Examples:
 
 const SIMULATE: &str = "\
 The real controller and the real breakers run in a made-up world under a virtual clock: minutes take milliseconds, and \
-the same scenario and seed give the same course of events. Trouble begins after a minute and lasts for half of the rest.
+the same scenario, seed and policy give the same course of events. Trouble begins after a minute and lasts for half of \
+the rest.
+
+The policy is the configuration in force: ./mainstay.toml, else the embedded defaults, and the environment. Its rules, \
+breakers, limits and deadlines are played; what it connects is not, since the world has four dependencies of its own, \
+whose calls are not retried. With --config another policy is played, too, in a world of its own made of the same \
+scenario and seed, and both are shown side by side; the table tells of the other one.
 
 Examples:
   mainstay simulate --scenario hang --dependency redis

@@ -42,8 +42,7 @@ struct Suspect {
 }
 
 impl Endpoint {
-    pub(crate) fn new(name: &str, seed: u64) -> Result<Self, SettingsError> {
-        let figures = Figures::of(name);
+    pub(crate) fn new(name: &str, figures: Figures, seed: u64) -> Result<Self, SettingsError> {
         Ok(Self {
             name: name.to_owned(),
             breaker: Breaker::new(figures.breaker, seed)?,

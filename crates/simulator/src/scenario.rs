@@ -1,17 +1,21 @@
 //! What is to happen in a world: what fails and when, who calls, what operators do.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainstay_breaker::Mode;
 use mainstay_degradation::{FeatureMode, Level, Settings};
 
 use crate::condition::Condition;
+use crate::figures::Figures;
 
 /// A world's script. Times count from its start.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
     /// What the controller is told.
     pub settings: Settings,
+    /// The deployment's numbers, by endpoint; those of whoever isn't named are [`Figures::of`] it.
+    pub figures: BTreeMap<String, Figures>,
     /// Changes of endpoints' conditions; of two at the same time the later one in the list counts.
     pub phases: Vec<Phase>,
     /// Who calls.
@@ -95,6 +99,7 @@ impl Scenario {
     pub fn quiet() -> Self {
         Self {
             settings: Settings::standard(),
+            figures: BTreeMap::new(),
             phases: Vec::new(),
             traffic: Vec::new(),
             orders: Vec::new(),

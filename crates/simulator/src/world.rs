@@ -13,6 +13,7 @@ use crate::call::Call;
 use crate::checks::Inspector;
 use crate::condition::{Answer, Condition, Health};
 use crate::endpoint::Endpoint;
+use crate::figures::Figures;
 use crate::operator::Ends;
 use crate::random::Random;
 use crate::recorder::Recorder;
@@ -96,7 +97,7 @@ impl World {
     /// A world at its start.
     ///
     /// # Errors
-    /// When the settings make no sense or the scenario names an endpoint or feature that isn't there.
+    /// When the settings or figures make no sense or the scenario names an endpoint or feature that isn't there.
     pub fn new(scenario: Scenario, seed: u64) -> Result<Self, ScenarioError> {
         let rules = scenario.settings.clone().validate().map_err(|errors| {
             let all: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -105,7 +106,11 @@ impl World {
         let mut random = Random::new(seed);
         let endpoints = rules
             .endpoints()
-            .map(|(_, rule)| Endpoint::new(&rule.name, random.next()))
+            .map(|(_, rule)| {
+                let figures = scenario.figures.get(&rule.name).copied();
+                let figures = figures.unwrap_or_else(|| Figures::of(&rule.name));
+                Endpoint::new(&rule.name, figures, random.next())
+            })
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| ScenarioError(error.to_string()))?;
         let figures = endpoints.iter().map(|one| one.figures).collect();

@@ -12,7 +12,7 @@ use mainstay_simulator::{WhatIf, replay};
 use super::{Failure, Surroundings};
 use crate::cli::{ReplayArguments, StoryArguments};
 use crate::config::Config;
-use crate::output::{Text, print};
+use crate::output::{Screen, Text, print};
 use crate::story::{Told, compare, svg, table};
 
 pub(super) fn run(around: &Surroundings, arguments: &ReplayArguments) -> Result<ExitCode, Failure> {
@@ -20,7 +20,7 @@ pub(super) fn run(around: &Surroundings, arguments: &ReplayArguments) -> Result<
         return list(around);
     };
     let bytes = recordings::read(path).map_err(|error| Failure::file(path, error))?;
-    tell(around, &arguments.story, &bytes, "as recorded", path)?;
+    tell(around, &arguments.story, &bytes, path)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -42,11 +42,10 @@ fn list(around: &Surroundings) -> Result<ExitCode, Failure> {
 }
 
 /// Tells a recording; with a configuration named, beside it what that one would have made of it.
-pub(super) fn tell(
+fn tell(
     around: &Surroundings,
     arguments: &StoryArguments,
     bytes: &[u8],
-    name: &str,
     from: &Path,
 ) -> Result<(), Failure> {
     let failed = |error: RecordingError| Failure::file(from, error);
@@ -54,7 +53,7 @@ pub(super) fn tell(
         let story = replay(bytes, what_if, Language::English).map_err(failed)?;
         Ok::<_, Failure>(Told { name, story })
     };
-    let one = story(name.to_owned(), &WhatIf::default())?;
+    let one = story("as recorded".to_owned(), &WhatIf::default())?;
     let other = match &around.config {
         None => None,
         Some(path) => {
@@ -62,12 +61,20 @@ pub(super) fn tell(
             Some(story(format!("with {}", path.display()), &what_if?)?)
         }
     };
-    let screen = around.screen;
-    let shown = other.as_ref().unwrap_or(&one);
-    print(&table(screen, shown, arguments.details))?;
-    print(&format!("\n{}", compare(screen, &one, other.as_ref())))?;
+    show(around.screen, arguments, &one, other.as_ref())
+}
+
+/// Shows one story, or the other one beside its figures.
+pub(super) fn show(
+    screen: Screen,
+    arguments: &StoryArguments,
+    one: &Told,
+    other: Option<&Told>,
+) -> Result<(), Failure> {
+    print(&table(screen, other.unwrap_or(one), arguments.details))?;
+    print(&format!("\n{}", compare(screen, one, other)))?;
     if let Some(path) = &arguments.svg {
-        let pictured: Vec<_> = std::iter::once(&one).chain(&other).collect();
+        let pictured: Vec<_> = std::iter::once(one).chain(other).collect();
         std::fs::write(path, svg(&pictured)).map_err(|error| Failure::file(path, error))?;
         eprintln!("The picture is in {}.", path.display());
     }
@@ -90,7 +97,8 @@ fn what_if(bytes: &[u8], config: &Config) -> Result<Result<WhatIf, Failure>, Rec
     }))
 }
 
-fn connected_as(recorded: &Settings, mut settings: Settings) -> Settings {
+/// A configuration's settings for the endpoints that are connected in `recorded`.
+pub(super) fn connected_as(recorded: &Settings, mut settings: Settings) -> Settings {
     for dependency in &mut settings.dependencies {
         let mut all = recorded.dependencies.iter();
         if let Some(same) = all.find(|one| one.name == dependency.name) {

@@ -68,7 +68,7 @@ fn the_same_seed_gives_the_same_story_and_another_one_another() {
 }
 
 #[test]
-fn another_policy_is_computed_exactly_and_shown_side_by_side() {
+fn another_policy_is_played_in_a_world_of_its_own_and_shown_side_by_side() {
     let folder = folder();
     let file = "[degradation]\ndwell = \"2m\"\n";
     fs::write(folder.path().join("patient.toml"), file).expect("the file is written");
@@ -83,8 +83,16 @@ fn another_policy_is_computed_exactly_and_shown_side_by_side() {
     ];
     let ran = run(folder.path(), &arguments);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("computed exactly"), "{}", ran.out);
-    assert!(ran.out.contains("WITH PATIENT.TOML"), "{}", ran.out);
+    for words in [
+        "WITH THE EMBEDDED DEFAULTS",
+        "WITH PATIENT.TOML",
+        "every decision came out as it was recorded",
+        "a world of its own",
+    ] {
+        assert!(ran.out.contains(words), "{words} in\n{}", ran.out);
+    }
+    let again = run(folder.path(), &arguments);
+    assert_eq!(ran.out, again.out);
     let changes = figure(&ran.out, "level changes");
     let [before, after, _] = changes[..] else {
         panic!("{changes:?}")
@@ -94,9 +102,10 @@ fn another_policy_is_computed_exactly_and_shown_side_by_side() {
 }
 
 #[test]
-fn other_breakers_are_an_estimate_and_labelled_so() {
+fn other_breakers_and_probes_are_played_and_not_estimated() {
     let folder = folder();
-    let file = "[breakers.redis]\nfail_max = 50\nrate = \"off\"\nslow = \"off\"\n";
+    let file = "[breakers.redis]\nfail_max = 50\nrate = \"off\"\nslow = \"off\"\n\
+                [degradation.probes.redis]\ntrip_after = 1000\n";
     fs::write(folder.path().join("lenient.toml"), file).expect("the file is written");
     let arguments = [
         "--config",
@@ -109,12 +118,37 @@ fn other_breakers_are_an_estimate_and_labelled_so() {
     ];
     let ran = run(folder.path(), &arguments);
     assert_eq!(ran.code, Some(0), "{ran:?}");
-    assert!(ran.out.contains("an estimate: breakers"), "{}", ran.out);
-    assert!(
-        ran.out.contains("(redis)"),
-        "only what differs: {}",
-        ran.out
+    assert!(!ran.out.contains("an estimate"), "{}", ran.out);
+    let opened = figure(&ran.out, "breakers opened");
+    assert_ne!(opened[0], "0", "{}", ran.out);
+    assert_eq!(opened[1], "0", "{}", ran.out);
+}
+
+#[test]
+fn the_file_in_force_is_what_is_played_and_what_another_policy_is_compared_with() {
+    let folder = folder();
+    let file = "[degradation.criticality]\nredis = \"critical\"\n";
+    fs::write(folder.path().join("mainstay.toml"), file).expect("the file is written");
+    let arguments = ["simulate", "--scenario", "hang", "--dependency", "redis"];
+    let ran = run(folder.path(), &arguments);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("with mainstay.toml"), "{}", ran.out);
+    assert!(ran.out.contains("→ EMERGENCY"), "{}", ran.out);
+    assert_ne!(figure(&ran.out, "time at EMERGENCY"), ["0.0 s"]);
+    let lines = ran.out.lines();
+    let told = lines.filter(|line| line.contains(" level ") && line.contains(" → "));
+    assert_eq!(
+        figure(&ran.out, "level changes"),
+        [told.count().to_string()]
     );
+
+    fs::write(folder.path().join("mild.toml"), "").expect("the file is written");
+    let arguments = [&["--config", "mild.toml"][..], &arguments[..]].concat();
+    let both = run(folder.path(), &arguments);
+    assert_eq!(both.code, Some(0), "{both:?}");
+    let emergency = figure(&both.out, "time at EMERGENCY");
+    assert_eq!(emergency[..1], figure(&ran.out, "time at EMERGENCY")[..]);
+    assert_eq!(emergency[1], "0.0 s", "{}", both.out);
 }
 
 #[test]

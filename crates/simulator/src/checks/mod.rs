@@ -84,6 +84,21 @@ impl Check {
         Self::Causes,
         Self::Protection,
     ];
+
+    /// It has a bound that is made for standard settings. Another policy may be beyond it and yet do as it says: one
+    /// that calls every answer slow opens breakers of what is well.
+    #[must_use]
+    pub const fn depends_on_policy(self) -> bool {
+        matches!(
+            self,
+            Self::OpenTime
+                | Self::StuckOpen
+                | Self::OpenedForNothing
+                | Self::LateDetection
+                | Self::NotBack
+                | Self::ProbePace
+        )
+    }
 }
 
 /// What always holds, in words, and the checks that look for its breach in every world.

@@ -43,6 +43,7 @@ pub(super) struct Player {
     off: BTreeMap<String, Duration>,
     away: Vec<Away>,
     openings: usize,
+    transitions: usize,
 }
 
 impl Player {
@@ -83,6 +84,7 @@ impl Player {
             off: BTreeMap::new(),
             away: Vec::new(),
             openings: 0,
+            transitions: 0,
         };
         player.begin();
         player
@@ -212,6 +214,7 @@ impl Player {
     fn note(&mut self, at: Moment, event: &Event) {
         let rules = self.controller.rules();
         let at = at.saturating_since(self.head.at);
+        self.transitions += usize::from(matches!(event, Event::LevelChanged { .. }));
         if let Event::Breaker {
             endpoint,
             transition,
@@ -301,7 +304,7 @@ impl Player {
         });
         let summary = Summary {
             time_at: time_at(&self.levels, lasted),
-            transitions: self.levels.len() - 1,
+            transitions: self.transitions,
             openings: self.openings,
             features_off: off.filter(|(_, off)| !off.is_zero()).collect(),
             away: self.away,

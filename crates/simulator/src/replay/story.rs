@@ -99,7 +99,7 @@ pub struct Lane {
 pub struct Summary {
     /// Time at each level, best first.
     pub time_at: [Duration; 5],
-    /// Changes of the level.
+    /// Changes of the level; the first one that a start arrives at is none.
     pub transitions: usize,
     /// Openings of breakers.
     pub openings: usize,
