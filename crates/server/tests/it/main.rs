@@ -7,6 +7,7 @@ mod bad_input;
 mod events;
 mod frame;
 mod gating;
+mod junk;
 mod metrics;
 mod objects;
 mod purge;
