@@ -75,8 +75,8 @@ async fn deletes_and_content_types_of_the_folder_outlast_a_power_cut() {
 
 /// All files below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let paths = entries.map(|entry| entry.unwrap().path());
+    let entries = std::fs::read_dir(folder).expect("it is there");
+    let paths = entries.map(|entry| entry.expect("it is listed").path());
     paths
         .flat_map(|path| {
             if path.is_dir() {
