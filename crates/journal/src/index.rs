@@ -232,12 +232,21 @@ impl Index {
         Some(record.entry(id, self.state(id, record)))
     }
 
+    pub(crate) fn state_of(&self, id: EntryId) -> Option<State> {
+        let record = self.records.get(&id)?;
+        Some(self.state(id, record))
+    }
+
     pub(crate) fn body(&self, id: EntryId) -> Option<Option<StoredBody>> {
         self.records.get(&id).map(|record| record.body)
     }
 
     fn ids(&self, queue: &str, key: &str) -> Option<&Ids> {
         self.queues.get(queue)?.keys.get(key)
+    }
+
+    pub(crate) fn oldest(&self, queue: &str, key: &str) -> Option<EntryId> {
+        Some(self.ids(queue, key)?.oldest())
     }
 
     pub(crate) fn latest(&self, queue: &str, key: &str) -> Option<Entry> {

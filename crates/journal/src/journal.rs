@@ -92,6 +92,31 @@ impl Journal {
             .await
     }
 
+    /// As [`append`](Self::append), and to its end also when whoever asked for it leaves. `arrived` hears how it ended,
+    /// before the caller does: what has to be known of it until it is seen here ends then.
+    ///
+    /// # Errors
+    /// As [`append`](Self::append); [`AppendError::Uncertain`], too, when the runtime ends first.
+    ///
+    /// # Cancel safety
+    /// A cancelled append goes on.
+    pub async fn append_to_the_end(
+        &self,
+        new: NewEntry<'static>,
+        arrived: impl FnOnce(&Result<EntryId, AppendError>) + Send + 'static,
+    ) -> Result<EntryId, AppendError> {
+        let journal = self.clone();
+        let arriving = tokio::spawn(async move {
+            let appended = journal.append(new).await;
+            arrived(&appended);
+            appended
+        });
+        arriving.await.unwrap_or_else(|error| {
+            let reason = error.to_string();
+            Err(AppendError::Uncertain { reason })
+        })
+    }
+
     /// Takes up to `limit` entries of a queue, oldest first: of each key only the oldest, if it waits and its time has
     /// come. `now_ms` is compared with what [`Claimed::retry_later`] got, and with nothing else, so any clock will do;
     /// a monotonic one is best. Nothing is handed out that couldn't be completed: a faulted or closed journal gives none.
@@ -123,6 +148,11 @@ impl Journal {
         self.shared.index().latest(queue, key)
     }
 
+    /// The oldest entry of a key: the next of it to be carried out. From memory.
+    pub fn oldest(&self, queue: &str, key: &str) -> Option<EntryId> {
+        self.shared.index().oldest(queue, key)
+    }
+
     /// All entries of a key, newest last. From memory.
     pub fn entries_for_key(&self, queue: &str, key: &str) -> Vec<Entry> {
         self.shared.index().of_key(queue, key)
@@ -144,6 +174,11 @@ impl Journal {
     /// `limit`. From memory.
     pub fn list(&self, queue: &str, prefix: &str, after: Option<&str>, limit: usize) -> Vec<Entry> {
         self.shared.index().list(queue, prefix, after, limit)
+    }
+
+    /// How an entry stands; `None` when it is gone. From memory.
+    pub fn state(&self, id: EntryId) -> Option<State> {
+        self.shared.index().state_of(id)
     }
 
     /// One entry. From memory.

@@ -149,21 +149,14 @@ impl Inner {
             .flatten()
             .map(|from| (self.pending.announce(&from), from));
         let arrival = self.arriving.hold(key.as_str());
-        let (journal, pending) = (self.journal.clone(), self.pending.clone());
-        // Whoever asked for it may leave; what is on its way arrives all the same, and has to be known until it has.
-        let arriving = tokio::spawn(async move {
-            let appended = journal.append(entry).await;
-            if let (Ok(id), Some((_announced, from))) = (&appended, &source) {
+        let pending = self.pending.clone();
+        let arrived = move |appended: &Result<EntryId, AppendError>| {
+            if let (Ok(id), Some((_announced, from))) = (appended, &source) {
                 pending.add(from, *id);
             }
             drop(arrival);
-            appended
-        });
-        let lost = |error: tokio::task::JoinError| {
-            let reason = error.to_string();
-            Err(AppendError::Uncertain { reason })
         };
-        arriving.await.unwrap_or_else(lost)
+        self.journal.append_to_the_end(entry, arrived).await
     }
 
     /// The store is down and the journal can't take it: nothing was accepted, as far as that can be known.

@@ -172,8 +172,8 @@ fn waits(inner: &Inner, entry: &Entry) -> bool {
         readers.range(..entry.id).next().is_some() || inner.pending.is_announced(&entry.key);
     let source = (entry.kind == COPY).then(|| source_of(entry)).flatten();
     let is_early = source.is_some_and(|source| {
-        let entries = inner.journal.entries_for_key(QUEUE, &source);
-        entries.first().is_some_and(|first| first.id < entry.id)
+        let oldest = inner.journal.oldest(QUEUE, &source);
+        oldest.is_some_and(|oldest| oldest < entry.id)
     });
     is_read || is_early
 }

@@ -69,14 +69,11 @@ impl Pending {
         };
         let mut left = BTreeSet::new();
         ids.retain(|id| {
-            let entry = journal.get(*id);
-            left.extend(
-                entry
-                    .iter()
-                    .filter(|e| e.state != State::SetAside)
-                    .map(|e| e.id),
-            );
-            entry.is_some()
+            let state = journal.state(*id);
+            if state.is_some_and(|state| state != State::SetAside) {
+                left.insert(*id);
+            }
+            state.is_some()
         });
         if ids.is_empty() {
             sources.remove(key);

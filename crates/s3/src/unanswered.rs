@@ -3,12 +3,15 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mainstay_runtime::{Call, CallError, Error, ErrorKind};
+use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind};
 
 use crate::classify::{Failed, Meaning, classify, meaning};
 use crate::key::Key;
-use crate::objects::{DEPENDENCY, Inner};
+use crate::objects::{DEPENDENCY, Inner, Receipt, to_error};
 use crate::trace::{Phase, Trace};
+
+/// What a write came to, and how its call of the store failed, if it did.
+pub(crate) type Ended = (Result<Answer<Receipt>, Error>, Option<CallError<Failed>>);
 
 /// How a call ended that did not go well.
 pub(crate) struct Unwritten {
@@ -66,6 +69,24 @@ impl Inner {
             error,
             may_be_done: may_be_done.into_inner(),
         })
+    }
+
+    /// How a write of `key` ends whose call failed: as it is accepted for later, if it `may` be; else as the store has
+    /// refused it, or the object `read` for it.
+    pub(crate) async fn or_later(
+        &self,
+        ctx: &Context,
+        unwritten: Unwritten,
+        may: bool,
+        (key, read): (&Key, &Key),
+        accepted: impl Future<Output = Result<Answer<Receipt>, Error>>,
+    ) -> Ended {
+        let ended = if may && !self.turned_away(ctx, &unwritten.error) {
+            unwritten.or_accepted(accepted.await, key)
+        } else {
+            Err(to_error(&unwritten.error, read.as_str()))
+        };
+        (ended, Some(unwritten.error))
     }
 }
 

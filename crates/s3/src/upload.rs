@@ -17,10 +17,8 @@ use crate::objects::{
 use crate::once::Once;
 use crate::parts::{PART, Sending};
 use crate::store::Condition;
-use crate::unanswered::Unwritten;
+use crate::unanswered::{Ended, Unwritten};
 use crate::writes::stored;
-
-type Ended = (Result<Answer<Receipt>, Error>, Option<CallError<Failed>>);
 
 impl Objects {
     /// Stores an object, or accepts it for later when the store can't take it now: also when it fails midway, since
@@ -167,18 +165,16 @@ impl Inner {
                 let ended = unwritten.or_accepted(Err(error), key);
                 (ended, Some(unwritten.error))
             }
-            Err(unwritten)
-                if may_accept(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
-            {
-                let mut tee = Tee::new(self.journal.spool());
-                tee.write(&body).await;
-                let ended = unwritten.or_accepted(self.accept(put, tee).await, key);
-                (ended, Some(unwritten.error))
+            Err(unwritten) => {
+                let may = may_accept(&unwritten.error);
+                let accepted = async {
+                    let mut tee = Tee::new(self.journal.spool());
+                    tee.write(&body).await;
+                    self.accept(put, tee).await
+                };
+                self.or_later(ctx, unwritten, may, (key, key), accepted)
+                    .await
             }
-            Err(unwritten) => (
-                Err(to_error(&unwritten.error, key.as_str())),
-                Some(unwritten.error),
-            ),
         }
     }
 
@@ -202,17 +198,12 @@ impl Inner {
                 (Ok(stored(etag)), None)
             }
             Err(Unsent::Caller(error)) => (Err(error), None),
-            Err(Unsent::Store(unwritten))
-                if may_accept(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
-            {
-                let accepted = self.take_in(put, tee, intake).await;
-                let ended = unwritten.or_accepted(accepted, key);
-                (ended, Some(unwritten.error))
+            Err(Unsent::Store(unwritten)) => {
+                let may = may_accept(&unwritten.error);
+                let accepted = self.take_in(put, tee, intake);
+                self.or_later(ctx, unwritten, may, (key, key), accepted)
+                    .await
             }
-            Err(Unsent::Store(unwritten)) => (
-                Err(to_error(&unwritten.error, key.as_str())),
-                Some(unwritten.error),
-            ),
         }
     }
 

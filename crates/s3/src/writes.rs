@@ -1,13 +1,11 @@
 //! Deletes and copies: in the store, or accepted for later.
 
-use mainstay_runtime::{Answer, Call, CallError, Context, Error, Source};
+use mainstay_runtime::{Answer, Call, Context, Error, Source};
 
-use crate::classify::Failed;
 use crate::key::Key;
-use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage, to_error};
+use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage};
 use crate::once::{Once, OnceKey};
-
-type Ended = (Result<Answer<Receipt>, Error>, Option<CallError<Failed>>);
+use crate::unanswered::Ended;
 
 impl Objects {
     /// Deletes an object; one that isn't there is deleted already. While the store is down the delete is accepted,
@@ -82,17 +80,12 @@ impl Inner {
                 self.etags.saw(key.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(unwritten)
-                if is_outage(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
-            {
-                let accepted = self.accept_delete(key, once).await;
-                let ended = unwritten.or_accepted(accepted, key);
-                (ended, Some(unwritten.error))
+            Err(unwritten) => {
+                let may = is_outage(&unwritten.error);
+                let accepted = self.accept_delete(key, once);
+                self.or_later(ctx, unwritten, may, (key, key), accepted)
+                    .await
             }
-            Err(unwritten) => (
-                Err(to_error(&unwritten.error, key.as_str())),
-                Some(unwritten.error),
-            ),
         }
     }
 
@@ -110,17 +103,12 @@ impl Inner {
                 self.etags.saw(to.as_str(), None);
                 (Ok(stored(None)), None)
             }
-            Err(unwritten)
-                if is_outage(&unwritten.error) && !self.turned_away(ctx, &unwritten.error) =>
-            {
-                let accepted = self.accept_copy(from, to, once).await;
-                let ended = unwritten.or_accepted(accepted, to);
-                (ended, Some(unwritten.error))
+            Err(unwritten) => {
+                let may = is_outage(&unwritten.error);
+                let accepted = self.accept_copy(from, to, once);
+                self.or_later(ctx, unwritten, may, (to, from), accepted)
+                    .await
             }
-            Err(unwritten) => (
-                Err(to_error(&unwritten.error, from.as_str())),
-                Some(unwritten.error),
-            ),
         }
     }
 }

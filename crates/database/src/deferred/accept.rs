@@ -167,18 +167,9 @@ impl Database {
             outcome: None,
             accepted_at_ms: self.guard().clock().steady().as_millisecond(),
         };
-        let journal = deferred.journal.clone();
-        // Whoever asked for it may leave; what is on its way arrives all the same, and has its key until it has.
-        let arriving = tokio::spawn(async move {
-            let appended = journal.append(entry).await;
-            drop(turn);
-            appended
-        });
-        let lost = |error: tokio::task::JoinError| {
-            let reason = error.to_string();
-            Err(AppendError::Uncertain { reason })
-        };
-        let appended = arriving.await.unwrap_or_else(lost);
+        // It has its key until it is in the journal.
+        let arrived = move |_: &_| drop(turn);
+        let appended = deferred.journal.append_to_the_end(entry, arrived).await;
         let id = appended.map_err(|error| self.not_accepted(&error))?;
         fault::point("deferred.accepted");
         Ok(Deferral::Accepted { id })
