@@ -68,12 +68,11 @@ impl Memory {
     /// answered without it.
     pub(super) fn put(&self, key: Key, rows: Arc<Rows>, now: Moment) -> Option<Arc<Rows>> {
         let bytes = size_of(&rows);
-        let earlier = self.get(&key, now).map(|(rows, _age)| rows);
         if bytes > self.settings.bytes / 8 {
-            return earlier;
+            return self.get(&key, now).map(|(rows, _age)| rows);
         }
         let mut state = self.state();
-        state.remove(&key);
+        let earlier = state.remove(&key);
         let order = state.next;
         state.next += 1;
         state.bytes += bytes;
@@ -94,7 +93,8 @@ impl Memory {
             let oldest = *oldest;
             state.remove(&oldest);
         }
-        earlier
+        let is_young = |one: &Entry| now.saturating_since(one.stored) <= self.settings.max_stale;
+        earlier.filter(is_young).map(|one| one.rows)
     }
 
     /// The result and its age.
@@ -146,12 +146,12 @@ impl Memory {
 }
 
 impl State {
-    fn remove(&mut self, key: &Key) {
-        if let Some(entry) = self.entries.remove(key) {
-            self.order.remove(&entry.order);
-            self.fresh.remove(key);
-            self.bytes -= entry.bytes;
-        }
+    fn remove(&mut self, key: &Key) -> Option<Entry> {
+        let entry = self.entries.remove(key)?;
+        self.order.remove(&entry.order);
+        self.fresh.remove(key);
+        self.bytes -= entry.bytes;
+        Some(entry)
     }
 }
 

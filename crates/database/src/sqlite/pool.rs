@@ -231,11 +231,8 @@ impl Session {
         if self.connection.is_autocommit() {
             return Ok(());
         }
-        self.ours.store(true, Ordering::Relaxed);
         self.connection.progress_handler(0, None::<fn() -> bool>)?;
-        self.connection.execute_batch("ROLLBACK")?;
-        self.ours.store(false, Ordering::Relaxed);
-        Ok(())
+        self.ours_only("ROLLBACK")
     }
 }
 

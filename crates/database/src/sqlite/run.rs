@@ -81,7 +81,8 @@ impl Session {
         self.ours_only(sql).map_err(|error| fault_of(&error))
     }
 
-    fn ours_only(&self, sql: &str) -> rusqlite::Result<()> {
+    /// Runs what the authorizer lets only us run.
+    pub(super) fn ours_only(&self, sql: &str) -> rusqlite::Result<()> {
         self.ours.store(true, Ordering::Relaxed);
         let done = self.connection.execute_batch(sql);
         self.ours.store(false, Ordering::Relaxed);

@@ -8,10 +8,10 @@ use mainstay_degradation::words::span;
 use mainstay_degradation::{
     Alert, Cause, CauseKind, Criticality, DependencyId, EndpointId, Event, FeatureId, FeatureMode,
     FeatureReason, FeatureState, Gating, HeldBy, Language, Level, LevelCause, Machine, Moment,
-    Need, NextUp, Prediction, Presence, Recoveries, Repeating, Rules, Settings, Status, Trend,
-    Warning,
+    Need, NextUp, Presence, Recoveries, Repeating, Rules, Settings, Status, Trend, Warning,
 };
 
+use crate::words::{PREDICTION, RECOVERIES};
 use crate::world::{SECOND, at};
 
 const NOW: u64 = 1_000_000;
@@ -379,22 +379,13 @@ fn patterns_warnings_and_predictions_are_told_in_spanish_too() {
         warning.words(Language::English, &rules),
         "redis being down may cost s3 29 % of its health"
     );
-    let prediction = Prediction {
-        back: 0.1,
-        median: 40 * SECOND,
-        p90: 300 * SECOND,
-        outages: 12,
-    };
     assert_eq!(
-        prediction.words(Language::Spanish),
+        PREDICTION.words(Language::Spanish),
         "probablemente de vuelta en 40 s, en nueve de diez casos en 5 min (cortes anteriores: 12)"
     );
     let recoveries = Recoveries {
-        count: 3,
-        median: 7 * SECOND,
-        p90: 60 * SECOND,
         longest: 61 * SECOND,
-        last: 5 * SECOND,
+        ..RECOVERIES
     };
     assert_eq!(
         recoveries.words(Language::Spanish),

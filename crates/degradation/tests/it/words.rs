@@ -1,5 +1,7 @@
 //! Decisions in words.
 
+use std::time::Duration;
+
 use mainstay_degradation::cascade::Effect;
 use mainstay_degradation::{
     Alert, Command, Event, FeatureMode, Language, Level, MostFailing, Patterns, Prediction,
@@ -7,6 +9,21 @@ use mainstay_degradation::{
 };
 
 use crate::world::{Behaviour, SECOND, World};
+
+pub(crate) const PREDICTION: Prediction = Prediction {
+    back: 0.1,
+    median: Duration::from_secs(40),
+    p90: Duration::from_secs(300),
+    outages: 12,
+};
+
+pub(crate) const RECOVERIES: Recoveries = Recoveries {
+    count: 3,
+    median: Duration::from_secs(7),
+    p90: Duration::from_secs(60),
+    longest: Duration::from_secs(60),
+    last: Duration::from_secs(5),
+};
 
 fn told(world: &World, language: Language) -> Vec<String> {
     let (rules, snapshot, now) = (world.controller.rules(), world.snapshot(), world.now);
@@ -134,12 +151,7 @@ fn patterns_recoveries_and_predictions_are_told_in_both_languages() {
         "empezaron a fallar con segundos de diferencia: s3, openai"
     );
     assert_eq!(Event::FailingInTurn { repeating }.kind(), "failing_in_turn");
-    let prediction = Prediction {
-        back: 0.1,
-        median: 40 * SECOND,
-        p90: 300 * SECOND,
-        outages: 12,
-    };
+    let prediction = PREDICTION;
     assert_eq!(
         prediction.words(Language::English),
         "probably back within 40 s, in nine cases of ten within 5 min (earlier outages: 12)"
@@ -152,15 +164,8 @@ fn patterns_recoveries_and_predictions_are_told_in_both_languages() {
         guess.words(Language::English),
         "no earlier outage is known; half of all are over within another 40 s"
     );
-    let recoveries = Recoveries {
-        count: 3,
-        median: 7 * SECOND,
-        p90: 60 * SECOND,
-        longest: 60 * SECOND,
-        last: 5 * SECOND,
-    };
     assert_eq!(
-        recoveries.words(Language::English),
+        RECOVERIES.words(Language::English),
         "3 earlier outages: half took up to 7 s, nine in ten up to 60 s, the longest 60 s, the last 5 s"
     );
 }

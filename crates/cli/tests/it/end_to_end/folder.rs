@@ -132,15 +132,7 @@ async fn accepted(server: &Server, name: &str, content: Vec<u8>) {
 }
 
 fn is_journal_trouble(reply: &Reply) {
-    assert_eq!(
-        (reply.status.as_u16(), reply.problem()),
-        (503, "journal-full"),
-        "{reply:?}"
-    );
-    assert!(reply.header("retry-after").is_some(), "{reply:?}");
-    let detail = reply.body["detail"].as_str().unwrap_or_default();
-    assert!(detail.contains("storage has failed"), "{reply:?}");
-    assert!(detail.contains("nothing was written"), "{reply:?}");
+    reply.is_refused_by_the_journal(&["storage has failed", "nothing was written"]);
 }
 
 /// What was accepted before the disk fails survives it; what comes then is refused, until a restart has looked.

@@ -17,6 +17,8 @@ const SIZES: [usize; 6] = [900_000, 300_000, 100_000, 60_000, 30_000, 200];
 const CLIENTS: usize = 8;
 /// What stands on the disk beside our data.
 const BALLAST: &str = "ballast";
+/// How a refusal says why.
+const FULL: &str = "too little free disk";
 
 /// What was uploaded, and what was told of it.
 #[derive(Default)]
@@ -29,17 +31,6 @@ fn content(name: &str, size: usize) -> Vec<u8> {
     name.bytes().cycle().take(size).collect()
 }
 
-fn is_refused(reply: &Reply) {
-    assert_eq!(
-        (reply.status.as_u16(), reply.problem()),
-        (503, "journal-full"),
-        "{reply:?}"
-    );
-    assert!(reply.header("retry-after").is_some(), "{reply:?}");
-    let detail = reply.body["detail"].as_str().unwrap_or_default();
-    assert!(detail.contains("too little free disk"), "{reply:?}");
-}
-
 impl Books {
     async fn upload(&mut self, server: &Server, name: &str, size: usize) -> bool {
         let path = format!("/objects/up/{name}");
@@ -48,9 +39,7 @@ impl Books {
             self.accepted.insert(name.to_owned(), size);
             return true;
         }
-        is_refused(&reply);
-        let detail = reply.body["detail"].as_str().unwrap_or_default();
-        assert!(detail.contains("nothing was written"), "{reply:?}");
+        reply.is_refused_by_the_journal(&[FULL, "nothing was written"]);
         self.refused += 1;
         false
     }
@@ -114,7 +103,7 @@ async fn says_that_it_is_full(server: &Server) {
     assert_eq!(status.body["journal"]["faulted"], false, "{status:?}");
     let why = server.get("/status/why").await;
     let warnings = why.body["warnings"].to_string();
-    assert!(warnings.contains("too little free disk"), "{why:?}");
+    assert!(warnings.contains(FULL), "{why:?}");
     assert_eq!(server.feature("s3_uploads").await, "off");
     assert_eq!(server.metric("journal_full").await, 1.0);
 }
@@ -304,7 +293,7 @@ impl World {
         if reply.status == 202 {
             return Some(price);
         }
-        is_refused(&reply);
+        reply.is_refused_by_the_journal(&[FULL]);
         None
     }
 

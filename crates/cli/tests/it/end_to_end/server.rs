@@ -55,6 +55,20 @@ impl Reply {
         let kind = self.body["type"].as_str().unwrap_or_default();
         kind.strip_prefix("urn:mainstay:problem:").unwrap_or(kind)
     }
+
+    /// Asserts that the journal could not take it, and that these words say why.
+    pub(crate) fn is_refused_by_the_journal(&self, words: &[&str]) {
+        assert_eq!(
+            (self.status.as_u16(), self.problem()),
+            (503, "journal-full"),
+            "{self:?}"
+        );
+        assert!(self.header("retry-after").is_some(), "{self:?}");
+        let detail = self.body["detail"].as_str().unwrap_or_default();
+        for words in words {
+            assert!(detail.contains(words), "{self:?}");
+        }
+    }
 }
 
 impl Server {
