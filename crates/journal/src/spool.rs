@@ -74,16 +74,18 @@ impl SpoolWriter {
         if matches!(self.file, Backing::Lost) {
             return Err(AppendError::Incomplete);
         }
-        self.pending.extend_from_slice(chunk);
-        let limit = match self.file {
-            Backing::Memory => self.shared.settings.inline_limit,
-            _ => CHUNK,
-        };
-        if self.pending.len() > limit {
-            self.write_pending().await
-        } else {
-            Ok(())
+        // However large the chunk is, no second copy of it is held.
+        for piece in chunk.chunks(CHUNK) {
+            self.pending.extend_from_slice(piece);
+            let limit = match self.file {
+                Backing::Memory => self.shared.settings.inline_limit,
+                _ => CHUNK,
+            };
+            if self.pending.len() > limit {
+                self.write_pending().await?;
+            }
         }
+        Ok(())
     }
 
     /// Ends the body.

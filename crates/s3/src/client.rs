@@ -18,6 +18,7 @@ use crate::objects::{DEPENDENCY, Inner, Objects};
 use crate::parts::PART;
 use crate::pending::Pending;
 use crate::probe::StoreProbe;
+use crate::room::Room;
 use crate::settings::{S3Target, Settings, Target};
 use crate::store::Store;
 use crate::trace::Connector;
@@ -58,6 +59,7 @@ pub fn connect(
     copies.etags(|key, etag| etags.saw(key, Some(etag)));
     let inner = Arc::new(Inner {
         arriving: Arriving::default(),
+        room: Room::new(settings.upload_memory, guard.clock()),
         pending: Pending::rebuild(&journal),
         lists: Default::default(),
         etags,
@@ -109,6 +111,12 @@ fn check(settings: &Settings) -> Result<(), Error> {
         return Err(Error::invalid(
             *field,
             "must be more than 0, and s3.idle at least s3.first_byte",
+        ));
+    }
+    if settings.upload_memory < PART as u64 {
+        return Err(Error::invalid(
+            "s3.upload_memory",
+            format!("at least {PART} bytes, one part of an upload"),
         ));
     }
     let most = MAX_PARTS * PART as u64;

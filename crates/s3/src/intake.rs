@@ -4,10 +4,16 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use mainstay_journal::{AppendError, SpoolWriter, Spooled};
-use mainstay_runtime::{Error, ErrorKind};
+use mainstay_runtime::{Error, ErrorKind, Moment};
 
 use crate::once::Once;
 use crate::parts::PART;
+use crate::room::{Room, Taken};
+
+/// Bytes that every body may have in memory; what needs more takes room for it.
+const SMALL: usize = 64 << 10;
+/// The last piece that is read for a part may go beyond its end.
+const SLACK: usize = 512 << 10;
 
 /// What a caller sends. An error in it means that the caller broke off.
 pub(crate) type CallerBody<'a> = BoxStream<'a, Result<Bytes, ()>>;
@@ -20,6 +26,7 @@ pub(crate) struct Intake<'a> {
     taken: u64,
     rest: BytesMut,
     ended: bool,
+    room: Option<Taken>,
     /// Where the request has an idempotency key: what is to see all of the body.
     once: Option<&'a Once>,
 }
@@ -45,6 +52,7 @@ impl<'a> Intake<'a> {
             taken: 0,
             rest: BytesMut::new(),
             ended: false,
+            room: None,
             once,
         })
     }
@@ -55,9 +63,46 @@ impl<'a> Intake<'a> {
     /// As [`Intake::part`].
     pub(crate) async fn skip(&mut self) -> Result<(), Error> {
         while !self.is_done() {
-            self.part().await?;
+            self.piece().await?;
         }
         Ok(())
+    }
+
+    /// Whether there is room in memory for parts of this body; a small one needs none. It is kept until the body is
+    /// dropped or taken in pieces.
+    ///
+    /// # Errors
+    /// As [`Intake::part`].
+    pub(crate) async fn has_room(&mut self, room: &Room, until: Moment) -> Result<bool, Error> {
+        let mut rest = std::mem::take(&mut self.rest);
+        while rest.len() <= SMALL && !self.ended {
+            self.read(&mut rest).await?;
+        }
+        self.rest = rest;
+        if !self.ended {
+            let most = (self.rest.len() + self.to_come()) as u64;
+            self.room = room.take(most.min(PART as u64), until).await;
+        }
+        Ok(self.ended || self.room.is_some())
+    }
+
+    /// What may come until the end or the end of a part, at most.
+    fn to_come(&self) -> usize {
+        let length = self.length.unwrap_or(u64::MAX);
+        usize::try_from(length - self.taken.min(length)).map_or(PART, |bytes| bytes.min(PART))
+    }
+
+    /// The next piece, as it comes: nearly nothing of the body is in memory.
+    ///
+    /// # Errors
+    /// As [`Intake::part`].
+    pub(crate) async fn piece(&mut self) -> Result<Bytes, Error> {
+        let mut piece = std::mem::take(&mut self.rest);
+        self.room = None;
+        while piece.len() < SMALL && !self.ended {
+            self.read(&mut piece).await?;
+        }
+        Ok(piece.freeze())
     }
 
     /// The next part: as much as one part may hold, less only at the end.
@@ -65,7 +110,14 @@ impl<'a> Intake<'a> {
     /// # Errors
     /// The caller's mistakes: too much, more or less than was said, or broken off.
     pub(crate) async fn part(&mut self) -> Result<Bytes, Error> {
-        let mut part = std::mem::take(&mut self.rest);
+        let rest = std::mem::take(&mut self.rest);
+        if self.ended && rest.len() <= PART {
+            return Ok(rest.freeze());
+        }
+        // In one go: a buffer that grows by itself doubles, and would take twice its room.
+        let mut part = BytesMut::with_capacity(rest.len() + self.to_come() + SLACK);
+        part.extend_from_slice(&rest);
+        drop(rest);
         // One byte more than a part tells that it isn't the last.
         while part.len() <= PART && !self.ended {
             self.read(&mut part).await?;
@@ -179,6 +231,33 @@ mod tests {
         assert_eq!(parts(&[PART]).await, [PART]);
         assert_eq!(parts(&[PART - 1, 2]).await, [PART, 1]);
         assert_eq!(parts(&[3 * PART + 5]).await, [PART, PART, PART, 5]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_small_waits_for_room_of_one_part_and_gives_it_back() {
+        let clock = mainstay_runtime::Clock::start();
+        let room = Room::new(PART as u64, clock);
+        let soon = || clock.now() + std::time::Duration::from_secs(1);
+        let intake =
+            |sizes: &[usize], length| Intake::new(body(sizes), u64::MAX, length, None).unwrap();
+        let mut large = intake(&[SMALL, 2 * PART], None);
+        assert!(large.has_room(&room, soon()).await.unwrap());
+        assert_eq!(large.part().await.unwrap().len(), PART);
+        let mut small = intake(&[SMALL - 1, 1], None);
+        assert!(small.has_room(&room, soon()).await.unwrap());
+        let mut second = intake(&[SMALL, 1], Some(SMALL as u64 + 1));
+        assert!(!second.has_room(&room, soon()).await.unwrap());
+        let pieces = [second.piece().await.unwrap(), second.piece().await.unwrap()];
+        assert_eq!(pieces.map(|piece| piece.len()), [SMALL + 1, 0]);
+        // In pieces a body needs none any more.
+        assert_eq!(large.piece().await.unwrap().len(), PART + SMALL);
+        let mut third = intake(&[SMALL, 1], Some(SMALL as u64 + 1));
+        assert!(third.has_room(&room, soon()).await.unwrap());
+        let mut fourth = intake(&[PART], Some(PART as u64 - SMALL as u64));
+        assert!(
+            fourth.has_room(&room, soon()).await.is_err(),
+            "it is longer"
+        );
     }
 
     #[tokio::test]

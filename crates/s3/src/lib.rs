@@ -61,6 +61,7 @@ mod parts;
 mod pending;
 mod probe;
 mod resolve;
+mod room;
 mod settings;
 mod slice;
 mod standing;

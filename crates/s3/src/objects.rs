@@ -24,6 +24,7 @@ use crate::key::{Key, is_canary};
 use crate::lists::Lists;
 use crate::once::OnceKey;
 use crate::pending::Pending;
+use crate::room::Room;
 use crate::settings::Settings;
 use crate::standing::{Base, mark};
 use crate::store::{About, Condition, Listed, Store};
@@ -46,6 +47,7 @@ pub(crate) struct Inner {
     pub(crate) journal: Journal,
     pub(crate) copies: Copies,
     pub(crate) arriving: Arriving,
+    pub(crate) room: Room,
     pub(crate) pending: Pending,
     pub(crate) lists: Lists,
     pub(crate) etags: Etags,

@@ -51,6 +51,8 @@ pub struct Settings {
     pub idle: Duration,
     /// Largest object in bytes.
     pub max_object: u64,
+    /// Bytes of bodies on their way to the store that may be in memory, over all uploads.
+    pub upload_memory: u64,
     /// Folder for local copies of what was read and written.
     pub copies_dir: PathBuf,
     /// Bytes of local copies in all; 0 keeps none.
@@ -73,6 +75,7 @@ impl Settings {
             first_byte: Duration::from_secs(5),
             idle: Duration::from_secs(30),
             max_object: 5 << 30,
+            upload_memory: 256 << 20,
             copies_dir: data_dir.join("object-copies"),
             copies_bytes: 256 << 20,
             copy_limit: 8 << 20,

@@ -1,6 +1,7 @@
 //! Uploads: to the store while it takes them, else into the journal, also when it fails midway.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -96,6 +97,13 @@ fn too_large_for_condition() -> Error {
     )
 }
 
+fn no_room() -> Error {
+    let detail = "other uploads fill the memory that s3.upload_memory gives them";
+    Error::new(ErrorKind::Busy, detail)
+        .dependency(DEPENDENCY)
+        .retry_after(Some(Duration::from_secs(1)))
+}
+
 /// An upload under way.
 struct Put<'a> {
     key: &'a Key,
@@ -132,8 +140,17 @@ impl Inner {
                 return (Err(error), None);
             }
         } else if self.is_pending(key) || self.guard.is_open() {
-            let tee = Tee::new(self.journal.spool());
-            return (self.take_in(put, tee, intake).await, None);
+            return (self.take_in(put, self.tee(), intake).await, None);
+        }
+        let until = self.now() + self.settings.first_byte;
+        match intake.has_room(&self.room, until).await {
+            Ok(true) => {}
+            // As one that finds no place among the calls of the store.
+            Ok(false) if !conditional && !self.guard.is_instead(ctx.instead_of) => {
+                return (self.take_in(put, self.tee(), intake).await, None);
+            }
+            Ok(false) => return (Err(no_room()), None),
+            Err(error) => return (Err(error), None),
         }
         let first = match intake.part().await {
             Ok(first) => first,
@@ -168,7 +185,7 @@ impl Inner {
             Err(unwritten) => {
                 let may = may_accept(&unwritten.error);
                 let accepted = async {
-                    let mut tee = Tee::new(self.journal.spool());
+                    let mut tee = self.tee();
                     tee.write(&body).await;
                     self.accept(put, tee).await
                 };
@@ -186,7 +203,7 @@ impl Inner {
         mut intake: Intake<'_>,
     ) -> Ended {
         let key = put.key;
-        let mut tee = Tee::new(self.journal.spool());
+        let mut tee = self.tee();
         match self
             .send_parts(ctx, put, first, &mut intake, &mut tee)
             .await
@@ -240,9 +257,13 @@ impl Inner {
             if let Some(error) = tee.failure() {
                 return Err(self.not_accepted(error));
             }
-            tee.write(&intake.part().await?).await;
+            tee.write(&intake.piece().await?).await;
         }
         self.accept(put, tee).await
+    }
+
+    fn tee(&self) -> Tee {
+        Tee::new(self.journal.spool())
     }
 
     async fn accept(&self, put: &Put<'_>, tee: Tee) -> Result<Answer<Receipt>, Error> {

@@ -181,6 +181,12 @@ pub(super) fn s3(r: &mut Reader) -> S3 {
         first_byte: r.within("s3.first_byte", base.first_byte, SHORTEST..=HOUR),
         idle: r.within("s3.idle", base.idle, SHORTEST..=HOUR),
         max_object: size(r, "s3.max_object", base.max_object, 1),
+        upload_memory: size(
+            r,
+            "s3.upload_memory",
+            base.upload_memory,
+            mainstay_s3::PART as u64,
+        ),
         copies_bytes: size(r, "s3.copies_bytes", base.copies_bytes, 0),
         copy_limit: size(r, "s3.copy_limit", base.copy_limit, 0),
         drain_parallel: r.within("s3.drain_parallel", base.drain_parallel, 1..=1_000),

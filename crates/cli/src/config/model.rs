@@ -104,6 +104,7 @@ pub(crate) struct S3 {
     pub(crate) first_byte: Duration,
     pub(crate) idle: Duration,
     pub(crate) max_object: u64,
+    pub(crate) upload_memory: u64,
     pub(crate) copies_bytes: u64,
     pub(crate) copy_limit: u64,
     pub(crate) drain_parallel: usize,

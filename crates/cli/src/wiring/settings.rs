@@ -163,6 +163,7 @@ pub(super) fn s3(config: &Config) -> mainstay_s3::Settings {
         first_byte: section.first_byte,
         idle: section.idle,
         max_object: section.max_object,
+        upload_memory: section.upload_memory,
         copies_bytes: section.copies_bytes,
         copy_limit: section.copy_limit,
         drain_parallel: section.drain_parallel,

@@ -1,10 +1,13 @@
 //! Limits: of objects, of the journal, of callers.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::stream;
 use mainstay_runtime::{ErrorKind, Source};
-use mainstay_s3::{PART, Upload, contract};
+use mainstay_s3::{Condition, PART, Upload, contract};
 use mainstay_testkit::{S3, S3Mode};
+use tokio::sync::Notify;
 
 use crate::world::{World, is_accepted, patient};
 
@@ -130,6 +133,59 @@ async fn a_journal_without_room_does_not_hinder_an_upload_that_the_store_takes()
     let content = contract::content(2 * PART);
     world.stored("large", content.clone()).await;
     assert!(world.get("large").await.unwrap().value == content);
+}
+
+#[tokio::test]
+async fn an_upload_without_room_in_memory_goes_to_the_journal_and_a_small_one_needs_none() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        settings.upload_memory = PART as u64;
+        settings.first_byte = std::time::Duration::from_millis(500);
+    })
+    .await;
+    world.until_closed().await;
+    let (asked, goes_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let slow = stream::unfold(0, {
+        let (asked, goes_on) = (asked.clone(), goes_on.clone());
+        move |step| {
+            let (asked, goes_on) = (asked.clone(), goes_on.clone());
+            async move {
+                if step == 1 {
+                    asked.notify_one();
+                    goes_on.notified().await;
+                }
+                (step < 2).then(|| (Ok::<_, &str>(contract::content(PART / 2)), step + 1))
+            }
+        }
+    });
+    let others = async {
+        asked.notified().await;
+        world.stored("small", "x").await;
+        world.accepted("large", contract::content(PART)).await;
+        let only_new = Upload {
+            condition: Condition::Absent,
+            ..Upload::default()
+        };
+        let content = contract::content(PART / 2 + 1);
+        let refused = contract::put_with(&world.objects, "new", &content, only_new).await;
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.kind, ErrorKind::Busy);
+        assert!(refused.retryable && refused.retry_after.is_some());
+        goes_on.notify_one();
+    };
+    let (ctx, key, upload) = (
+        contract::context(&world.objects),
+        contract::key("slow"),
+        Upload::default(),
+    );
+    let (slow, ()) = tokio::join!(world.objects.put(&ctx, &key, slow, &upload), others);
+    assert_eq!(slow.unwrap().source, Source::Primary);
+    world.stored("new", contract::content(PART)).await;
+    world.until_drained().await;
+    assert_eq!(
+        server.content("large"),
+        Some(contract::content(PART).into())
+    );
 }
 
 #[tokio::test]
