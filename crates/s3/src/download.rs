@@ -77,7 +77,10 @@ impl Inner {
             match self.resolve(key) {
                 Found::Gone => return (Err(not_found(key)), None),
                 Found::Store { key: at, accepted } => {
-                    return self.get_stored(ctx, key, &at, accepted, range).await;
+                    let ended = self.get_stored(ctx, key, &at, accepted, range).await;
+                    if self.stayed(key, &at) {
+                        return ended;
+                    }
                 }
                 Found::Body(entry) => match self.journal.body(entry.id).await {
                     Ok(body) => return (accepted_body(key, &entry, body, range), None),
@@ -87,13 +90,18 @@ impl Inner {
                 },
             }
         }
-        (
-            Err(unavailable(
-                &self.guard,
-                "the object changes faster than it can be read",
-            )),
-            None,
-        )
+        (Err(self.changes_too_fast()), None)
+    }
+
+    /// Whether what was read from `at` is what `key` was accepted as a copy of: once the copy is made, its source may be
+    /// overwritten by what has waited for that.
+    fn stayed(&self, key: &Key, at: &Key) -> bool {
+        key == at || matches!(self.resolve(key), Found::Store { key, .. } if key == *at)
+    }
+
+    fn changes_too_fast(&self) -> Error {
+        let detail = "the object changes faster than it can be read";
+        unavailable(&self.guard, detail)
     }
 
     /// Reads `at` for somebody who asked for `key`: the same, or an accepted copy of it.
@@ -202,25 +210,40 @@ impl Inner {
     }
 
     async fn head(self: &Arc<Self>, ctx: &Context, key: &Key) -> Ended<ObjectInfo> {
-        let (at, accepted) = match self.resolve(key) {
-            Found::Gone => return (Err(not_found(key)), None),
-            Found::Body(entry) => {
-                return (
-                    Ok(Answer::fresh(info_of_entry(key, &entry), Source::Journal)),
-                    None,
-                );
+        for _ in 0..TRIES {
+            match self.resolve(key) {
+                Found::Gone => return (Err(not_found(key)), None),
+                Found::Body(entry) => {
+                    let info = info_of_entry(key, &entry);
+                    return (Ok(Answer::fresh(info, Source::Journal)), None);
+                }
+                Found::Store { key: at, accepted } => {
+                    let ended = self.head_stored(ctx, key, &at, accepted).await;
+                    if self.stayed(key, &at) {
+                        return ended;
+                    }
+                }
             }
-            Found::Store { key, accepted } => (key, accepted),
-        };
+        }
+        (Err(self.changes_too_fast()), None)
+    }
+
+    async fn head_stored(
+        self: &Arc<Self>,
+        ctx: &Context,
+        key: &Key,
+        at: &Key,
+        accepted: bool,
+    ) -> Ended<ObjectInfo> {
         let call = self.to_first_byte(Call::new("head", ctx).idempotent());
-        match self.call(call, || self.store.head(&at)).await {
+        match self.call(call, || self.store.head(at)).await {
             Ok(result) => {
                 let info = info_of(key, &result);
                 self.etags.saw(at.as_str(), info.etag.as_deref());
-                self.exercise_copy(&at, &info);
+                self.exercise_copy(at, &info);
                 (Ok(Answer::fresh(info, source(accepted))), None)
             }
-            Err(error) if is_outage(&error) => match self.copies.info(&at) {
+            Err(error) if is_outage(&error) => match self.copies.info(at) {
                 Some(copy) => {
                     let age = self.age_of(copy.seen);
                     (
@@ -231,7 +254,7 @@ impl Inner {
                 None => (Err(self.no_copy(&error, key)), Some(error)),
             },
             Err(error) => {
-                self.forget_if_absent(&at, &error).await;
+                self.forget_if_absent(at, &error).await;
                 (Err(to_error(&error, key.as_str())), None)
             }
         }

@@ -52,6 +52,12 @@ pub enum S3Mode {
     CutWrites,
     /// Reads writes and never answers them; reads are answered as they should be.
     HangWrites,
+    /// A read of the one key that begins with `prefix` is carried out only after the next write to it, and no write
+    /// before there is such a read.
+    OvertakenReads {
+        /// The beginning of the key.
+        prefix: String,
+    },
     /// Says of so many writes whose condition doesn't hold that they are done, as stores do that ignore conditions.
     /// Nothing is written then.
     IgnoreConditions {

@@ -165,6 +165,37 @@ async fn an_accepted_copy_is_of_its_source_as_it_was() {
 }
 
 #[tokio::test]
+async fn a_copy_that_is_made_while_it_is_read_is_not_what_its_source_became() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        patient(settings);
+        settings.copies_bytes = 0;
+    })
+    .await;
+    world.stored("source", "before").await;
+    server.kill().await;
+    world.until_open().await;
+    is_accepted(world.copy("source", "copy").await);
+    world.accepted("source", "after").await;
+    server.restart().await;
+    let prefix = "source".to_owned();
+    server.set(S3Mode::OvertakenReads { prefix }).await;
+    let mut read = None;
+    eventually(
+        Duration::from_secs(30),
+        "the copy can be read",
+        async || {
+            read = world.get("copy").await.ok();
+            read.is_some()
+        },
+    )
+    .await;
+    assert_eq!(read.expect("it was read").value, "before");
+    world.until_drained().await;
+    assert_eq!(server.content("source").as_deref(), Some(&b"after"[..]));
+}
+
+#[tokio::test]
 async fn nothing_is_copied_from_what_was_deleted() {
     let (_server, world) = down().await;
     is_accepted(world.delete("source").await);
@@ -454,7 +485,8 @@ async fn a_copy_that_was_set_aside_holds_up_neither_its_source_nor_other_keys() 
     };
     let soon = Duration::from_secs(20);
     eventually(soon, "another key arrives", async || {
-        waiting().len() == 100 && world.set_aside().len() == 1
+        let entries = world.objects.journal_stats().entries;
+        entries == 101 && waiting().len() == 100 && world.set_aside().len() == 1
     })
     .await;
     assert!(server.content("other").is_some());

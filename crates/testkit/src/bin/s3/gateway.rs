@@ -116,6 +116,12 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
             cut(gateway.carry_out(Request::from_parts(head, body)).await).await
         }
         S3Mode::HangWrites if writes(&head.method) => std::future::pending().await,
+        S3Mode::OvertakenReads { prefix } => {
+            gateway
+                .overtake(&head.method, head.uri.path(), &prefix)
+                .await;
+            gateway.carry_out(Request::from_parts(head, body)).await
+        }
         S3Mode::IgnoreConditions { .. } => {
             let response = gateway.carry_out(Request::from_parts(head, body)).await;
             match response.status() {
@@ -161,6 +167,28 @@ impl Gateway {
     fn under_way(&self, path: &str) -> UnderWay<'_> {
         self.control().under_way.push(path.to_owned());
         UnderWay(self, path.to_owned())
+    }
+
+    /// Has a read of the prefix wait for a write there, and every write for such a read.
+    async fn overtake(&self, method: &Method, path: &str, prefix: &str) {
+        let file = self.folder.join(path.trim_start_matches('/'));
+        let written = || fs::metadata(&file).and_then(|file| file.modified()).ok();
+        let before = written();
+        let is_read = *method == Method::GET && names_key_under(path, prefix);
+        let may = || match is_read {
+            true => written() != before,
+            false => {
+                let control = self.control();
+                !writes(method)
+                    || control
+                        .under_way
+                        .iter()
+                        .any(|path| names_key_under(path, prefix))
+            }
+        };
+        while !may() {
+            pause(Duration::from_millis(5)).await;
+        }
     }
 
     /// Whether one more broken condition is to be ignored.
