@@ -15,6 +15,7 @@ use mainstay_runtime::{
 };
 use mainstay_testkit::{Postgres, eventually};
 use tempfile::TempDir;
+use tokio_postgres::NoTls;
 
 use crate::cached::EACH_ITS_OWN;
 use crate::support::settings;
@@ -136,8 +137,12 @@ async fn reads_in_anothers_place_are_few_at_a_time_and_the_next_gets_an_earlier_
     let both = Both::connect(&server);
     let (database, instead) = (&both.database, both.instead());
     let _ = rows(database, "SELECT 'known'", &[]).await;
+    let (holder, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let lock = "SELECT pg_advisory_lock(7)";
+    holder.batch_execute(lock).await.unwrap();
     let slow = |n: usize| {
-        let query = format!("SELECT {n}, pg_sleep(1.5)::text");
+        let query = format!("SELECT {n}, pg_advisory_xact_lock_shared(7)::text");
         database.read(&instead, Statement::new(query, []))
     };
     let crowd = join_all((0..12).map(slow));
@@ -151,6 +156,7 @@ async fn reads_in_anothers_place_are_few_at_a_time_and_the_next_gets_an_earlier_
         let unknown = database.read(&instead, Statement::new("SELECT 'new'", []));
         let refused = unknown.await.unwrap_err();
         let own = rows(database, "SELECT 'own'", &[]).await;
+        drop(holder);
         (known, refused, own)
     };
     let (crowd, (known, refused, own)) = tokio::join!(crowd, meanwhile);

@@ -65,16 +65,17 @@ async fn a_recorded_outage_replays_to_the_decisions_that_were_made() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_hour_takes_little_room() {
+async fn ten_idle_minutes_take_little_room() {
     let world = recorded().await;
-    world.pass(3_600_000).await;
+    // All of it fits in the queue, however long the writer's thread is kept waiting: its clock isn't the paused one.
+    world.pass(600_000).await;
     world.handle.shutdown(Duration::from_secs(5)).await;
     let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
     let unpacked = recordings::read(&files[0].0).unwrap();
     let (inputs, _) = replay(&unpacked);
-    assert!(inputs >= 3_600, "{inputs}");
+    assert!(inputs >= 600, "{inputs}");
     assert!(
-        files[0].1 < 100_000,
+        files[0].1 < 20_000,
         "{} bytes of {}",
         files[0].1,
         unpacked.len()
