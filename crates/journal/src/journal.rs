@@ -13,6 +13,7 @@ use crate::open::{WriterThread, open};
 use crate::record::Record;
 use crate::shared::{Hold, Shared};
 use crate::spool::SpoolWriter;
+use crate::turns::Turn;
 use crate::writer::{Append, Change, Command};
 use crate::{AppendError, Bound, ChangeError, OpenError, ReadError, Settings};
 
@@ -51,7 +52,8 @@ impl Journal {
         SpoolWriter::new(self.shared.clone())
     }
 
-    /// Accepts an entry: when this returns, it and its body are on disk.
+    /// Accepts an entry: when this returns, it and its body are on disk. Entries of one key are in the order in which
+    /// this was asked for.
     ///
     /// # Errors
     /// See [`AppendError`]. After [`AppendError::Uncertain`] it is unknown whether the entry is on disk; its key is
@@ -60,6 +62,11 @@ impl Journal {
     /// # Cancel safety
     /// A cancelled append may or may not have been accepted.
     pub async fn append(&self, new: NewEntry<'_>) -> Result<EntryId, AppendError> {
+        let turn = self.shared.turns.take(new.queue, &new.key);
+        self.append_in_turn(new, turn).await
+    }
+
+    async fn append_in_turn(&self, new: NewEntry<'_>, turn: Turn) -> Result<EntryId, AppendError> {
         self.shared.accepts()?;
         let meta = new.meta.to_string();
         if new.queue.len() + new.key.len() + new.kind.len() + meta.len() > ROW_LIMIT {
@@ -81,15 +88,13 @@ impl Journal {
             synced.as_ref().map(|synced| synced.body),
             new.accepted_at_ms,
         );
-        let outcome = new.outcome;
-        let content = synced.map(|synced| synced.content);
-        self.shared
-            .commit(Change::Append(Box::new(Append {
-                record,
-                content,
-                outcome,
-            })))
-            .await
+        let append = Append {
+            record,
+            content: synced.map(|synced| synced.content),
+            outcome: new.outcome,
+        };
+        let change = Change::Append(Box::new(append));
+        self.shared.commit_in_turn(change, turn).await
     }
 
     /// As [`append`](Self::append), and to its end also when whoever asked for it leaves. `arrived` hears how it ended,
@@ -106,8 +111,9 @@ impl Journal {
         arrived: impl FnOnce(&Result<EntryId, AppendError>) + Send + 'static,
     ) -> Result<EntryId, AppendError> {
         let journal = self.clone();
+        let turn = self.shared.turns.take(new.queue, &new.key);
         let arriving = tokio::spawn(async move {
-            let appended = journal.append(new).await;
+            let appended = journal.append_in_turn(new, turn).await;
             arrived(&appended);
             appended
         });

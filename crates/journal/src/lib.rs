@@ -72,6 +72,7 @@ mod settle;
 mod shared;
 mod spool;
 mod store;
+mod turns;
 mod verify;
 mod writer;
 

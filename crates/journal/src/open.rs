@@ -14,6 +14,7 @@ use crate::index::Index;
 use crate::record::Place;
 use crate::settle::settle;
 use crate::shared::{Shared, lock};
+use crate::turns::Turns;
 use crate::writer::{Command, Writer};
 use crate::{Journal, OpenError, Settings, fault, store};
 
@@ -76,6 +77,7 @@ pub(crate) fn open(dir: &Path, settings: Settings) -> Result<Journal, OpenError>
         claimable: watch::Sender::new(()),
         next_body: AtomicU64::new(next_body),
         commits: AtomicU64::new(0),
+        turns: Turns::default(),
     });
     let writer = Writer {
         shared: shared.clone(),

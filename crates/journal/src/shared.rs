@@ -11,6 +11,7 @@ use crate::folder::Folder;
 use crate::index::Index;
 use crate::outcomes::Running;
 use crate::settings::Settings;
+use crate::turns::{Turn, Turns};
 use crate::writer::{Change, Command};
 use crate::{AppendError, Bound};
 
@@ -32,6 +33,8 @@ pub(crate) struct Shared {
     pub(crate) claimable: watch::Sender<()>,
     pub(crate) next_body: AtomicU64,
     pub(crate) commits: AtomicU64,
+    /// Who is on the way to the writer.
+    pub(crate) turns: Turns,
 }
 
 /// A panic elsewhere doesn't make the data wrong: each critical section leaves it whole.
@@ -120,15 +123,34 @@ impl Shared {
         self.ask(|reply| Command::Change(change, reply)).await
     }
 
+    /// The same when its turn comes; the next one's comes as soon as the writer has it.
+    pub(crate) async fn commit_in_turn(
+        &self,
+        change: Change,
+        turn: Turn,
+    ) -> Result<EntryId, AppendError> {
+        turn.comes().await;
+        let answer = self.send(|reply| Command::Change(change, reply))?;
+        drop(turn);
+        answer.await.map_err(|_| AppendError::Closed)?
+    }
+
     pub(crate) async fn ask<T>(
         &self,
         command: impl FnOnce(oneshot::Sender<Result<T, AppendError>>) -> Command,
     ) -> Result<T, AppendError> {
-        let (reply, answer) = oneshot::channel();
-        self.commands
-            .send(command(reply))
-            .map_err(|_| AppendError::Closed)?;
+        let answer = self.send(command)?;
         answer.await.map_err(|_| AppendError::Closed)?
+    }
+
+    fn send<T>(
+        &self,
+        command: impl FnOnce(oneshot::Sender<Result<T, AppendError>>) -> Command,
+    ) -> Result<oneshot::Receiver<Result<T, AppendError>>, AppendError> {
+        let (reply, answer) = oneshot::channel();
+        let sent = self.commands.send(command(reply));
+        sent.map_err(|_| AppendError::Closed)?;
+        Ok(answer)
     }
 }
 

@@ -1,10 +1,13 @@
 //! Which entry may be claimed when, against a naive model; and the lookups.
 
-use mainstay_journal::{ChangeError, Claimed, EntryId, Filter, Journal, State};
+use std::task::Poll;
+
+use mainstay_journal::{ChangeError, Claimed, EntryId, Filter, Journal, NewEntry, State};
 use proptest::prelude::*;
+use serde_json::json;
 use tempfile::tempdir;
 
-use crate::support::{QUEUE, append, open};
+use crate::support::{QUEUE, append, open, spooled};
 
 fn ids(entries: &[Claimed]) -> Vec<EntryId> {
     entries.iter().map(Claimed::id).collect()
@@ -46,6 +49,35 @@ async fn later_entries_of_a_key_wait_and_other_keys_do_not() {
     journal.discard(a1).await.unwrap();
     assert_eq!(ids(&journal.claim(QUEUE, 9, 0)), [a2, b1]);
     assert_eq!(journal.discard(a1).await, Err(ChangeError::Unknown(a1)));
+}
+
+/// Polls it once and drops it.
+async fn begun_and_left(append: impl Future) {
+    let mut append = std::pin::pin!(append);
+    let begun = std::future::poll_fn(|cx| Poll::Ready(append.as_mut().poll(cx).is_pending())).await;
+    assert!(begun, "it takes its time");
+}
+
+#[tokio::test]
+async fn a_large_body_is_not_overtaken_by_what_comes_after_it_though_its_caller_leaves() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    let large = async |kind: &str| NewEntry {
+        queue: QUEUE,
+        key: "key".into(),
+        kind: kind.into(),
+        meta: json!({}),
+        body: Some(spooled(&journal, &[7; 300_000]).await.unwrap()),
+        outcome: None,
+        accepted_at_ms: 1_000,
+    };
+    let (goes_on, given_up) = (large("goes on").await, large("given up").await);
+    begun_and_left(journal.append_to_the_end(goes_on, |_| ())).await;
+    begun_and_left(journal.append(given_up)).await;
+    let small = append(&journal, "key").await;
+    let entries = journal.entries_for_key(QUEUE, "key");
+    let kinds: Vec<_> = entries.iter().map(|e| (e.kind.as_str(), e.id)).collect();
+    assert_eq!(kinds, [("goes on", kinds[0].1), ("put", small)]);
 }
 
 #[tokio::test]
