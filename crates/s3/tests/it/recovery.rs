@@ -385,6 +385,8 @@ async fn the_drain_takes_as_many_at_once_as_the_levels_batch_multiplier_says() {
         world.pin(level).await;
         let soon = Duration::from_secs(20);
         eventually(soon, &format!("{places} at {level}"), async || {
+            // What was begun at the level before has ended then.
+            pause(Duration::from_millis(450)).await;
             server.under_way("many/").await == places
         })
         .await;
