@@ -25,6 +25,8 @@ pub enum Fault {
     Blackhole,
     /// Holds every chunk back this long, in each direction.
     Delay(Duration),
+    /// Holds every chunk of answers back this long; requests pass at once.
+    DelayAnswers(Duration),
     /// Closes a connection once this many bytes of answers have passed on it since the fault was set.
     CutAfter(u64),
     /// Closes a connection once this many bytes of requests have passed on it since the fault was set.

@@ -36,6 +36,12 @@ pub enum S3Mode {
         /// Milliseconds.
         ms: u64,
     },
+    /// Carries uploads that bring a condition out this much later, also when their client has gone meanwhile, as a store
+    /// does that is reached over something slow; as it should all others.
+    LateUploads {
+        /// Milliseconds.
+        ms: u64,
+    },
     /// An error of the caller's making for keys that begin with `prefix`; as it should for all others.
     Refuse {
         /// The beginning of the keys.

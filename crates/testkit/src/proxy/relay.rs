@@ -169,6 +169,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
             return self.fill(fault).await;
         }
         match fault {
+            Fault::DelayAnswers(delay) if self.direction == Direction::Answer && !self.waited => {
+                pause(delay).await;
+                self.waited = true;
+                Ok(None)
+            }
             Fault::Blackhole => {
                 self.held = 0..0;
                 self.lost = true;

@@ -123,6 +123,28 @@ async fn a_delay_holds_back_both_directions() {
 }
 
 #[tokio::test]
+async fn a_delay_of_answers_lets_requests_through() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = FaultProxy::start(server.local_addr().unwrap()).await;
+    proxy
+        .set(Fault::DelayAnswers(Duration::from_secs(3600)))
+        .await;
+    let mut client = connect(&proxy).await;
+    client.write_all(b"question").await.unwrap();
+    let (mut served, _) = timeout(LONG, server.accept()).await.unwrap().unwrap();
+    let mut question = [0; 8];
+    let read = timeout(LONG, served.read_exact(&mut question)).await;
+    read.unwrap().unwrap();
+    served.write_all(b"answer").await.unwrap();
+    timeout(SHORT, client.read_u8()).await.unwrap_err();
+    proxy.set(Fault::Pass).await;
+    let mut answer = [0; 6];
+    let read = timeout(LONG, client.read_exact(&mut answer)).await;
+    read.unwrap().unwrap();
+    assert_eq!(&answer, b"answer");
+}
+
+#[tokio::test]
 async fn a_fault_that_ends_lets_go_of_what_it_held_back() {
     let proxy = proxy().await;
     let mut stream = connect(&proxy).await;

@@ -328,6 +328,27 @@ async fn its_modes_are_seen_on_the_wire() {
 }
 
 #[tokio::test]
+async fn a_late_upload_arrives_though_its_client_has_gone_and_only_if_its_condition_holds_then() {
+    let server = S3::start().await;
+    let store = store(&server);
+    server.set(S3Mode::LateUploads { ms: 300 }).await;
+    for key in ["key", "other"] {
+        let gone = put_with(&store, key, "late", PutMode::Create);
+        tokio::time::timeout(Duration::from_millis(100), gone)
+            .await
+            .unwrap_err();
+    }
+    put(&store, "other", "in time").await.unwrap();
+    assert_eq!(server.under_way("").await, 2);
+    eventually(LONG, "all to be carried out", async || {
+        server.under_way("").await == 0
+    })
+    .await;
+    assert_eq!(read(&store, "key").await, b"late");
+    assert_eq!(read(&store, "other").await, b"in time");
+}
+
+#[tokio::test]
 async fn it_is_killed_restarted_stopped_and_continued_with_its_objects() {
     let server = S3::start().await;
     let store = store(&server);

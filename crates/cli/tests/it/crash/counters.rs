@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::dice::Dice;
 use super::victim::Victim;
 
 /// Additions to one counter: with a digit of two bits each they fit a signed 64-bit number.
@@ -54,10 +55,10 @@ impl Log {
         (self.count(Added::Once), unsure)
     }
 
-    async fn add(&mut self, victim: &Victim, places: &Places) {
+    async fn add(&mut self, victim: &Victim, places: &Places, patience: Option<Duration>) {
         let place = places.fetch_add(1, Ordering::Relaxed);
         let by = 1_u64 << (2 * (place % DIGITS));
-        let request = victim.request(Method::POST, "/cache/incr");
+        let request = victim.request_for(Method::POST, "/cache/incr", patience);
         let request = request.json(&json!({ "key": key(place / DIGITS), "by": by }));
         let added = told(request.send().await).await;
         self.added.insert(place, added);
@@ -87,10 +88,15 @@ impl Log {
     }
 }
 
-pub(crate) async fn run(victim: Arc<Victim>, places: Places, stop: watch::Receiver<bool>) -> Log {
+pub(crate) async fn run(
+    victim: Arc<Victim>,
+    places: Places,
+    mut dice: Dice,
+    stop: watch::Receiver<bool>,
+) -> Log {
     let mut log = Log::default();
     while !*stop.borrow() {
-        log.add(&victim, &places).await;
+        log.add(&victim, &places, dice.patience()).await;
     }
     log
 }
@@ -100,11 +106,11 @@ pub(crate) async fn outage(victim: &Victim, places: &Places, redis: &Redis) -> L
     let mut log = Log::default();
     redis.kill().await;
     for _ in 0..HALF {
-        log.add(victim, places).await;
+        log.add(victim, places, None).await;
     }
     redis.restart().await;
     for _ in 0..HALF {
-        log.add(victim, places).await;
+        log.add(victim, places, None).await;
     }
     let in_memory = log.count(Added::Volatile);
     assert!(

@@ -1,5 +1,7 @@
 //! Chance that a seed decides.
 
+use std::time::Duration;
+
 /// SplitMix64 (Steele, Lea and Flood, 2014).
 pub(crate) struct Dice(u64);
 
@@ -18,6 +20,13 @@ impl Dice {
 
     pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
+    }
+
+    /// How long a client waits for an answer: most wait for as long as it takes.
+    pub(crate) fn patience(&mut self) -> Option<Duration> {
+        // Mostly no longer than an answer takes.
+        let ms = (2 + self.below(500)) >> self.below(7);
+        (self.below(5) == 0).then_some(Duration::from_millis(ms))
     }
 
     pub(crate) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use mainstay_testkit::{S3, pause};
 use reqwest::{Method, RequestBuilder, Response};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use super::content::Content;
@@ -26,16 +26,51 @@ pub(crate) struct Log {
     /// Acknowledged with 202.
     pub(crate) accepted: u64,
     pub(crate) read: u64,
+    pub(crate) listed: u64,
+    /// Writes whose answer was not waited for.
+    pub(crate) left: u64,
+    /// All that was sent, in which life of the program, and what was told: to find out why.
+    history: Vec<String>,
+    /// By key: what may have been accepted for it.
+    queued: BTreeMap<String, BTreeSet<Content>>,
+    /// Keys that held, after they were deleted, what had been accepted for them.
+    pub(crate) risen: BTreeSet<String>,
 }
 
 impl Log {
+    /// Whether a key may hold this. One thing may be that shouldn't, as the documentation says: a late duplicate of an
+    /// accepted upload, made on condition that there is no object, arrives after the key was deleted: nothing can
+    /// fence that.
+    fn may_hold(&mut self, key: &str, found: &Option<Content>) -> bool {
+        let nothing = Possible::from([None]);
+        let possible = self.possible.get(key).unwrap_or(&nothing);
+        if possible.contains(found) {
+            return true;
+        }
+        let queued = self.queued.get(key);
+        let was_queued = |content| queued.is_some_and(|queued| queued.contains(content));
+        let has_risen = possible.contains(&None) && found.as_ref().is_some_and(was_queued);
+        if has_risen {
+            self.risen.insert(key.to_owned());
+        }
+        has_risen
+    }
+
+    /// The last that was told of a key.
+    fn told_of(&self, key: &str) -> String {
+        let lines = self.history.iter().filter(|line| line.contains(key));
+        let lines: Vec<_> = lines.map(String::as_str).collect();
+        lines[lines.len().saturating_sub(12)..].join("\n")
+    }
+
     /// Compares with what the store has in the end.
-    pub(crate) fn check(&self, s3: &S3) {
-        for (key, possible) in &self.possible {
-            let there = s3.content(key).map(|bytes| Content::read(&bytes));
+    pub(crate) fn check(&mut self, s3: &S3) {
+        for (key, possible) in self.possible.clone() {
+            let there = s3.content(&key).map(|bytes| Content::read(&bytes));
             assert!(
-                possible.contains(&there),
-                "`{key}` is {there:?} in the store, and should be one of {possible:?}"
+                self.may_hold(&key, &there),
+                "`{key}` is {there:?} in the store, and should be one of {possible:?}\n{}",
+                self.told_of(&key)
             );
         }
     }
@@ -60,14 +95,18 @@ impl Log {
 }
 
 /// How a write ended, as far as its client knows.
+#[derive(Debug)]
 enum Told {
-    Done,
+    Stored,
+    Accepted,
     Missing,
     Perhaps,
+    /// Nothing: it wasn't waited for.
+    Left,
     Never,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Work {
     Put(Content),
     Delete(String),
@@ -92,6 +131,8 @@ pub(crate) struct Client {
     log: Log,
     /// A write without an answer, to be sent again with its idempotency key before anything else is written.
     again: Option<(String, Work)>,
+    /// A key whose last write was left without waiting for its answer: it is written again, as something else.
+    left: Option<String>,
 }
 
 impl Client {
@@ -103,6 +144,7 @@ impl Client {
             version: 0,
             log: Log::default(),
             again: None,
+            left: None,
         }
     }
 
@@ -112,23 +154,39 @@ impl Client {
                 self.write(once, work).await;
                 continue;
             }
-            match self.dice.below(10) {
-                0..=7 => {
+            let chance = self.dice.below(20);
+            match self.left.take() {
+                Some(key) => {
+                    let work = match self.dice.below(4) {
+                        0 => Work::Delete(key),
+                        _ => Work::Put(self.new_content(key)),
+                    };
+                    self.begin(work).await;
+                }
+                None if chance < 16 => {
                     if let Some(work) = self.new_work() {
-                        self.version += 1;
-                        let once = format!("objects{}-{}", self.number, self.version);
-                        self.write(once, work).await;
+                        self.begin(work).await;
                     }
                 }
-                _ => self.read().await,
+                None if chance < 19 => self.read().await,
+                None => self.list().await,
             }
         }
         self.log
     }
 
+    async fn begin(&mut self, work: Work) {
+        self.version += 1;
+        let once = format!("objects{}-{}", self.number, self.version);
+        self.write(once, work).await;
+    }
+
     fn new_work(&mut self) -> Option<Work> {
         match self.dice.below(8) {
-            0..=5 => Some(Work::Put(self.new_content())),
+            0..=5 => {
+                let key = self.key();
+                Some(Work::Put(self.new_content(key)))
+            }
             6 => Some(Work::Delete(self.key())),
             _ => {
                 let (from, to) = (self.key(), self.key());
@@ -140,11 +198,16 @@ impl Client {
     }
 
     fn key(&mut self) -> String {
-        format!("client{}/key{}", self.number, self.dice.below(KEYS))
+        let key = self.dice.below(KEYS);
+        self.key_of(key)
+    }
+
+    fn key_of(&self, key: u64) -> String {
+        format!("client{}/key{key}", self.number)
     }
 
     /// Most fit a journal's row, some are files beside it, few go up in parts, but where parts are what it is about.
-    fn new_content(&mut self) -> Content {
+    fn new_content(&mut self, key: String) -> Content {
         let kinds = if self.victim.needs_parts() { 4 } else { 40 };
         let len = match self.dice.below(kinds) {
             0 => 9 << 20,
@@ -152,8 +215,9 @@ impl Client {
             _ => 100 + self.dice.below(5_000),
         };
         Content {
-            key: self.key(),
-            version: self.version,
+            key,
+            // The one that `begin` is about to give it.
+            version: self.version + 1,
             len: len as usize,
         }
     }
@@ -166,37 +230,49 @@ impl Client {
             .or_insert_with(nothing)
     }
 
-    fn request(&self, work: &Work) -> RequestBuilder {
+    fn request(&self, work: &Work, patience: Option<Duration>) -> RequestBuilder {
+        let request = |method, path: &str| self.victim.request_for(method, path, patience);
         match work {
             Work::Put(content) => {
                 let path = format!("/objects/{}", content.key);
-                let request = self.victim.request(Method::PUT, &path);
-                request.body(content.bytes())
+                request(Method::PUT, &path).body(content.bytes())
             }
-            Work::Delete(key) => self
-                .victim
-                .request(Method::DELETE, &format!("/objects/{key}")),
+            Work::Delete(key) => request(Method::DELETE, &format!("/objects/{key}")),
             Work::Copy { from, to } => {
-                let request = self.victim.request(Method::POST, "/objects/copy");
-                request.json(&json!({ "from": from, "to": to }))
+                let body = json!({ "from": from, "to": to });
+                request(Method::POST, "/objects/copy").json(&body)
             }
         }
     }
 
     async fn write(&mut self, once: String, work: Work) {
-        let request = self.request(&work).header("idempotency-key", &once);
+        let patience = self.dice.patience();
+        let request = self.request(&work, patience);
+        let request = request.header("idempotency-key", &once);
+        let life = self.victim.lives();
         let told = self.told(request.send().await).await;
+        let line = format!("life {life}: {once} {work:?}, patience {patience:?}: {told:?}");
+        self.log.history.push(line);
         let after = match &work {
             Work::Put(content) => Possible::from([Some(content.clone())]),
             Work::Delete(_) => Possible::from([None]),
             Work::Copy { from, .. } => self.possible(from).clone(),
         };
+        if !matches!(told, Told::Stored | Told::Never) {
+            let queued = self.log.queued.entry(work.key().to_owned()).or_default();
+            queued.extend(after.iter().flatten().cloned());
+        }
         match told {
-            Told::Done => *self.possible(work.key()) = after,
+            // What was left before without an answer has had its effect by now, or has none any more.
+            Told::Stored | Told::Accepted => *self.possible(work.key()) = after,
             Told::Missing => panic!("404 for a write to `{}`", work.key()),
             Told::Perhaps => {
                 self.possible(work.key()).extend(after);
                 self.again = (self.dice.below(2) == 0).then_some((once, work));
+            }
+            Told::Left => {
+                self.possible(work.key()).extend(after);
+                self.left = Some(work.key().to_owned());
             }
             Told::Never => self.again = Some((once, work)),
         }
@@ -224,11 +300,72 @@ impl Client {
             _ => return,
         };
         self.log.read += 1;
-        let possible = self.possible(&key);
+        let is_right = self.log.may_hold(&key, &found);
+        let possible = self.possible(&key).clone();
         assert!(
-            possible.contains(&found),
-            "`{key}` reads {found:?}, and should be one of {possible:?}"
+            is_right,
+            "`{key}` reads {found:?} in life {}, and should be one of {possible:?}\n{}",
+            self.victim.lives(),
+            self.log.told_of(&key)
         );
+    }
+
+    /// Lists all its keys, a few at a time: what was acknowledged is listed, and what was deleted isn't. An answer that
+    /// says that it is old is none.
+    async fn list(&mut self) {
+        let limit = 1 + self.dice.below(KEYS + 1);
+        let Some(listed) = self.pages(limit).await else {
+            return pause(Duration::from_millis(10)).await;
+        };
+        self.log.listed += 1;
+        let keys: Vec<_> = (0..KEYS).map(|key| self.key_of(key)).collect();
+        let strange = listed.keys().find(|key| !keys.contains(key));
+        assert_eq!(strange, None, "nobody has written what is listed");
+        for key in keys {
+            let (found, mut may) = (listed.get(&key), self.possible(&key).clone());
+            if may.contains(&None) {
+                let queued = self.log.queued.get(&key).cloned().unwrap_or_default();
+                // See `may_hold`.
+                may.extend(queued.into_iter().map(Some));
+            }
+            let fits = |may: &Option<Content>| match (may, found) {
+                (None, None) => true,
+                // A copy that was accepted without asking for its source has no size yet.
+                (Some(content), Some(size)) => size.is_none_or(|size| size == content.len as u64),
+                _ => false,
+            };
+            assert!(
+                may.iter().any(fits),
+                "`{key}` is listed with {found:?} bytes, and should be one of {may:?}\n{}",
+                self.log.told_of(&key)
+            );
+        }
+    }
+
+    /// What is listed, and its sizes; nothing when no whole and fresh list could be had.
+    async fn pages(&mut self, limit: u64) -> Option<BTreeMap<String, Option<u64>>> {
+        let (mut listed, mut after) = (BTreeMap::new(), String::new());
+        loop {
+            let path = format!(
+                "/objects?prefix=client{}/&limit={limit}{after}",
+                self.number
+            );
+            let reply = self.victim.request(Method::GET, &path).send().await.ok()?;
+            let status = reply.status().as_u16();
+            let body: Value = reply.json().await.ok()?;
+            if status != 200 || body["source"] != "primary" {
+                return None;
+            }
+            for object in body["objects"].as_array().expect("a list") {
+                let key = object["key"].as_str().expect("a key").to_owned();
+                let before = listed.insert(key, object["size"].as_u64());
+                assert_eq!(before, None, "listed twice: {object}");
+            }
+            match body["next_after"].as_str() {
+                Some(key) => after = format!("&after={key}"),
+                None => return Some(listed),
+            }
+        }
     }
 
     async fn told(&mut self, sent: Result<Response, reqwest::Error>) -> Told {
@@ -237,7 +374,10 @@ impl Client {
                 status @ (200 | 202) => {
                     self.log.acknowledged += 1;
                     self.log.accepted += u64::from(status == 202);
-                    Told::Done
+                    match status {
+                        200 => Told::Stored,
+                        _ => Told::Accepted,
+                    }
                 }
                 404 => Told::Missing,
                 // The first request with this key still runs.
@@ -253,6 +393,10 @@ impl Client {
             Err(error) if error.is_connect() => {
                 pause(Duration::from_millis(10)).await;
                 Told::Never
+            }
+            Err(error) if error.is_timeout() => {
+                self.log.left += 1;
+                Told::Left
             }
             Err(_) => Told::Perhaps,
         }

@@ -124,7 +124,9 @@ impl Client {
                 ("/db/deferred", json!({"statement": "take", "params": [1]}))
             }
         };
-        let request = self.victim.request(Method::POST, path).json(&body);
+        let patience = self.dice.patience();
+        let request = self.victim.request_for(Method::POST, path, patience);
+        let request = request.json(&body);
         let once = self.log.key(number);
         let told = told(request.header("idempotency-key", once).send().await, what).await;
         let before = self.log.writes.get(&number).map(|(_, written)| *written);

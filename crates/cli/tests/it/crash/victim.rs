@@ -1,7 +1,7 @@
 //! The program that is killed.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use mainstay_testkit::{Program, Signal, free_port, pause};
@@ -29,6 +29,7 @@ pub(crate) struct Victim {
     program: Mutex<Option<Program>>,
     client: reqwest::Client,
     needs_parts: AtomicBool,
+    lives: AtomicU64,
 }
 
 impl Victim {
@@ -45,6 +46,7 @@ impl Victim {
             program: Mutex::new(None),
             client: client.build().expect("a client"),
             needs_parts: AtomicBool::new(false),
+            lives: AtomicU64::new(0),
         }
     }
 
@@ -52,6 +54,7 @@ impl Victim {
     pub(crate) fn start(&self, fault: Option<String>) {
         let parts = fault.as_ref().is_some_and(|at| at.starts_with(PART));
         self.needs_parts.store(parts, Ordering::Relaxed);
+        self.lives.fetch_add(1, Ordering::Relaxed);
         let mut command = support::mainstay(self.folder.path());
         command.arg("serve");
         command.env("MAINSTAY_SERVER_LISTEN", format!("127.0.0.1:{}", self.port));
@@ -62,6 +65,11 @@ impl Victim {
             command.env("CRASH_AT", fault);
         }
         *self.lock() = Some(Program::start(command).expect("the program starts"));
+    }
+
+    /// How often it was started.
+    pub(crate) fn lives(&self) -> u64 {
+        self.lives.load(Ordering::Relaxed)
     }
 
     /// Whether it is to die where it comes only with what is uploaded in parts.
@@ -137,6 +145,20 @@ impl Victim {
         reply.text().await.expect("text")
     }
 
+    /// A request whose client leaves after so long, if it does.
+    pub(crate) fn request_for(
+        &self,
+        method: Method,
+        path: &str,
+        patience: Option<Duration>,
+    ) -> RequestBuilder {
+        let request = self.request(method, path);
+        match patience {
+            Some(patience) => request.timeout(patience),
+            None => request,
+        }
+    }
+
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let request = self.client.request(method, self.url(path));
         request.header("x-api-key", KEY)
@@ -155,7 +177,12 @@ impl Victim {
 fn settings(sky: &Sky) -> Vec<(&'static str, String)> {
     let text = str::to_owned;
     let mut settings = support::s3_settings(&sky.s3);
+    settings.retain(|(name, _)| *name != "S3_ENDPOINT");
     settings.extend([
+        ("S3_ENDPOINT", sky.s3_endpoint()),
+        // Shorter than a life: what hangs is given up while there are still clients.
+        ("S3_FIRST_BYTE", text("500ms")),
+        ("DATABASE_CALL_DEADLINE", text("1s")),
         ("REDIS_URL", sky.redis_url()),
         ("REDIS_CLASSES_COUNTER", text("visits:")),
         ("DATABASE_URL", sky.postgres_url()),

@@ -15,7 +15,7 @@ use super::victim::{PART, Victim};
 use super::{counters, objects, rows};
 
 const OBJECT_CLIENTS: usize = 4;
-const COUNTER_CLIENTS: usize = 2;
+const COUNTER_CLIENTS: u64 = 2;
 const ROW_CLIENTS: [Way; 3] = [Way::Deferred, Way::Deferred, Way::AtOnce];
 /// Longest life of one process after it is ready, ms.
 const LIFE: u64 = 700;
@@ -23,8 +23,8 @@ const LIFE: u64 = 700;
 const LONG_LIFE: Duration = Duration::from_secs(2);
 /// The same for a part of an upload: few are as large, and each waits for those before it.
 const PART_LIFE: Duration = Duration::from_secs(6);
-/// What it gets where answers are cut off: what follows from that takes its time.
-const CUT_LIFE: Duration = Duration::from_millis(1200);
+/// What it gets where answers are cut off, don't come or come late: what follows from that takes its time.
+const ROUGH_LIFE: Duration = Duration::from_millis(1200);
 const SOON: Duration = Duration::from_secs(120);
 
 /// All named places.
@@ -72,9 +72,10 @@ impl World {
             let client = objects::Client::new(number, seed, Arc::clone(&victim));
             tokio::spawn(client.run(stop.subscribe()))
         };
-        let counter = |_| {
+        let counter = |number: u64| {
             let (victim, places) = (Arc::clone(&victim), Arc::clone(&places));
-            tokio::spawn(counters::run(victim, places, stop.subscribe()))
+            let dice = Dice::new(seed * 1000 + 700 + number);
+            tokio::spawn(counters::run(victim, places, dice, stop.subscribe()))
         };
         let row = |(writer, way)| {
             let client = rows::Client::new(writer, seed, way, Arc::clone(&victim));
@@ -101,6 +102,7 @@ impl World {
             forecast,
             life,
         } = self.plan(round);
+        println!("life {round}: {forecast:?}, to die at {fault:?}");
         self.sky.morning(forecast).await;
         self.victim.start(fault);
         let noon = life.min(Duration::from_millis(LIFE)) / 2;
@@ -132,7 +134,7 @@ impl World {
             life: match point {
                 Some(PART) => PART_LIFE,
                 Some(_) => LONG_LIFE,
-                None if forecast.has_cuts() => CUT_LIFE,
+                None if forecast.is_rough() => ROUGH_LIFE,
                 None => Duration::from_millis(life),
             },
         }
@@ -153,14 +155,15 @@ impl World {
         assert!(self.victim.is_ready().await, "it starts after all that");
         pause(Duration::from_millis(300)).await;
         self.stop.send_replace(true);
-        let objects = ended(self.objects).await;
+        let mut objects = ended(self.objects).await;
         let mut counters = ended(self.counters).await;
         let rows = ended(self.rows).await;
         self.victim.drained().await;
         let outage = counters::outage(&self.victim, &self.places, &self.sky.redis);
         counters.push(outage.await);
         self.victim.drained().await;
-        check(&self.sky, &self.victim, &objects, &counters, &rows).await;
+        self.sky.all_have_arrived().await;
+        check(&self.sky, &self.victim, &mut objects, &counters, &rows).await;
         Told::sum(&objects, &counters, &rows)
     }
 }
@@ -169,11 +172,11 @@ impl World {
 async fn check(
     sky: &Sky,
     victim: &Victim,
-    objects: &[objects::Log],
+    objects: &mut [objects::Log],
     counters: &[counters::Log],
     rows: &[rows::Log],
 ) {
-    for log in objects {
+    for log in &mut *objects {
         log.check(&sky.s3);
     }
     objects::Log::check_strangers(objects, &sky.s3);
@@ -225,6 +228,9 @@ pub(crate) struct Told {
     pub(crate) accepted: u64,
     acknowledged: u64,
     read: u64,
+    listed: u64,
+    left: u64,
+    risen: usize,
     counted: (usize, usize),
     rows: rows::Counts,
 }
@@ -236,6 +242,9 @@ impl Told {
             told.accepted += log.accepted;
             told.acknowledged += log.acknowledged;
             told.read += log.read;
+            told.listed += log.listed;
+            told.left += log.left;
+            told.risen += log.risen.len();
         }
         for (durable, volatile) in counters.iter().map(counters::Log::counts) {
             told.counted = (told.counted.0 + durable, told.counted.1 + volatile);
@@ -255,12 +264,16 @@ impl fmt::Display for Told {
             accepted,
             acknowledged,
             read,
+            listed,
+            left,
+            risen,
             counted: (durable, volatile),
             rows,
         } = self;
         write!(
             f,
-            "objects: {acknowledged} writes acknowledged ({accepted} into the journal), {read} reads; \
+            "objects: {acknowledged} writes acknowledged ({accepted} into the journal), {left} left unanswered, {read} reads, \
+             {listed} lists, {risen} deleted that came back late; \
              counters: {durable} in Redis, {volatile} in memory or unanswered; \
              rows: {} at once, {} deferred ({} of them set aside)",
             rows.done, rows.accepted, rows.violations

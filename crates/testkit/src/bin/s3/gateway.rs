@@ -45,10 +45,17 @@ struct Control {
     under_way: Vec<String>,
 }
 
-/// A request until it has its answer, or its client has gone.
-struct UnderWay<'a>(&'a Gateway, String);
+/// A request until it has its answer, or its client has gone and it won't be carried out any more.
+struct UnderWay(Arc<Gateway>, String);
 
-impl Drop for UnderWay<'_> {
+impl UnderWay {
+    fn begin(gateway: &Arc<Gateway>, path: &str) -> Self {
+        gateway.control().under_way.push(path.to_owned());
+        Self(Arc::clone(gateway), path.to_owned())
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
         let mut control = self.0.control();
         if let Some(at) = control.under_way.iter().position(|path| *path == self.1) {
@@ -95,7 +102,7 @@ async fn set(State(gateway): State<Arc<Gateway>>, Json(mode): Json<S3Mode>) -> S
 async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Response {
     let (head, body) = request.into_parts();
     let mode = gateway.count();
-    let _under_way = gateway.under_way(head.uri.path());
+    let under_way = UnderWay::begin(&gateway, head.uri.path());
     let Ok(body) = axum::body::to_bytes(body, LARGEST_BODY).await else {
         return error(StatusCode::BAD_REQUEST, "IncompleteBody");
     };
@@ -111,6 +118,11 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         } if names_key_under(head.uri.path(), &prefix) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             error(status, &code)
+        }
+        S3Mode::LateUploads { ms } if is_conditional(&head.headers) && writes(&head.method) => {
+            gateway
+                .late(Request::from_parts(head, body), under_way, ms)
+                .await
         }
         S3Mode::CutWrites if writes(&head.method) => {
             cut(gateway.carry_out(Request::from_parts(head, body)).await).await
@@ -140,6 +152,7 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
             response
         }
         S3Mode::Spoil { .. }
+        | S3Mode::LateUploads { .. }
         | S3Mode::Ok
         | S3Mode::Refuse { .. }
         | S3Mode::CutWrites
@@ -162,11 +175,6 @@ impl Gateway {
         let mut control = self.control();
         control.requests += 1;
         control.mode.clone()
-    }
-
-    fn under_way(&self, path: &str) -> UnderWay<'_> {
-        self.control().under_way.push(path.to_owned());
-        UnderWay(self, path.to_owned())
     }
 
     /// Has a read of the prefix wait for a write there, and every write for such a read.
@@ -224,6 +232,23 @@ impl Gateway {
         }
     }
 
+    /// Carries a request out later, in a task of its own: it doesn't end with the connection.
+    async fn late(
+        self: &Arc<Self>,
+        request: Request<Bytes>,
+        under_way: UnderWay,
+        ms: u64,
+    ) -> Response {
+        let gateway = Arc::clone(self);
+        let late = tokio::spawn(async move {
+            pause(Duration::from_millis(ms)).await;
+            let response = gateway.carry_out(request).await;
+            drop(under_way);
+            response
+        });
+        late.await.expect("carrying out doesn't panic")
+    }
+
     /// Leaves so much of the object that this path names.
     fn spoil(&self, path: &str, leaves: Leaves) {
         let file = self.folder.join(path.trim_start_matches('/'));
@@ -257,6 +282,10 @@ impl Gateway {
 
 fn writes(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn is_conditional(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::IF_MATCH) || headers.contains_key(header::IF_NONE_MATCH)
 }
 
 /// Whether a path-style request is for an object whose key begins with `prefix`.
