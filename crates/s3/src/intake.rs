@@ -68,6 +68,13 @@ impl<'a> Intake<'a> {
         Ok(())
     }
 
+    /// Reads on for a caller who is refused while sending: one who is cut off in the middle of a body may never see the
+    /// answer. Not for ever: a long body is cut off all the same.
+    pub(crate) async fn let_finish(mut self) {
+        let enough = self.taken + PART as u64;
+        while !self.is_done() && self.taken < enough && self.piece().await.is_ok() {}
+    }
+
     /// Whether there is room in memory for parts of this body; a small one needs none. It is kept until the body is
     /// dropped or taken in pieces.
     ///

@@ -149,7 +149,10 @@ impl Inner {
             Ok(false) if !conditional && !self.guard.is_instead(ctx.instead_of) => {
                 return (self.take_in(put, self.tee(), intake).await, None);
             }
-            Ok(false) => return (Err(no_room()), None),
+            Ok(false) => {
+                intake.let_finish().await;
+                return (Err(no_room()), None);
+            }
             Err(error) => return (Err(error), None),
         }
         let first = match intake.part().await {
@@ -255,6 +258,7 @@ impl Inner {
     ) -> Result<Answer<Receipt>, Error> {
         while !intake.is_done() {
             if let Some(error) = tee.failure() {
+                intake.let_finish().await;
                 return Err(self.not_accepted(error));
             }
             tee.write(&intake.piece().await?).await;

@@ -1,14 +1,24 @@
 //! The parts of the API's description that no single route holds.
 
+use axum::http::StatusCode;
 use utoipa::openapi::path::{
     HttpMethod, Operation, OperationBuilder, Parameter, ParameterBuilder, ParameterIn, PathItem,
 };
 use utoipa::openapi::schema::{ObjectBuilder, Type};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{
-    ComponentsBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, RefOr, Required,
-    ResponseBuilder,
+    ComponentsBuilder, ContentBuilder, InfoBuilder, LicenseBuilder, OpenApi, OpenApiBuilder, Ref,
+    RefOr, Required, Response, ResponseBuilder,
 };
+
+/// What may answer any request that needs a key, before its route is asked.
+const KEYED: &[&str] = &["401", "403", "429", "500", "503"];
+/// The same of any request with a body.
+const WITH_BODY: &[&str] = &["400", "408", "413", "415"];
+/// The same where something is said in the path, the query or a header.
+const WITH_PARAMETERS: &[&str] = &["400"];
+/// The same where a dependency is waited for.
+const WITH_DEADLINE: &[&str] = &["504"];
 
 /// Title, licence and the two ways to send a key.
 pub fn base() -> OpenApi {
@@ -33,7 +43,8 @@ pub fn base() -> OpenApi {
         .build()
 }
 
-/// Wildcard segments as OpenAPI writes them (`{key}`, not `{*key}`), and the two paths that no annotation can describe.
+/// Wildcard segments as OpenAPI writes them (`{key}`, not `{*key}`), the two paths that no annotation can describe, and
+/// what answers many routes in the same way.
 pub fn finish(description: &mut OpenApi) {
     let paths = std::mem::take(&mut description.paths.paths);
     description.paths.paths = paths
@@ -52,9 +63,13 @@ pub fn finish(description: &mut OpenApi) {
     }
     for (path, item) in paths.iter_mut() {
         let data = ["/db/", "/cache/", "/objects", "/ai/"];
-        if data.iter().any(|prefix| path.starts_with(prefix)) {
-            operations(item)
-                .for_each(|one| one.parameters.get_or_insert_default().push(instead_of()));
+        let is_data = data.iter().any(|prefix| path.starts_with(prefix));
+        for operation in operations(item) {
+            if is_data {
+                let parameters = operation.parameters.get_or_insert_default();
+                parameters.push(instead_of());
+            }
+            complete(operation, is_data);
         }
     }
     paths.insert("/openapi.json".to_owned(), this_description());
@@ -81,6 +96,54 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         ..
     } = item;
     [get, put, post, delete, head].into_iter().flatten()
+}
+
+/// Adds what no route says of itself: refusals on the way to it, and what each status is called.
+fn complete(operation: &mut Operation, is_data: bool) {
+    let parameters = operation.parameters.as_deref().unwrap_or_default();
+    let has_parameters = !parameters.is_empty();
+    let answers = &mut operation.responses.responses;
+    let common = [
+        (operation.security.is_some(), KEYED),
+        (operation.request_body.is_some(), WITH_BODY),
+        (has_parameters, WITH_PARAMETERS),
+        (is_data, WITH_DEADLINE),
+    ];
+    for (applies, statuses) in common {
+        for status in statuses.iter().filter(|_| applies) {
+            let missing = || RefOr::T(problem());
+            answers.entry((*status).to_owned()).or_insert_with(missing);
+        }
+    }
+    for (status, answer) in answers {
+        if let RefOr::T(answer) = answer {
+            word(status, answer);
+        }
+    }
+}
+
+fn problem() -> Response {
+    let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody")));
+    ResponseBuilder::new()
+        .content("application/json", body.build())
+        .build()
+}
+
+/// Names the status, and the media type that errors really have.
+fn word(status: &str, answer: &mut Response) {
+    let Ok(status) = status.parse::<StatusCode>() else {
+        return;
+    };
+    if answer.description.is_empty() {
+        answer.description = status.canonical_reason().unwrap_or_default().to_owned();
+    }
+    if (status.is_client_error() || status.is_server_error())
+        && let Some(body) = answer.content.shift_remove("application/json")
+    {
+        answer
+            .content
+            .insert("application/problem+json".to_owned(), body);
+    }
 }
 
 /// The header that every route of data takes.

@@ -12,6 +12,7 @@
 
 mod binaries;
 mod control;
+mod described;
 mod eventually;
 mod model_api;
 mod port;
@@ -29,6 +30,7 @@ mod small_disk;
 mod trouble;
 mod unprivileged;
 
+pub use described::Described;
 pub use eventually::{eventually, eventually_some, pause};
 pub use model_api::{ModelApi, ModelApiMode, StreamFault, Streams};
 pub use port::free_port;

@@ -18,7 +18,7 @@ use mainstay_s3::S3Target;
 use mainstay_server::limits::Limits;
 use mainstay_server::webhooks::{WebhookSettings, Webhooks};
 use mainstay_server::{Core, KeyRing, Metrics, Parts, RateSettings, Reload, Scope, Settings};
-use mainstay_testkit::{eventually, eventually_some, free_port};
+use mainstay_testkit::{Described, eventually, eventually_some, free_port};
 use serde_json::Value;
 use tempfile::TempDir;
 use tower::ServiceExt;
@@ -79,6 +79,7 @@ pub(crate) struct World {
     /// The admin key.
     pub(crate) key: String,
     pub(crate) folder: TempDir,
+    described: Described,
 }
 
 /// A reply, read whole.
@@ -135,6 +136,7 @@ impl World {
             .unwrap();
         let world = Self {
             app: mainstay_server::app(&core, OpenApiRouter::new()),
+            described: described(&core),
             core,
             key: key.expose().to_owned(),
             folder,
@@ -172,7 +174,10 @@ impl World {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let (method, path) = (request.method().clone(), request.uri().clone());
         let response = self.app.clone().oneshot(request).await.unwrap();
+        self.described
+            .check(method.as_str(), path.path(), response.status().as_u16());
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         Reply {
@@ -228,6 +233,11 @@ impl Drop for World {
     fn drop(&mut self) {
         self.core.handle.stopping().cancel();
     }
+}
+
+fn described(core: &Core) -> Described {
+    let description = mainstay_server::description(core, OpenApiRouter::new());
+    Described::new(serde_json::to_value(description).unwrap())
 }
 
 fn core(plan: &Plan, folder: &TempDir, journal: Journal) -> Core {

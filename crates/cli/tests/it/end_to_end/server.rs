@@ -4,11 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mainstay_testkit::{
-    Program, Signal, SmallDisk, Trouble, eventually, eventually_some, free_port,
+    Described, Program, Signal, SmallDisk, Trouble, eventually, eventually_some, free_port,
 };
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use crate::support;
 
@@ -26,6 +27,8 @@ pub(crate) struct Server {
     settings: Vec<(String, String)>,
     client: reqwest::Client,
     machine: Machine,
+    /// Once it has told it.
+    described: OnceCell<Described>,
 }
 
 /// What it stands on.
@@ -132,6 +135,7 @@ impl Server {
             settings,
             client: reqwest::Client::new(),
             machine,
+            described: OnceCell::new(),
         }
     }
 
@@ -180,16 +184,41 @@ impl Server {
     )]
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Reply {
         let began = tokio::time::Instant::now().into_std();
-        let response: Response = request.send().await.expect("an answer");
+        let (client, request) = request.build_split();
+        let request = request.expect("a request");
+        let (method, path) = (
+            request.method().to_string(),
+            request.url().path().to_owned(),
+        );
+        let response: Response = client.execute(request).await.expect("an answer");
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.expect("a whole answer");
         let text = || Value::String(String::from_utf8_lossy(&bytes).into_owned());
-        Reply {
+        let reply = Reply {
             status,
             headers,
             body: serde_json::from_slice(&bytes).unwrap_or_else(|_| text()),
             took: began.elapsed(),
+        };
+        if let Some(described) = self.described().await {
+            described.check(&method, &path, status.as_u16());
         }
+        reply
+    }
+
+    /// The API's description, unless the server can't be asked now.
+    async fn described(&self) -> Option<&Described> {
+        let fetch = async || {
+            let reply = self.client.get(self.url("/openapi.json")).send().await;
+            let reply = reply.ok().filter(|reply| reply.status().is_success());
+            reply
+                .ok_or(())?
+                .json()
+                .await
+                .map(Described::new)
+                .map_err(drop)
+        };
+        self.described.get_or_try_init(fetch).await.ok()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
