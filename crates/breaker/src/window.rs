@@ -32,6 +32,19 @@ impl Bucket {
             counter.set(0);
         }
     }
+
+    /// Empties it: when it began, and what it had.
+    fn take(&self) -> (u64, Sums) {
+        let had = Sums {
+            calls: self.calls.get(),
+            failures: self.failures.get(),
+            slow: self.slow.get(),
+        };
+        let start = self.start.get();
+        self.clear();
+        self.start.set(0);
+        (start, had)
+    }
 }
 
 /// Two cache lines apart: neighbours are prefetched in pairs.
@@ -96,11 +109,22 @@ impl Window {
         Box::new(window)
     }
 
-    /// Counts stay: live ones are summed wherever they stand, and taken along when their place is reused.
+    /// Live counts stay, each in the place where it would stand had the window always had this shape: none leaves it
+    /// later than its moment says.
     pub(crate) fn reshape(&self, shape: Shape, now: Moment) {
         self.advance(now);
+        let heard = self.heard(now);
+        let oldest = self.oldest(millis(heard));
+        let mut kept = self.ring.each_ref().map(Bucket::take);
+        kept.sort_unstable_by_key(|(start, _)| *start);
         self.set_shape(shape);
-        self.set_heard(now.max(self.heard(now)));
+        for (start, sums) in kept.iter().filter(|(start, _)| *start >= oldest) {
+            let bucket = self.bucket(*start);
+            bucket.calls.add_alone(sums.calls);
+            bucket.failures.add_alone(sums.failures);
+            bucket.slow.add_alone(sums.slow);
+        }
+        self.set_heard(heard);
     }
 
     fn set_shape(&self, shape: Shape) {
@@ -233,12 +257,8 @@ impl Window {
         let start = self.start(millis);
         let number = start / self.width.get() % self.buckets.get();
         let bucket = &self.ring[usize::try_from(number).unwrap_or(0)];
-        let found = bucket.start.get();
-        if found < start {
-            // What is still live got here under another shape of the window: it is taken along.
-            if found < self.oldest(millis) {
-                bucket.clear();
-            }
+        if bucket.start.get() < start {
+            bucket.clear();
             bucket.start.set(start);
         }
         bucket

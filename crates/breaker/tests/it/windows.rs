@@ -114,6 +114,27 @@ fn the_oldest_live_bucket_is_kept_too_when_another_shape_takes_its_place() {
 }
 
 #[test]
+fn another_shape_keeps_no_count_longer_than_the_window_is_long() {
+    let window = |millis| Window {
+        length: ms(millis),
+        buckets: 10,
+    };
+    let shaped = |millis| Settings {
+        window: window(millis),
+        ..rate()
+    };
+    let breaker = breaker(shaped(10_000));
+    quiet(&breaker, 5, FAIL, false, at(18_000));
+    breaker
+        .reconfigure(shaped(20_000), at(18_500))
+        .expect("they make sense");
+    // The eighth of ten places before: whoever takes it now must not make its counts younger.
+    quiet(&breaker, 1, FAIL, false, at(36_000));
+    assert_eq!(breaker.snapshot(at(40_000)).window.calls, 1);
+    assert_eq!(breaker.snapshot(at(50_000)).window.calls, 1);
+}
+
+#[test]
 fn closing_starts_an_empty_window() {
     let breaker = breaker(rate());
     quiet(&breaker, 19, FAIL, false, at(0));
