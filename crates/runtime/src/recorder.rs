@@ -31,8 +31,8 @@ pub(crate) const FILE: u64 = 4 << 20;
 /// What the writer gets.
 #[derive(Debug)]
 pub(crate) enum Piece {
-    /// The beginning of a recording, and when that is.
-    Begin(Timestamp, Vec<u8>),
+    /// The beginning of a recording, its number, and when that is.
+    Begin(u64, Timestamp, Vec<u8>),
     /// What follows.
     More(Vec<u8>),
     /// All recordings are to go, and with them what came before this; whoever asked is told.
@@ -42,8 +42,8 @@ pub(crate) enum Piece {
 /// What monitor and writer share.
 #[derive(Debug, Default)]
 pub(crate) struct Progress {
-    /// Bytes of the present file.
-    pub(crate) file: AtomicU64,
+    /// The last recording whose file has grown to [`FILE`]: the writer may be behind, and at an earlier one still.
+    pub(crate) full: AtomicU64,
     /// Pieces that were lost, because the disk was too slow or took nothing.
     pub(crate) dropped: AtomicU64,
     /// Whole recordings that were removed to keep all within their bound.
@@ -56,6 +56,8 @@ pub(crate) struct Recorder {
     queue: mpsc::Sender<Piece>,
     progress: Arc<Progress>,
     present: Option<Present>,
+    /// Recordings so far.
+    begun: u64,
     broken_seen: u64,
     /// Not before this does another begin.
     again: Option<Moment>,
@@ -63,6 +65,7 @@ pub(crate) struct Recorder {
 
 /// The recording that is being made.
 struct Present {
+    number: u64,
     encoder: Encoder,
     buffer: Vec<u8>,
     begun: Moment,
@@ -76,6 +79,7 @@ impl Recorder {
             queue,
             progress,
             present: None,
+            begun: 0,
             broken_seen: 0,
             again: None,
         }
@@ -95,7 +99,7 @@ impl Recorder {
             self.again = Some(now + AGAIN);
         }
         let full = |one: &Present| {
-            let grown = self.progress.file.load(Ordering::Relaxed) >= FILE;
+            let grown = self.progress.full.load(Ordering::Relaxed) == one.number;
             grown || now.saturating_since(one.begun) >= DAY
         };
         if self.present.as_ref().is_some_and(full) {
@@ -126,9 +130,11 @@ impl Recorder {
         };
         let mut bytes = Vec::new();
         let encoder = Encoder::new(&head, &mut bytes);
-        self.progress.file.store(0, Ordering::Relaxed);
-        place.send(Piece::Begin(wall, bytes));
+        self.begun += 1;
+        let number = self.begun;
+        place.send(Piece::Begin(number, wall, bytes));
         self.present = Some(Present {
+            number,
             encoder,
             buffer: Vec::new(),
             begun: now,
@@ -198,5 +204,40 @@ impl Recorder {
 impl Drop for Recorder {
     fn drop(&mut self) {
         self.end();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstay_degradation::Settings as RuleSettings;
+
+    #[test]
+    fn a_writer_that_is_behind_cuts_no_later_recording_off() {
+        let (queue, mut pieces) = mpsc::channel(QUEUE);
+        let progress = Arc::<Progress>::default();
+        let mut recorder = Recorder::new(queue, Arc::clone(&progress));
+        let rules = RuleSettings::standard().validate().unwrap();
+        let controller = Controller::new(rules, Moment::default());
+        let mut second = 0;
+        let mut begun = || {
+            second += 1;
+            let now = Moment::from_nanos(second * 1_000_000_000);
+            recorder.prepare(now, Timestamp::UNIX_EPOCH, &controller, Vec::new);
+            let numbers = std::iter::from_fn(|| pieces.try_recv().ok());
+            let numbers = numbers.filter_map(|piece| match piece {
+                Piece::Begin(number, ..) => Some(number),
+                _ => None,
+            });
+            numbers.collect::<Vec<_>>()
+        };
+        assert_eq!(begun(), [1]);
+        progress.full.store(1, Ordering::Relaxed);
+        assert_eq!(begun(), [2], "the first has grown enough");
+        // The writer finds pieces of the first one in the queue, and writes them.
+        progress.full.store(1, Ordering::Relaxed);
+        assert_eq!(begun(), [0; 0]);
+        progress.full.store(2, Ordering::Relaxed);
+        assert_eq!(begun(), [3]);
     }
 }

@@ -75,6 +75,13 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     }
 }
 
+/// The file that is being written.
+struct Open {
+    /// The recording's.
+    number: u64,
+    file: GzEncoder<File>,
+}
+
 /// Writes what the recorder hands over. Runs in a thread of its own until the recorder is gone.
 pub(crate) struct Writer {
     pub(crate) folder: PathBuf,
@@ -85,13 +92,15 @@ pub(crate) struct Writer {
 
 impl Writer {
     pub(crate) fn run(self, mut pieces: mpsc::Receiver<Piece>) {
-        let mut file: Option<GzEncoder<File>> = None;
+        let mut file: Option<Open> = None;
         while let Some(piece) = pieces.blocking_recv() {
             let done = match piece {
-                Piece::Begin(wall, bytes) => {
-                    let ended = file.take().map_or(Ok(()), |one| one.finish().map(drop));
+                Piece::Begin(number, wall, bytes) => {
+                    let ended = file
+                        .take()
+                        .map_or(Ok(()), |one| one.file.finish().map(drop));
                     ended
-                        .and_then(|()| self.begin(wall, &bytes))
+                        .and_then(|()| self.begin(number, wall, &bytes))
                         .map(|begun| file = Some(begun))
                 }
                 Piece::More(bytes) => match &mut file {
@@ -116,15 +125,16 @@ impl Writer {
             }
         }
         // The last words of a file that is complete without them.
-        let _ = file.map(GzEncoder::finish);
+        let _ = file.map(|one| one.file.finish());
     }
 
-    fn begin(&self, wall: Timestamp, bytes: &[u8]) -> io::Result<GzEncoder<File>> {
+    fn begin(&self, number: u64, wall: Timestamp, bytes: &[u8]) -> io::Result<Open> {
         fs::create_dir_all(&self.folder)?;
         self.prune()?;
         let name = wall.strftime("%Y-%m-%dT%H-%M-%SZ").to_string();
         let (path, file) = self.create(&name)?;
-        let mut file = GzEncoder::new(file, Compression::default());
+        let file = GzEncoder::new(file, Compression::default());
+        let mut file = Open { number, file };
         if let Err(error) = self.more(&mut file, bytes) {
             // Nothing can be read without its beginning.
             let _ = fs::remove_file(path);
@@ -147,11 +157,13 @@ impl Writer {
         }
     }
 
-    fn more(&self, file: &mut GzEncoder<File>, bytes: &[u8]) -> io::Result<()> {
+    fn more(&self, open: &mut Open, bytes: &[u8]) -> io::Result<()> {
+        let Open { number, file } = open;
         file.write_all(bytes)?;
         file.flush()?;
-        let size = file.get_ref().metadata()?.len();
-        self.progress.file.store(size, Ordering::Relaxed);
+        if file.get_ref().metadata()?.len() >= FILE {
+            self.progress.full.store(*number, Ordering::Relaxed);
+        }
         Ok(())
     }
 
@@ -206,10 +218,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (writer, progress) = writer(dir.path(), 64 << 20);
         let (queue, pieces) = mpsc::channel(9);
-        queue.try_send(Piece::Begin(at(0), b"one".into())).unwrap();
+        queue
+            .try_send(Piece::Begin(1, at(0), b"one".into()))
+            .unwrap();
         queue.try_send(Piece::More(b"two".into())).unwrap();
         queue
-            .try_send(Piece::Begin(at(0), b"three".into()))
+            .try_send(Piece::Begin(1, at(0), b"three".into()))
             .unwrap();
         drop(queue);
         writer.run(pieces);
@@ -223,7 +237,7 @@ mod tests {
     fn a_file_whose_writer_was_killed_is_read_up_to_its_last_whole_piece() {
         let dir = tempfile::tempdir().unwrap();
         let (writer, _) = writer(dir.path(), 64 << 20);
-        let mut file = writer.begin(at(0), &noise(5_000, 1)).unwrap();
+        let mut file = writer.begin(1, at(0), &noise(5_000, 1)).unwrap();
         writer.more(&mut file, &noise(5_000, 2)).unwrap();
         // What a killed process leaves: no end of the stream.
         std::mem::forget(file);
@@ -250,7 +264,7 @@ mod tests {
         let bound = 4 * FILE;
         let (writer, progress) = writer(dir.path(), bound);
         for n in 0..10 {
-            let mut file = writer.begin(at(n), b"head").unwrap();
+            let mut file = writer.begin(1, at(n), b"head").unwrap();
             writer
                 .more(&mut file, &noise(FILE as usize, n as u64))
                 .unwrap();
@@ -271,16 +285,34 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_that_has_grown_enough_is_told_by_its_number() {
+        let dir = tempfile::tempdir().unwrap();
+        let (writer, progress) = writer(dir.path(), 64 << 20);
+        let full = || progress.full.load(Ordering::Relaxed);
+        let mut first = writer.begin(7, at(0), b"head").unwrap();
+        assert_eq!(full(), 0);
+        writer.more(&mut first, &noise(FILE as usize, 1)).unwrap();
+        assert_eq!(full(), 7);
+        let mut second = writer.begin(8, at(1), b"head").unwrap();
+        writer.more(&mut second, b"more").unwrap();
+        assert_eq!(full(), 7);
+    }
+
+    #[test]
     fn a_purge_removes_what_came_before_it_and_nothing_after() {
         let dir = tempfile::tempdir().unwrap();
         let (writer, progress) = writer(dir.path(), 64 << 20);
         let (queue, pieces) = mpsc::channel(9);
         let (done, mut purged) = tokio::sync::oneshot::channel();
-        queue.try_send(Piece::Begin(at(0), b"one".into())).unwrap();
-        queue.try_send(Piece::Begin(at(1), b"two".into())).unwrap();
+        queue
+            .try_send(Piece::Begin(1, at(0), b"one".into()))
+            .unwrap();
+        queue
+            .try_send(Piece::Begin(1, at(1), b"two".into()))
+            .unwrap();
         queue.try_send(Piece::Purge(done)).unwrap();
         queue
-            .try_send(Piece::Begin(at(2), b"three".into()))
+            .try_send(Piece::Begin(1, at(2), b"three".into()))
             .unwrap();
         drop(queue);
         writer.run(pieces);
@@ -297,7 +329,9 @@ mod tests {
         fs::write(folder(dir.path()), "a file in its place").unwrap();
         let (writer, progress) = writer(dir.path(), 64 << 20);
         let (queue, pieces) = mpsc::channel(9);
-        queue.try_send(Piece::Begin(at(0), b"one".into())).unwrap();
+        queue
+            .try_send(Piece::Begin(1, at(0), b"one".into()))
+            .unwrap();
         queue.try_send(Piece::More(b"two".into())).unwrap();
         drop(queue);
         writer.run(pieces);
