@@ -19,17 +19,15 @@ mod forecasts;
 
 use std::path::Path;
 
-use forecasts::{Kind, Random, SCHEDULES, Schedule, Scores, Simulated, outages, play};
+use forecasts::{Kind, Random, SCHEDULES, Schedule, Scores, Simulated, outages, play, recorded};
 use mainstay_degradation::recording::{Entry, read};
 use mainstay_runtime::recordings;
 
 const OUTAGES: usize = 2_000;
 const SEED: u64 = 1;
-/// Seconds of working, and of the outage after it.
-const RECORDED: &str = include_str!("recorded-outages.txt");
 
 fn main() {
-    let mut recorded = vec![("recorded".to_owned(), kept())];
+    let mut recorded = vec![("recorded".to_owned(), recorded())];
     // Cargo adds `--bench`.
     let named = std::env::args()
         .skip(1)
@@ -39,15 +37,6 @@ fn main() {
     for schedule in SCHEDULES {
         table(schedule, &recorded);
     }
-}
-
-fn kept() -> Vec<Simulated> {
-    let lines = RECORDED.lines().filter(|line| !line.starts_with('#'));
-    let line = |line: &str| {
-        let (worked, lasted) = line.split_once(' ').expect("two numbers");
-        outage(worked.parse().unwrap(), lasted.parse().unwrap())
-    };
-    lines.map(line).collect()
 }
 
 /// By dependency, what a recording has seen whole.
@@ -67,7 +56,7 @@ fn recorded_in(path: &Path) -> Vec<(String, Vec<Simulated>)> {
         let whole = outages.into_iter().filter(|one| one.complete);
         let whole = whole.filter_map(|one| {
             let worked = one.worked?.as_secs_f64();
-            Some(outage(worked, one.lasted.as_secs_f64()))
+            Some(Simulated::seen(worked, one.lasted.as_secs_f64()))
         });
         (name, whole.collect::<Vec<_>>())
     });
@@ -79,15 +68,6 @@ fn recorded_in(path: &Path) -> Vec<(String, Vec<Simulated>)> {
             .for_each(|one| println!("{:.1} {:.1}", one.worked, one.lasted));
     }
     whole
-}
-
-fn outage(worked: f64, lasted: f64) -> Simulated {
-    let kind = Kind::CrashRestart;
-    Simulated {
-        kind,
-        worked,
-        lasted,
-    }
 }
 
 fn table(schedule: Schedule, recorded: &[(String, Vec<Simulated>)]) {

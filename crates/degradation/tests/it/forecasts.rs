@@ -64,6 +64,30 @@ pub(crate) struct Simulated {
     pub(crate) lasted: f64,
 }
 
+impl Simulated {
+    /// One that was seen and not made up: of what kind, nobody knows.
+    pub(crate) fn seen(worked: f64, lasted: f64) -> Self {
+        Self {
+            kind: Kind::CrashRestart,
+            worked,
+            lasted,
+        }
+    }
+}
+
+/// The outages of a real recording: seconds of working, and of the outage after it.
+pub(crate) fn recorded() -> Vec<Simulated> {
+    let lines = include_str!("recorded-outages.txt").lines();
+    let line = |line: &str| {
+        let (worked, lasted) = line.split_once(' ').expect("two numbers");
+        Simulated::seen(worked.parse().unwrap(), lasted.parse().unwrap())
+    };
+    lines
+        .filter(|line| !line.starts_with('#'))
+        .map(line)
+        .collect()
+}
+
 /// At least `count` outages of one dependency, of one kind or of all mixed.
 pub(crate) fn outages(kind: Option<Kind>, count: usize, random: &mut Random) -> Vec<Simulated> {
     let mut outages = Vec::with_capacity(count);
