@@ -14,7 +14,7 @@ use crate::settings::{DependencyId, EndpointId, FeatureId};
 use crate::snapshot::Cause;
 
 /// One thing that happened, to be recorded.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum Event {
     /// Every endpoint has been heard of for the first time, or has had its second to answer.
     FirstRoundOver {
@@ -173,7 +173,7 @@ impl Event {
 }
 
 /// What made the level change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum LevelCause {
     /// This endpoint's breaker opened.
     Opened(EndpointId),

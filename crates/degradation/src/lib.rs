@@ -56,7 +56,7 @@ pub use features::{FeatureMode, FeatureReason, FeatureState};
 pub use health::{Histogram, Machine, Trend};
 pub use level::{HeldBy, Level, Pin};
 pub use mainstay_breaker::Moment;
-pub use recovery::{Outage, OutageHistory, Prediction, Recoveries};
+pub use recovery::{Outage, OutageHistory, Prediction, Recoveries, Standing};
 pub use settings::{
     AlertSettings, Criticality, DependencyId, DependencySettings, EndpointId, EndpointRule,
     EndpointSettings, FactSettings, FeatureId, FeatureSettings, Gating, HealthRules, Impact,

@@ -7,7 +7,7 @@
 //! | 8 | `mainrec\n` |
 //! | 2 | [`VERSION`], little-endian |
 //! | 4 + n | length, little-endian, and the [`Head`]: when it begins, every breaker's settings, and the controller itself with its rules, seed and memory, so that a recording may begin at any time |
-//! | 4 + n, again and again | length and an [`Entry`]: an input, the breakers' new settings, or what was decided |
+//! | 4 + n, again and again | length and an [`Entry`]: an input, the breakers' new settings, what was decided, or the digest of what was done |
 //!
 //! Head and entries are written by `postcard` from the types they are. Times are steps since the entry before, and
 //! ticks without news are counted instead of repeated. Whoever keeps a recording compresses it and begins another
@@ -45,6 +45,7 @@
 //! ```
 
 mod decoder;
+mod digest;
 mod encoder;
 
 use alloc::string::String;
@@ -59,10 +60,11 @@ use crate::features::FeatureMode;
 use crate::level::{HeldBy, Level};
 
 pub use decoder::{Entries, read};
+pub use digest::digest;
 pub use encoder::Encoder;
 
 /// The format's number: it grows with every change of a type that is written.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"mainrec\n";
 /// No entry is longer; a length beyond it is nonsense.
@@ -99,6 +101,8 @@ pub enum Entry {
     Decided(Decided),
     /// The breakers were set anew: each endpoint's, in the order of the rules in force.
     Breakers(Vec<mainstay_breaker::Settings>),
+    /// The last input had other effects than a snapshot: their [`digest`].
+    Done(u64),
 }
 
 /// What readers of a snapshot act on.
@@ -142,6 +146,7 @@ enum Kept {
     Input { step: i64, input: Input },
     Decided(Decided),
     Breakers(Vec<mainstay_breaker::Settings>),
+    Done(u64),
 }
 
 /// An endpoint of which a tick has something to say.
@@ -155,6 +160,7 @@ enum Keeping<'a> {
     Input { step: i64, input: &'a Input },
     Decided(&'a Decided),
     Breakers(&'a [mainstay_breaker::Settings]),
+    Done(u64),
 }
 
 /// Why a recording can't be read, or not further.

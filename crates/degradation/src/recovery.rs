@@ -13,7 +13,7 @@ use core::time::Duration;
 use mainstay_breaker::{Mode, Moment, State, Transition};
 use serde::{Deserialize, Serialize};
 
-pub use history::{KEPT, Outage, OutageHistory, Recoveries};
+pub use history::{KEPT, Outage, OutageHistory, Recoveries, Standing};
 pub use predictor::{Prediction, Predictor};
 
 use crate::random::{Lean, SplitMix64};
@@ -280,6 +280,19 @@ impl Prober {
             if over && view.state == State::Open {
                 self.next_at = Some(now);
             }
+        }
+    }
+
+    /// The schedule is another one: what is planned comes no later than it would by that.
+    pub(crate) fn rescheduled(
+        &mut self,
+        now: Moment,
+        view: &EndpointView,
+        schedule: &ProbeSchedule,
+        random: &mut SplitMix64,
+    ) {
+        if self.asked.is_none() && self.next_at.is_some() {
+            self.replan(now, view.state, view, schedule, random);
         }
     }
 

@@ -27,11 +27,11 @@ pub struct Clock {
 #[error("deadline elapsed")]
 pub struct Elapsed;
 
-/// How far before "now" the origin lies: a little, so that moments shortly before the start can be expressed.
-const HEAD_START: Duration = Duration::from_secs(1);
+/// How far before "now" the origin lies: so far that an outage that began long before the start has its moment.
+const HEAD_START: Duration = Duration::from_secs(400 * 86_400);
 
 impl Clock {
-    /// A clock whose first moment lies one second after its origin.
+    /// A clock whose first moment lies long after its origin.
     pub fn start() -> Self {
         Self {
             origin: Instant::now(),

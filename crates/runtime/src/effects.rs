@@ -84,7 +84,9 @@ impl Monitor {
                 };
                 changes::announce(inner, change);
             }
-            Event::DependencyUp { .. } => self.remember_outages(now),
+            Event::FirstRoundOver { .. }
+            | Event::DependencyDown { .. }
+            | Event::DependencyUp { .. } => self.remember_outages(now),
             Event::Recovered { took } => inner.shared.observer.recovered(*took),
             _ => {}
         }

@@ -1,6 +1,8 @@
 //! Puts an engine together: rules, endpoints, their probes and fallbacks. [`crate::start`] sets it going.
 
+use std::collections::hash_map::RandomState;
 use std::future::Future;
+use std::hash::BuildHasher;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -94,6 +96,14 @@ pub struct EngineBuilder {
     pub(crate) record: Option<u64>,
 }
 
+/// The rules' own seed, or one drawn for this process: processes with the same file must not probe in step.
+fn seed_of(rules: &Rules) -> u64 {
+    match rules.settings().seed {
+        0 => RandomState::new().hash_one(std::process::id()),
+        given => given,
+    }
+}
+
 /// What is known of the journals, asked for once a second.
 pub(crate) type JournalFacts = Box<dyn Fn() -> Journal + Send + Sync>;
 
@@ -121,7 +131,7 @@ impl EngineBuilder {
             .load()
             .map_err(|e| Error::new(ErrorKind::Internal, e.to_string()))?;
         let (wake, wakes) = mpsc::unbounded_channel();
-        let (clock, seed) = (Clock::start(), rules.settings().seed);
+        let (clock, seed) = (Clock::start(), seed_of(&rules));
         let fallback_file = FallbackFile::load(&data_dir);
         let sampler = Arc::new(Sampler::new(seed));
         let (exercises, waiting) = rules

@@ -6,12 +6,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mainstay_degradation::OutageHistory;
 use tokio::sync::watch;
 
 use crate::fallbacks::FallbackFile;
 use crate::handle::Inner;
-use crate::history::HistoryFile;
+use crate::history::{HistoryFile, Remembered};
 use crate::kept;
 
 /// How often what fallbacks did is written down.
@@ -22,7 +21,7 @@ pub(crate) struct Keeper {
     pub(crate) history: HistoryFile,
     pub(crate) fallbacks: FallbackFile,
     /// Ends with the monitor, after its last word.
-    pub(crate) outages: watch::Receiver<OutageHistory>,
+    pub(crate) outages: watch::Receiver<Remembered>,
 }
 
 impl Keeper {
@@ -44,11 +43,11 @@ impl Keeper {
     }
 
     async fn keep_outages(&mut self) {
-        let (file, outages) = (
+        let (file, kept) = (
             self.history.clone(),
             self.outages.borrow_and_update().clone(),
         );
-        self.write(move || file.save(&outages)).await;
+        self.write(move || file.save(&kept)).await;
     }
 
     async fn keep_fallbacks(&self) {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mainstay_breaker::{Moment, Transition};
-use mainstay_degradation::{Controller, EndpointId, Input, OutageHistory, ProbeResult};
+use mainstay_degradation::{Controller, EndpointId, Input, ProbeResult};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::endpoint::Endpoint;
 use crate::error::Error;
 use crate::facts::Facts;
 use crate::handle::Inner;
+use crate::history::Remembered;
 use crate::probe::Prober;
 use crate::recorder::Recorder;
 use crate::recordings;
@@ -69,7 +70,7 @@ pub(crate) struct Monitor {
     pub(crate) last: Moment,
     pub(crate) facts: Facts,
     /// Where outages are written down.
-    pub(crate) outages: watch::Sender<OutageHistory>,
+    pub(crate) outages: watch::Sender<Remembered>,
     pub(crate) recorder: Option<Recorder>,
 }
 
@@ -201,13 +202,11 @@ impl Monitor {
         tokio::task::spawn_blocking(move || drop(done.send(recordings::purge(&folder))));
     }
 
-    /// Has the outages written down that have changed what is known.
+    /// Has it written down what is known of outages: as one begins or ends, and at the end.
     pub(crate) fn remember_outages(&self, now: Moment) {
-        let outages = self.controller.outages(now);
-        self.outages.send_if_modified(|kept| {
-            let changed = *kept != outages;
-            *kept = outages;
-            changed
+        self.outages.send_replace(Remembered {
+            at: self.inner.shared.clock.steady_of(now),
+            history: self.controller.outages(now),
         });
     }
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
-use mainstay_degradation::{Controller, Input, Rules};
+use jiff::Timestamp;
+use mainstay_degradation::{Controller, Input, OutageHistory, Rules};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,7 +19,7 @@ use crate::error::{Error, ErrorKind};
 use crate::exercise;
 use crate::facts::Facts;
 use crate::handle::{Handle, Inner};
-use crate::history::HistoryFile;
+use crate::history::{HistoryFile, Remembered};
 use crate::keeper::Keeper;
 use crate::monitor::Monitor;
 use crate::operators::{self, Operators};
@@ -35,7 +36,7 @@ impl EngineBuilder {
         let endpoints = guarded(&self.rules, self.endpoints)?;
         let probers = probers(&self.rules, &endpoints, self.probes)?;
         let now = self.shared.clock.now();
-        let controller = Controller::new(self.rules.clone(), now);
+        let controller = Controller::new(self.rules.clone(), now).with_seed(self.seed);
         let (changes, queue) = mpsc::channel(changes::QUEUE);
         let (commands, asked) = mpsc::channel(operators::QUEUE);
         let fallbacks = self.exercises.iter().map(|one| Arc::clone(&one.fallbacks));
@@ -62,8 +63,8 @@ impl EngineBuilder {
         let (operators, mut pending) =
             Operators::restore(Arc::clone(&inner), self.file, self.operator);
         let history = HistoryFile::in_dir(&inner.data_dir);
-        let outages = take_up(&history, &mut pending);
-        let (outages, kept) = watch::channel(outages);
+        take_up(&history, inner.shared.clock.steady(), &mut pending);
+        let (outages, kept) = watch::channel(Remembered::default());
         let keeper = Keeper {
             inner: Arc::clone(&inner),
             history,
@@ -97,16 +98,12 @@ impl EngineBuilder {
     }
 }
 
-/// The outages that an earlier process remembered: for the controller, and as what is on disk already.
-fn take_up(
-    history: &HistoryFile,
-    pending: &mut VecDeque<Input>,
-) -> mainstay_degradation::OutageHistory {
-    let outages = history.load();
-    if !outages.dependencies.is_empty() {
-        pending.push_front(Input::History(outages.clone()));
+/// The outages that an earlier process remembered are told to the controller first of all.
+fn take_up(history: &HistoryFile, wall: Timestamp, pending: &mut VecDeque<Input>) {
+    let outages = history.load(wall);
+    if outages != OutageHistory::default() {
+        pending.push_front(Input::History(outages));
     }
-    outages
 }
 
 fn guarded(rules: &Rules, slots: Vec<Option<Arc<Endpoint>>>) -> Result<Vec<Arc<Endpoint>>, Error> {

@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use mainstay_breaker::Mode;
-use mainstay_degradation::{EndpointSettings, FeatureMode, Gating, Level, Presence, Settings};
+use mainstay_degradation::{
+    EndpointSettings, FeatureMode, Gating, Level, Outage, OutageHistory, Presence, Settings,
+    Standing,
+};
 
 use crate::condition::Condition;
+use crate::facts::{Fact, Sign};
 use crate::random::Random;
-use crate::scenario::{Action, Scenario, Traffic};
+use crate::scenario::{Action, Reload, Scenario, Traffic};
 
 /// No trouble begins after this share of a drawn world's length, in percent.
 const TROUBLED: u32 = 45;
+/// A fallback that was last exercised so long ago is one to speak of, by the standard settings.
+const A_DAY: Duration = Duration::from_secs(86_400);
 
 impl Scenario {
     /// A scenario of this length; the same seed draws the same one. Its troubles end around the middle, so that it
@@ -42,12 +48,80 @@ impl Scenario {
             let action = action(&scenario.settings, &endpoints, random);
             scenario = scenario.order(at, action, Some(lasts));
         }
+        for _ in 0..random.below(4).saturating_sub(1) {
+            let at = random.between(Duration::ZERO, troubled);
+            let reload = Reload::drawn(&scenario.settings, random);
+            scenario = scenario.order(at, Action::Reload(Box::new(reload)), None);
+        }
+        scenario.signs = signs(&scenario.settings, length, random);
+        if random.chance(40) {
+            scenario.history = history(&scenario.settings, random);
+        }
         scenario
     }
 }
 
+/// What fallbacks and the journal do: they come and go as they do beside any trouble, and without.
+fn signs(settings: &Settings, length: Duration, random: &mut Random) -> Vec<Sign> {
+    let mut signs = Vec::new();
+    let present = settings.dependencies.iter();
+    let present = present.filter(|one| one.presence != Presence::Absent);
+    let present: Vec<&String> = present.map(|one| &one.name).collect();
+    for _ in 0..random.below(6) {
+        let (from, until) = (random.between(Duration::ZERO, length / 2), length * 3 / 4);
+        let until = random.between(from, until);
+        let dependency = random.pick(&present).copied().cloned().unwrap_or_default();
+        let fact = |is| match from.as_millis() % 4 {
+            0 => Fact::Waiting(is),
+            1 => Fact::Faulted(is),
+            2 => Fact::Exercised {
+                dependency: dependency.clone(),
+                ago: if is { A_DAY } else { Duration::ZERO },
+            },
+            _ => Fact::InUse {
+                dependency: dependency.clone(),
+                is,
+            },
+        };
+        for (at, is) in [(from, true), (until, false)] {
+            signs.push(Sign { at, fact: fact(is) });
+        }
+    }
+    signs
+}
+
+/// Outages of an earlier process, of every length.
+fn history(settings: &Settings, random: &mut Random) -> OutageHistory {
+    let mut history = OutageHistory::default();
+    for dependency in &settings.dependencies {
+        for _ in 0..random.below(12) {
+            let outage = Outage {
+                lasted: random.millis(200, 400_000),
+                complete: random.chance(80),
+                worked: random.chance(80).then(|| random.millis(1_000, 90_000_000)),
+            };
+            history.push(&dependency.name, outage);
+        }
+        let lasts = random.millis(500, 900_000);
+        let standing = match random.below(3) {
+            0 => continue,
+            1 => Standing::Works { lasts },
+            _ => Standing::Down {
+                lasts,
+                seen: lasts.min(random.millis(0, 60_000)),
+                worked: random.chance(80).then(|| random.millis(1_000, 90_000_000)),
+                begun: random.chance(80),
+            },
+        };
+        history.standing.insert(dependency.name.clone(), standing);
+    }
+    history
+}
+
 fn settings(settings: &mut Settings, seed: u64, random: &mut Random) {
     settings.seed = seed;
+    settings.facts.fallback_for = Duration::from_secs(40);
+    settings.facts.journal_oldest = Duration::from_secs(40);
     if random.chance(10) {
         settings.gating = Gating::Strict;
     }

@@ -32,23 +32,27 @@ mod checks;
 mod condition;
 mod draw;
 mod endpoint;
+mod facts;
 mod figures;
 mod monitor;
 mod operator;
 mod probe;
 mod random;
 mod recorder;
+mod redraw;
+mod reload;
 mod replay;
 mod report;
 mod scenario;
 mod world;
 
-pub use checks::{Check, INVARIANTS, Inspector, Violation};
+pub use checks::{Check, INVARIANTS, Inspector, Known, Violation};
 pub use condition::{Condition, Health};
+pub use facts::{Fact, Sign};
 pub use figures::Figures;
 pub use replay::{
     Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary, Unplayed, WhatIf, replay,
 };
 pub use report::{BreakerChange, CallCounts, LevelChange, Outage, Report, Trace};
-pub use scenario::{Action, Order, Phase, Scenario, Traffic};
+pub use scenario::{Action, Order, Phase, Reload, Scenario, Traffic};
 pub use world::{ScenarioError, World};

@@ -25,6 +25,8 @@ impl World {
         let changes = self.record.breaker_changes.len();
         self.apply_limits();
         self.pending.push_back(Input::Tick { observed });
+        let facts = self.facts.due(now);
+        self.pending.extend(facts.map(Input::Facts));
         self.decide();
         if self.record.breaker_changes.len() != changes {
             breakers = self.breakers();
@@ -32,7 +34,7 @@ impl World {
         self.inspector.tick(now, &breakers);
     }
 
-    fn breakers(&self) -> Vec<BreakerSnapshot> {
+    pub(crate) fn breakers(&self) -> Vec<BreakerSnapshot> {
         let all = self.endpoints.iter();
         all.map(|endpoint| endpoint.breaker.snapshot(self.now))
             .collect()

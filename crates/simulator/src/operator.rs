@@ -22,15 +22,17 @@ impl World {
                 found.ok_or_else(|| ScenarioError(format!("there is no feature {feature}")))
             }
             Action::Pin(_) | Action::Unpin => Ok(()),
+            Action::Reload(reload) => self.check_reload(reload).map(drop),
         }
     }
 
     pub(crate) fn obey(&mut self, order: &Order) {
         let at = self.now.saturating_since(START);
-        self.record.trace.line(
-            at,
-            format_args!("order {:?} for {:?}", order.action, order.lasts),
-        );
+        let trace = &mut self.record.trace;
+        match &order.action {
+            Action::Reload(_) => trace.line(at, format_args!("order reload")),
+            action => trace.line(at, format_args!("order {action:?} for {:?}", order.lasts)),
+        }
         let until = order.lasts.map(|lasts| self.now + lasts);
         match &order.action {
             Action::Mode { endpoint, mode } => {
@@ -67,6 +69,7 @@ impl World {
                     None => Command::Unknob { feature },
                 });
             }
+            Action::Reload(reload) => self.reload(reload),
         }
     }
 

@@ -17,6 +17,10 @@ impl Recorder {
         self.encoder.input(now, input, &mut self.bytes);
     }
 
+    pub(crate) fn breakers(&mut self, settings: &[mainstay_breaker::Settings]) {
+        self.encoder.breakers(settings, &mut self.bytes);
+    }
+
     pub(crate) fn effects(&mut self, effects: &[Effect]) {
         self.encoder.effects(effects, &mut self.bytes);
     }

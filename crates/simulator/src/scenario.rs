@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainstay_breaker::Mode;
-use mainstay_degradation::{FeatureMode, Level, Settings};
+use mainstay_degradation::{FeatureMode, Level, OutageHistory, Settings};
 
 use crate::condition::Condition;
+use crate::facts::Sign;
 use crate::figures::Figures;
 
 /// A world's script. Times count from its start.
@@ -22,6 +23,10 @@ pub struct Scenario {
     pub traffic: Vec<Traffic>,
     /// What operators do.
     pub orders: Vec<Order>,
+    /// What happens to fallbacks and to the journal.
+    pub signs: Vec<Sign>,
+    /// The outages that an earlier process remembered.
+    pub history: OutageHistory,
 }
 
 /// From `at` on, `endpoint` is in this condition.
@@ -55,7 +60,7 @@ pub struct Traffic {
 }
 
 /// What an operator does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Order {
     /// When.
     pub at: Duration,
@@ -66,7 +71,7 @@ pub struct Order {
 }
 
 /// Something an operator can do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Action {
     /// Put a breaker in this mode.
     Mode {
@@ -91,6 +96,17 @@ pub enum Action {
         /// To this; `None`: it follows the matrix again.
         mode: Option<FeatureMode>,
     },
+    /// Have the configuration read anew, with the same dependencies, endpoints and features in it.
+    Reload(Box<Reload>),
+}
+
+/// A configuration that is read anew.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reload {
+    /// What the controller is told.
+    pub settings: Settings,
+    /// The numbers of the endpoints that have others now. How fast they are when well is nothing that can be configured.
+    pub figures: BTreeMap<String, Figures>,
 }
 
 impl Scenario {
@@ -103,6 +119,8 @@ impl Scenario {
             phases: Vec::new(),
             traffic: Vec::new(),
             orders: Vec::new(),
+            signs: Vec::new(),
+            history: OutageHistory::default(),
         }
     }
 

@@ -7,12 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mainstay_breaker::{Moment, Rule, Snapshot as BreakerSnapshot, State, Ticket, Transition};
-use mainstay_degradation::{Controller, EndpointId, Input, Rules, Snapshot};
+use mainstay_degradation::{Controller, EndpointId, Input, OutageHistory, Rules, Snapshot};
 
 use crate::call::Call;
 use crate::checks::Inspector;
 use crate::condition::{Answer, Condition, Health};
 use crate::endpoint::Endpoint;
+use crate::facts::{Book, Fact};
 use crate::figures::Figures;
 use crate::operator::Ends;
 use crate::random::Random;
@@ -31,6 +32,7 @@ pub(crate) enum Happening {
         condition: Condition,
     },
     Order(Order),
+    Sign(Fact),
     Tick,
     Burst {
         stream: usize,
@@ -91,6 +93,7 @@ pub struct World {
     pub(crate) inspector: Inspector,
     pub(crate) shown: String,
     pub(crate) recorder: Option<Recorder>,
+    pub(crate) facts: Book,
 }
 
 impl World {
@@ -134,7 +137,9 @@ impl World {
             record: Record::default(),
             shown: String::new(),
             recorder: None,
+            facts: Book::default(),
         };
+        world.facts = Book::new(world.rules.dependencies().count());
         world.schedule_all(scenario)?;
         Ok(world)
     }
@@ -154,6 +159,13 @@ impl World {
         for order in scenario.orders {
             self.check(&order)?;
             self.at(START + order.at, Happening::Order(order));
+        }
+        for sign in scenario.signs {
+            self.subject(&sign.fact)?;
+            self.at(START + sign.at, Happening::Sign(sign.fact));
+        }
+        if scenario.history != OutageHistory::default() {
+            self.pending.push_back(Input::History(scenario.history));
         }
         self.at(START, Happening::Tick);
         for traffic in scenario.traffic {
@@ -225,6 +237,7 @@ impl World {
                 condition,
             } => self.enter(endpoint, condition),
             Happening::Order(order) => self.obey(&order),
+            Happening::Sign(fact) => self.sign(&fact),
             Happening::Tick => self.tick(),
             Happening::Burst { stream } => self.burst(stream),
             Happening::SlowMark { call } => self.mark_slow(call),

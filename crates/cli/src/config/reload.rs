@@ -41,8 +41,15 @@ const LIVE_KEYS: [&str; 8] = [
     "log.level",
 ];
 
+/// Jitter goes on as it began: a running server has no use for another seed.
+const SEED: &str = "degradation.seed";
+
 fn is_live(key: &str) -> bool {
-    LIVE_SECTIONS.iter().any(|section| key.starts_with(section)) || LIVE_KEYS.contains(&key)
+    key != SEED && (in_live_section(key) || LIVE_KEYS.contains(&key))
+}
+
+fn in_live_section(key: &str) -> bool {
+    LIVE_SECTIONS.iter().any(|section| key.starts_with(section))
 }
 
 impl InForce {
@@ -57,6 +64,7 @@ impl InForce {
     pub(crate) fn with_live_of(&self, new: &Config) -> Config {
         let mut config = self.config.clone();
         config.degradation = new.degradation.clone();
+        config.degradation.seed = self.config.degradation.seed;
         config.breakers = new.breakers;
         config.database.limit = new.database.limit;
         config.database.call_deadline = new.database.call_deadline;

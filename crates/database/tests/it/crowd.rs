@@ -34,6 +34,8 @@ impl Both {
     fn connect(server: &Postgres) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut rules = degradation::Settings::standard();
+        // Every run with the same jitter.
+        rules.seed = 1;
         rules
             .dependencies
             .retain(|one| ["database", "redis"].contains(&one.name.as_str()));

@@ -67,6 +67,8 @@ impl Fixture {
 pub(crate) async fn connect(settings: Settings) -> Fixture {
     let data = tempfile::tempdir().unwrap();
     let mut rules = degradation::Settings::standard();
+    // Every run with the same jitter.
+    rules.seed = 1;
     rules
         .dependencies
         .retain(|dependency| dependency.name == "database");

@@ -147,10 +147,9 @@ impl Controller {
         for index in 0..self.units.len() {
             // Rules hold at most 65,535 dependencies.
             let dependency = DependencyId(u16::try_from(index).unwrap_or(u16::MAX));
-            if !self.rules.dependency(dependency).health.latency_alert {
-                continue;
-            }
-            let is_told = self.group(dependency).heard() >= FEWEST;
+            // What is watched no more has its alert taken back.
+            let watched = self.rules.dependency(dependency).health.latency_alert;
+            let is_told = watched && self.group(dependency).heard() >= FEWEST;
             let unit = &mut self.units[index];
             let p95 = if is_told { p95(unit) } else { Duration::ZERO };
             let alert = Alert::Latency {

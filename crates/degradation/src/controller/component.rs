@@ -6,7 +6,7 @@ use mainstay_breaker::{Moment, State};
 use serde::{Deserialize, Serialize};
 
 use super::endpoint::Endpoint;
-use super::outage::Present;
+use super::outage::{Earlier, Present};
 use crate::health::{Evidence, Histogram, MachineHistory, TrendLine, score};
 use crate::recovery::Recoveries;
 use crate::settings::{EndpointRule, HealthRules};
@@ -23,6 +23,8 @@ pub(super) struct Unit {
     pub(super) outage: Option<Present>,
     /// Since when it has been seen working without an outage.
     pub(super) works_since: Option<Moment>,
+    /// How an earlier process saw it last; `None` as soon as this one has seen it.
+    pub(super) earlier: Option<Earlier>,
     pub(super) recoveries: Option<Recoveries>,
     /// It is down, or its health is FAILING or worse.
     pub(super) failing: bool,

@@ -25,6 +25,8 @@ pub(super) enum Why {
     Moved,
     /// An operator's hold on the level has ended.
     Unpinned,
+    /// The settings are others.
+    Reloaded,
 }
 
 impl Controller {
@@ -38,8 +40,12 @@ impl Controller {
         self.assess(now, effects);
         let before = self.ladder.level();
         let at_once = matches!(why, Why::Opened(_) | Why::Unpinned);
-        self.ladder
-            .evaluate(now, self.score, &self.rules.settings().level, at_once);
+        let settings = &self.rules.settings().level;
+        if why == Why::Reloaded {
+            self.ladder.reconsider(now, self.score, settings);
+        } else {
+            self.ladder.evaluate(now, self.score, settings, at_once);
+        }
         self.level_changed(now, before, why, effects);
         self.retune(effects);
     }

@@ -250,6 +250,15 @@ impl Controller {
         }
     }
 
+    /// With this seed instead of the rules' own.
+    #[must_use]
+    pub fn with_seed(self, seed: u64) -> Self {
+        Self {
+            random: SplitMix64::new(seed),
+            ..self
+        }
+    }
+
     /// The rules in force.
     #[must_use]
     pub const fn rules(&self) -> &Rules {

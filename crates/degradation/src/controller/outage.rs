@@ -11,30 +11,98 @@ use super::component::{Group, Unit};
 use super::{Controller, Effect};
 use crate::events::Event;
 use crate::health::Machine;
-use crate::recovery::{Outage, OutageHistory, Prediction, Predictor, Recoveries};
+use crate::recovery::{Outage, OutageHistory, Prediction, Predictor, Recoveries, Standing};
 use crate::settings::DependencyId;
 
 /// The outage that a dependency is in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Present {
     predictor: Predictor,
-    /// How long the dependency had been seen working before.
+    /// How long the dependency had worked before.
     worked: Option<Duration>,
+    /// Its beginning was seen: by this process, or by the one before.
+    begun: bool,
     /// An operator keeps it away: that is not the dependency's own doing.
     forced: bool,
     /// An operator closed the breaker: whether the dependency is back remains to be seen.
     reset: bool,
 }
 
+/// How an earlier process saw a dependency last.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(super) enum Earlier {
+    Works {
+        since: Moment,
+    },
+    Down {
+        since: Moment,
+        seen: Duration,
+        worked: Option<Duration>,
+        begun: bool,
+    },
+}
+
+impl Earlier {
+    fn of(standing: Standing, now: Moment) -> Self {
+        match standing {
+            Standing::Works { lasts } => Self::Works { since: now - lasts },
+            Standing::Down {
+                lasts,
+                seen,
+                worked,
+                begun,
+            } => Self::Down {
+                since: now - lasts,
+                seen: seen.min(lasts),
+                worked,
+                begun,
+            },
+        }
+    }
+
+    fn standing(self, now: Moment) -> Standing {
+        match self {
+            Self::Works { since } => Standing::Works {
+                lasts: now.saturating_since(since),
+            },
+            Self::Down {
+                since,
+                seen,
+                worked,
+                begun,
+            } => Standing::Down {
+                lasts: now.saturating_since(since),
+                seen,
+                worked,
+                begun,
+            },
+        }
+    }
+}
+
 impl Unit {
-    /// Notes that the dependency is down since then.
+    /// Notes that the dependency is down since then, or, if an earlier process saw the outage begin, since before.
     fn begin_outage(&mut self, since: Moment, name: &str, history: &OutageHistory) {
-        let worked = self.works_since.take();
-        let worked = worked.map(|from| since.saturating_since(from));
+        let works_since = self.works_since.take();
+        let here = works_since.map(|from| since.saturating_since(from));
+        let (since, worked, begun) = match self.earlier.take() {
+            Some(Earlier::Down {
+                since,
+                worked,
+                begun,
+                ..
+            }) => (since, worked, begun),
+            // It went down while nobody looked.
+            Some(Earlier::Works { since: from }) => {
+                (since, Some(since.saturating_since(from)), false)
+            }
+            None => (since, here, here.is_some()),
+        };
         self.down_since = Some(since);
         self.outage = Some(Present {
             predictor: Predictor::new(history.of(name), worked),
             worked,
+            begun,
             forced: false,
             reset: false,
         });
@@ -74,9 +142,44 @@ impl Unit {
             let mut modes = group.main().map(|one| one.view.mode);
             outage.forced |= modes.any(|mode| mode == Mode::ForcedOpen);
         } else if self.known {
-            self.works_since.get_or_insert(now);
+            let over = self.first_seen_working(now, outages, name);
+            let over = over.map(|outage| Event::DependencyUp { dependency, outage });
+            return event.or(over);
         }
         event
+    }
+
+    /// It works. If it was down when an earlier process saw it last, that outage is over, nobody knows since when: it
+    /// lasted longer than it was watched, and at most as long as is returned.
+    fn first_seen_working(
+        &mut self,
+        now: Moment,
+        outages: &mut OutageHistory,
+        name: &str,
+    ) -> Option<Duration> {
+        let earlier = self.earlier.take();
+        let since = match earlier {
+            Some(Earlier::Works { since }) => since,
+            _ => now,
+        };
+        self.works_since.get_or_insert(since);
+        let Some(Earlier::Down {
+            since,
+            seen,
+            worked,
+            ..
+        }) = earlier
+        else {
+            return None;
+        };
+        let outage = Outage {
+            lasted: seen,
+            complete: false,
+            worked,
+        };
+        outages.push(name, outage);
+        self.recoveries = Recoveries::of(outages.of(name));
+        Some(now.saturating_since(since))
     }
 
     /// The dependency is up again after that long. What an operator ended was not seen to its end, and neither
@@ -87,12 +190,31 @@ impl Unit {
         let present = self.outage.take()?;
         let worked = present.worked;
         let automatic = group.main().all(|one| one.view.mode == Mode::Auto);
-        let complete = worked.is_some() && automatic && !present.reset;
+        let complete = present.begun && automatic && !present.reset;
         (!present.forced).then_some(Outage {
             lasted,
             complete,
             worked,
         })
+    }
+
+    /// How it stands; `None`: nothing is known of it, or an operator keeps it away.
+    fn standing(&self, now: Moment) -> Option<Standing> {
+        if let Some(earlier) = self.earlier {
+            return Some(earlier.standing(now));
+        }
+        let lasts = |since: Moment| now.saturating_since(since);
+        match (self.down_since, &self.outage) {
+            (Some(since), Some(outage)) => (!outage.forced).then_some(Standing::Down {
+                lasts: lasts(since),
+                seen: lasts(since),
+                worked: outage.worked,
+                begun: outage.begun,
+            }),
+            _ => self.works_since.map(|since| Standing::Works {
+                lasts: lasts(since),
+            }),
+        }
     }
 
     /// It is down, or its health is FAILING or worse.
@@ -109,21 +231,13 @@ impl Unit {
 }
 
 impl Controller {
-    /// Every outage that is remembered, those that last included: to be kept across restarts.
+    /// Every outage that is remembered, and how each dependency stands: to be kept across restarts.
     #[must_use]
     pub fn outages(&self, now: Moment) -> OutageHistory {
         let mut history = self.outages.clone();
         for ((_, dependency), unit) in self.rules.dependencies().zip(&self.units) {
-            let (Some(since), Some(outage)) = (unit.down_since, &unit.outage) else {
-                continue;
-            };
-            if !outage.forced {
-                let unfinished = Outage {
-                    lasted: now.saturating_since(since),
-                    complete: false,
-                    worked: outage.worked,
-                };
-                history.push(&dependency.name, unfinished);
+            if let Some(standing) = unit.standing(now) {
+                history.standing.insert(dependency.name.clone(), standing);
             }
         }
         history
@@ -136,6 +250,15 @@ impl Controller {
         earlier: OutageHistory,
         effects: &mut Vec<Effect>,
     ) {
+        for (name, standing) in &earlier.standing {
+            let id = self.rules.dependency_id(name);
+            let id = id.filter(|id| !self.rules.is_absent(*id));
+            let unit = id.map(|id| &mut self.units[id.index()]);
+            // What this process has seen itself is newer.
+            if let Some(unit) = unit.filter(|unit| !unit.known) {
+                unit.earlier = Some(Earlier::of(*standing, now));
+            }
+        }
         self.outages.follow(earlier);
         self.read_history();
         self.publish(now, effects);

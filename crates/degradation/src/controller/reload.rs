@@ -25,13 +25,38 @@ impl Controller {
         self.live = rules.dependencies().map(|_| false).collect();
         self.causes.clear();
         self.effects_of_down.clear();
-        self.tuned = None;
-        self.rules = rules;
+        let old = core::mem::replace(&mut self.rules, rules);
         self.read_history();
+        if !self.asks_the_same(&old) {
+            self.tuned = None;
+        }
+        self.pace_anew(now, &old);
         effects.push(Effect::Record(Event::SettingsChanged));
-        self.evaluate(now, Why::Moved, effects);
+        self.evaluate(now, Why::Reloaded, effects);
         self.ask_for_all_probes(now, effects);
         self.publish(now, effects);
+    }
+
+    /// Whether what a level asks, and of whom, is what it was under the old rules.
+    fn asks_the_same(&self, old: &Rules) -> bool {
+        let names = |rules: &Rules| -> Vec<_> {
+            let all = rules.dependencies();
+            all.map(|(_, one)| one.name.clone()).collect()
+        };
+        old.settings().tuning == self.rules.settings().tuning && names(old) == names(&self.rules)
+    }
+
+    /// Who is to be probed by another schedule begins with it now: under a long one, the next probe may be days away.
+    fn pace_anew(&mut self, now: Moment, old: &Rules) {
+        for (endpoint, (_, rule)) in self.endpoints.iter_mut().zip(self.rules.endpoints()) {
+            let dependency = self.rules.dependency(rule.dependency);
+            let before = old.dependency_id(&dependency.name);
+            let before = before.map(|id| &old.dependency(id).probes);
+            if before.is_some_and(|before| *before != dependency.probes) {
+                let (prober, view) = (&mut endpoint.prober, &endpoint.view);
+                prober.rescheduled(now, view, &dependency.probes, &mut self.random);
+            }
+        }
     }
 
     /// Whatever is remembered by a dependency's index follows the dependency to its new one.

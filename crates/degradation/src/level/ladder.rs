@@ -86,6 +86,12 @@ impl Ladder {
         self.go(now, level);
     }
 
+    /// The same under other settings: what was confirmed stays confirmed, and nothing is confirmed twice by them.
+    pub fn reconsider(&mut self, now: Moment, score: f64, settings: &LevelSettings) {
+        self.confirming = self.confirming.saturating_sub(1);
+        self.evaluate(now, score, settings, false);
+    }
+
     fn fall(
         &mut self,
         target: Level,

@@ -105,6 +105,7 @@ impl Entries<'_> {
             }
             Kept::Decided(decided) => Ok(Entry::Decided(decided)),
             Kept::Breakers(settings) => Ok(Entry::Breakers(settings)),
+            Kept::Done(digest) => Ok(Entry::Done(digest)),
         }
     }
 

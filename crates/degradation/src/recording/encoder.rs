@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use mainstay_breaker::Moment;
 use serde::Serialize;
 
-use super::{Decided, Head, Keeping, LONGEST_RUN, MAGIC, News, VERSION};
+use super::{Decided, Head, Keeping, LONGEST_RUN, MAGIC, News, VERSION, digest};
 use crate::controller::{Effect, Input, Observed};
 use crate::snapshot::EndpointView;
 
@@ -66,14 +66,21 @@ impl Encoder {
 
     /// The controller has answered: `effects` are those of the last input, and no others.
     pub fn effects(&mut self, effects: &[Effect], out: &mut Vec<u8>) {
-        let Some(decided) = Decided::by(effects) else {
-            return;
-        };
-        if self.decided.as_ref() != Some(&decided) {
+        if let Some(decided) = Decided::by(effects).filter(|new| self.decided.as_ref() != Some(new))
+        {
             self.flush(out);
             write(&Keeping::Decided(&decided), out);
             self.decided = Some(decided);
         }
+        if let Some(digest) = digest(effects) {
+            self.done(digest, out);
+        }
+    }
+
+    /// The last input's effects had this [`digest`].
+    pub fn done(&mut self, digest: u64, out: &mut Vec<u8>) {
+        self.flush(out);
+        write(&Keeping::Done(digest), out);
     }
 
     /// The breakers were set anew: each endpoint's, in the order of the rules in force.

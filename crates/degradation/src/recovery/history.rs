@@ -22,12 +22,35 @@ pub struct Outage {
     pub worked: Option<Duration>,
 }
 
-/// The outages of every dependency, by its name, oldest first: plain data, to be written down and handed back at
-/// the next start ([`Input::History`](crate::Input::History)).
+/// How a dependency was last seen, in times before the moment that this is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It has worked without an outage.
+    Works {
+        /// For so long.
+        lasts: Duration,
+    },
+    /// It is in an outage.
+    Down {
+        /// For so long.
+        lasts: Duration,
+        /// Of these, it was watched for so long, from the beginning on.
+        seen: Duration,
+        /// How long it had worked before; `None`: that was not seen.
+        worked: Option<Duration>,
+        /// Its beginning was seen.
+        begun: bool,
+    },
+}
+
+/// The outages of every dependency, by its name, oldest first, and how each stands: plain data, to be written down and
+/// handed back at the next start ([`Input::History`](crate::Input::History)).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct OutageHistory {
-    /// By the dependency's name.
+    /// By the dependency's name: those that are over.
     pub dependencies: BTreeMap<String, VecDeque<Outage>>,
+    /// By the dependency's name.
+    pub standing: BTreeMap<String, Standing>,
 }
 
 impl OutageHistory {

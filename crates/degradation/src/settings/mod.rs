@@ -43,6 +43,7 @@ pub struct Settings {
     pub facts: FactSettings,
     /// What counts as a pattern among failures.
     pub patterns: PatternSettings,
-    /// Seed of the jitter.
+    /// Seed of the jitter. Zero: whoever runs the controller draws one and hands it over
+    /// ([`Controller::with_seed`](crate::Controller::with_seed)); nobody else does, and zero is as good a seed as any.
     pub seed: u64,
 }

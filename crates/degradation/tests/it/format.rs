@@ -10,7 +10,7 @@ use mainstay_degradation::recording::{Encoder, Entry, Head, VERSION, read};
 use mainstay_degradation::{
     Command, Controller, DependencyId, Effect, EndpointId, EndpointView, Facts, Fallback,
     FeatureId, FeatureMode, Histogram, Input, Journal, Level, Moment, Observed, Outage,
-    OutageHistory, ProbeResult, Settings, Snapshot,
+    OutageHistory, ProbeResult, Settings, Snapshot, Standing,
 };
 
 use crate::world::{SECOND, at};
@@ -100,6 +100,16 @@ fn inputs() -> Vec<(Moment, Input)> {
         worked: Some(900 * SECOND),
     };
     history.push("database", outage);
+    let lasts = 77 * SECOND;
+    let down = Standing::Down {
+        lasts,
+        seen: 66 * SECOND,
+        worked: Some(55 * SECOND),
+        begun: true,
+    };
+    history.standing.insert("database".to_owned(), down);
+    let works = Standing::Works { lasts };
+    history.standing.insert("openai".to_owned(), works);
     let (feature, until) = (FeatureId(1), Some(at(1_060_000)));
     let knob = Command::Knob {
         feature,
@@ -174,6 +184,7 @@ fn again(head: &Head, entries: &[Entry]) -> Vec<u8> {
         match entry {
             Entry::Input { at, input } => encoder.input(*at, input, &mut bytes),
             Entry::Breakers(breakers) => encoder.breakers(breakers, &mut bytes),
+            Entry::Done(digest) => encoder.done(*digest, &mut bytes),
             Entry::Decided(decided) => {
                 let mut features = shown.features.clone();
                 for (feature, mode) in features.iter_mut().zip(&decided.features) {

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mainstay_breaker::Mode;
 use mainstay_degradation::recovery::Predictor;
 use mainstay_degradation::{
-    Effect, EndpointSettings, Input, Language, Outage, OutageHistory, Settings, Status,
+    Effect, EndpointSettings, Event, Input, Language, Outage, OutageHistory, Settings, Standing,
+    Status,
 };
 
 use crate::world::{Behaviour, SECOND, World};
@@ -111,20 +112,131 @@ fn a_history_handed_back_comes_before_what_happened_since() {
     assert_eq!(world.component("redis").recoveries.unwrap().count, 100);
 }
 
-#[test]
-fn an_outage_that_lasts_is_handed_over_unfinished() {
+/// S3 has worked for 102 s and been down for 30 s.
+fn down() -> OutageHistory {
     let mut world = World::healthy();
+    world.run(100 * SECOND);
     world.behave("s3", Behaviour::Refuses);
     world.calls("s3", 5);
     world.run(30 * SECOND);
+    world.controller.outages(world.now)
+}
+
+/// The next process, which begins ten seconds later with S3 as it is then.
+fn next(mut history: OutageHistory, s3: Behaviour) -> World {
+    for standing in history.standing.values_mut() {
+        let (Standing::Works { lasts } | Standing::Down { lasts, .. }) = standing;
+        *lasts += 10 * SECOND;
+    }
+    let rules = Settings::standard().validate().unwrap();
+    let mut world = World::with(rules, Behaviour::Works);
+    world.behave("s3", s3);
+    world.tell(Input::History(history));
+    world
+}
+
+fn seconds(duration: Option<Duration>) -> u64 {
+    duration.unwrap().as_secs()
+}
+
+#[test]
+fn how_each_stands_is_handed_over_and_not_counted_among_what_is_over() {
+    let history = down();
+    assert_eq!(history.of("s3").len(), 0);
+    let Standing::Down {
+        lasts,
+        seen,
+        worked,
+        begun,
+    } = history.standing["s3"]
+    else {
+        panic!("{history:?}");
+    };
+    assert_eq!((lasts, seen, begun), (30 * SECOND, 30 * SECOND, true));
+    assert!((101..=103).contains(&seconds(worked)), "{worked:?}");
+    let Standing::Works { lasts } = history.standing["redis"] else {
+        panic!("{history:?}");
+    };
+    assert!((131..=133).contains(&lasts.as_secs()), "{lasts:?}");
+}
+
+#[test]
+fn an_outage_that_outlives_the_process_is_one_outage_with_its_whole_length() {
+    let mut world = next(down(), Behaviour::Refuses);
+    let start = world.now;
+    world.run(20 * SECOND);
+    let since = world.component("s3").down_since.unwrap();
+    assert_eq!(start.saturating_since(since), 40 * SECOND);
     let history = world.controller.outages(world.now);
-    let ongoing = history.of("s3").next().unwrap();
-    assert!(
-        !ongoing.complete && ongoing.lasted.as_secs() == 30,
-        "{ongoing:?}"
-    );
+    assert_eq!(history.of("s3").len(), 0, "it isn't over");
+    world.behave("s3", Behaviour::Works);
     world.run(30 * SECOND);
-    assert_eq!(world.controller.outages(world.now).of("s3").len(), 1);
+    let history = world.controller.outages(world.now);
+    let [outage] = history.of("s3").collect::<Vec<_>>()[..] else {
+        panic!("{history:?}");
+    };
+    assert!(outage.complete, "{outage:?}");
+    assert!((60..=64).contains(&outage.lasted.as_secs()), "{outage:?}");
+    assert!((101..=103).contains(&seconds(outage.worked)), "{outage:?}");
+}
+
+#[test]
+fn an_outage_that_is_over_when_the_next_process_looks_lasted_longer_than_it_was_watched() {
+    let mut world = next(down(), Behaviour::Works);
+    world.run(5 * SECOND);
+    let history = world.controller.outages(world.now);
+    let [outage] = history.of("s3").collect::<Vec<_>>()[..] else {
+        panic!("{history:?}");
+    };
+    assert_eq!((outage.complete, outage.lasted), (false, 30 * SECOND));
+    let up = world.events.iter().find_map(|(_, event)| match event {
+        Event::DependencyUp { outage, .. } => Some(outage.as_secs()),
+        _ => None,
+    });
+    assert_eq!(up, Some(40), "at most so long");
+    let standing = history.standing["s3"];
+    assert!(
+        matches!(standing, Standing::Works { lasts } if lasts <= 5 * SECOND),
+        "{standing:?}"
+    );
+    assert_eq!(world.component("s3").recoveries, None);
+}
+
+#[test]
+fn the_time_that_something_has_worked_goes_on_over_a_restart() {
+    let mut history = down();
+    history.standing.remove("s3");
+    let mut world = next(history, Behaviour::Works);
+    world.run(50 * SECOND);
+    outage(&mut world, "redis", 5);
+    let history = world.controller.outages(world.now);
+    let redis = history.of("redis").next().unwrap();
+    assert!(
+        redis.complete && (190..=196).contains(&seconds(redis.worked)),
+        "132 s, 10 s and 50 s: {redis:?}"
+    );
+}
+
+#[test]
+fn what_went_down_while_nobody_looked_is_known_to_have_worked_and_not_when_it_ended() {
+    let mut history = down();
+    let works = Standing::Works {
+        lasts: 500 * SECOND,
+    };
+    history.standing.insert("s3".to_owned(), works);
+    let mut world = next(history, Behaviour::Refuses);
+    world.run(20 * SECOND);
+    let standing = world.controller.outages(world.now).standing["s3"];
+    assert!(
+        matches!(standing, Standing::Down { begun: false, .. }),
+        "{standing:?}"
+    );
+    world.behave("s3", Behaviour::Works);
+    world.run(30 * SECOND);
+    let history = world.controller.outages(world.now);
+    let outage = history.of("s3").next().unwrap();
+    assert!(!outage.complete, "{outage:?}");
+    assert_eq!(seconds(outage.worked), 510, "{outage:?}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_degradation::recording::{
-    Decided, Encoder, Entry, Head, RecordingError, VERSION, read,
+    Decided, Encoder, Entry, Head, RecordingError, VERSION, digest, read,
 };
 use mainstay_degradation::{
     Command, Controller, Effect, EndpointId, Facts, Fallback, FeatureMode, Input, Journal, Level,
@@ -105,7 +105,7 @@ fn a_replay_from_any_time_on_has_exactly_the_effects_of_the_original() {
         let (head, entries) = entries(&bytes);
         let mut controller = head.controller;
         let mut rest = steps[from..].iter();
-        let mut last = None;
+        let (mut last, mut done) = (None, None);
         for entry in entries {
             match entry.unwrap() {
                 Entry::Input { at, input } => {
@@ -115,8 +115,10 @@ fn a_replay_from_any_time_on_has_exactly_the_effects_of_the_original() {
                     controller.handle(at, input, &mut again);
                     assert_eq!(&again, effects);
                     last = Decided::by(&again);
+                    done = digest(&again);
                 }
                 Entry::Decided(decided) => assert_eq!(Some(decided), last),
+                Entry::Done(digest) => assert_eq!(Some(digest), done.take()),
                 Entry::Breakers(_) => unreachable!("none were set"),
             }
         }
@@ -157,7 +159,7 @@ fn a_recording_that_was_cut_off_is_good_up_to_its_last_whole_entry() {
     let steps = story().log;
     let (bytes, _) = record(Settings::standard(), &steps[..300], 0);
     let whole = entries(&bytes).1;
-    let ends = [bytes.len() - 1, bytes.len() - 7, bytes.len() / 2 + 300];
+    let ends = [bytes.len() - 1, bytes.len() - 7, bytes.len() / 2 + 301];
     for end in ends {
         let cut = entries(&bytes[..end]).1;
         let (last, good) = cut.split_last().unwrap();

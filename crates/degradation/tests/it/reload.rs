@@ -2,7 +2,7 @@
 
 use mainstay_breaker::State;
 use mainstay_degradation::{
-    Command, DependencySettings, Event, FeatureMode, Input, Level, Settings, Status,
+    Command, DependencySettings, Effect, Event, FeatureMode, HeldBy, Input, Level, Settings, Status,
 };
 
 use crate::world::{Behaviour, SECOND, World};
@@ -69,4 +69,61 @@ fn an_endpoint_that_loses_its_probe_is_probed_no_more() {
     world.run(100 * SECOND);
     assert!(world.probes_of("s3", changed).is_empty());
     assert_eq!(world.probes_of("redis", changed).len(), 3);
+}
+
+#[test]
+fn the_same_settings_once_more_confirm_nothing_and_ask_for_nothing() {
+    let mut world = World::healthy();
+    world.behave("openai", Behaviour::OnlyProbesPass);
+    world.calls("openai", 3);
+    world.run(SECOND);
+    let confirming = |count| Some(HeldBy::Confirming { count, of: 3 });
+    assert_eq!(world.snapshot().held_by, confirming(1));
+    for _ in 0..5 {
+        let rules = Settings::standard().validate().unwrap();
+        world.tell(Input::Settings(Box::new(rules)));
+        assert_eq!(world.snapshot().held_by, confirming(1));
+        let (_, _, effects) = world.log.last().unwrap();
+        let asks = |effect: &Effect| !matches!(effect, Effect::Record(_) | Effect::Publish(_));
+        assert!(!effects.iter().any(asks), "{effects:?}");
+    }
+    world.run(SECOND);
+    assert_eq!(world.snapshot().held_by, confirming(2));
+}
+
+#[test]
+fn a_shorter_heartbeat_holds_from_now_on_and_not_only_after_the_long_one() {
+    let mut world = World::healthy();
+    let mut settings = Settings::standard();
+    settings.dependency_mut("redis").unwrap().probes.heartbeat = 2 * SECOND;
+    world.tell(Input::Settings(Box::new(settings.validate().unwrap())));
+    let changed = world.now;
+    world.run(9 * SECOND);
+    assert_eq!(world.probes_of("redis", changed).len(), 4);
+    assert!(world.probes_of("s3", changed).is_empty());
+}
+
+#[test]
+fn latency_that_is_watched_no_more_raises_no_alarm_for_ever() {
+    let mut world = World::healthy();
+    for _ in 0..3 {
+        world.observe("database", |one| {
+            one.calls += 30;
+            one.successes += 30;
+            (0..30).for_each(|_| one.latency.record(SECOND));
+        });
+        world.run(SECOND);
+    }
+    assert!(!world.snapshot().alerts.is_empty());
+    let mut settings = Settings::standard();
+    settings
+        .dependency_mut("database")
+        .unwrap()
+        .health
+        .latency_alert = false;
+    world.tell(Input::Settings(Box::new(settings.validate().unwrap())));
+    world.run(SECOND);
+    assert_eq!(world.snapshot().alerts, []);
+    let over = |(_, event): &(_, Event)| matches!(event, Event::AlertOver(_));
+    assert_eq!(world.events.iter().filter(|one| over(one)).count(), 1);
 }

@@ -217,6 +217,8 @@ pub(crate) fn classed(url: &str) -> Settings {
 /// A system of nothing but Redis.
 fn rules() -> degradation::Rules {
     let mut settings = degradation::Settings::standard();
+    // Every run with the same jitter.
+    settings.seed = 1;
     settings
         .dependencies
         .retain(|dependency| dependency.name == DEPENDENCY);

@@ -23,8 +23,17 @@ async fn outage(world: &World) {
 #[tokio::test(start_paused = true)]
 async fn an_outage_is_written_down_when_it_is_over_and_known_to_the_next_process() {
     let world = World::new().await;
-    world.pass(1_000).await;
-    assert_eq!(file(world.data.path()), "", "nothing has happened");
+    world
+        .until(5, || file(world.data.path()).contains("\"works\""))
+        .await;
+    let written = std::fs::metadata(world.data.path().join("outages.json")).unwrap();
+    world.pass(100_000).await;
+    let still = std::fs::metadata(world.data.path().join("outages.json")).unwrap();
+    assert_eq!(
+        still.modified().unwrap(),
+        written.modified().unwrap(),
+        "nothing has happened"
+    );
     outage(&world).await;
     world
         .until(5, || file(world.data.path()).contains("s3"))
@@ -43,21 +52,53 @@ async fn an_outage_is_written_down_when_it_is_over_and_known_to_the_next_process
     assert_eq!(after.count, 1);
 }
 
+/// What the file says of redis while it is down: since when, for how long it was seen, in ms.
+fn down(data: &Path) -> Option<(i64, u64)> {
+    let json: serde_json::Value = serde_json::from_str(&file(data)).ok()?;
+    let down = &json["standing"]["redis"]["down"];
+    Some((down["since"].as_i64()?, down["seen_ms"].as_u64()?))
+}
+
 #[tokio::test(start_paused = true)]
-async fn an_outage_that_the_end_of_the_process_cuts_off_is_written_down_as_seen_so_far() {
+async fn an_outage_that_outlives_its_process_goes_on_in_the_next_one() {
     let world = World::new().await;
+    let data = world.data.path();
     world.pass(100_000).await;
+    world.find("redis", DOWN);
+    world.until(60, || down(data).is_some()).await;
+    let (since, _) = down(data).unwrap();
+    // No shutdown: as after a crash. An hour passes; this clock stands still.
+    let hour = 3_600_000;
+    let text = file(data).replace(&since.to_string(), &(since - hour).to_string());
+    std::fs::write(data.join("outages.json"), text).unwrap();
+    let setup = Setup::default().with("redis", DOWN);
+    let (next, probes) = setup.start_in(data).unwrap();
+    next.clock().sleep(Duration::from_secs(20)).await;
+    let began = next.snapshot().components[2].down_since.unwrap();
+    let began = next.clock().steady_of(began).as_millisecond();
+    // Virtual time ran ahead of the wall clock in the process before.
+    assert!((since - hour - began).abs() < 200_000, "{since} {began}");
+    probes["redis"].set(Finds::Up);
+    next.clock().sleep(Duration::from_secs(60)).await;
+    let recoveries = next.snapshot().components[2].recoveries.unwrap();
+    assert_eq!(recoveries.count, 1);
+    assert!(
+        recoveries.last > Duration::from_secs(3_400),
+        "{recoveries:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clean_end_writes_down_for_how_long_an_outage_was_seen() {
+    let world = World::new().await;
     world.find("redis", DOWN);
     world
         .until(60, || world.state("redis") == State::Open)
         .await;
     world.pass(7_000).await;
     world.handle.shutdown(Duration::from_secs(5)).await;
-    let text = file(world.data.path());
-    assert!(
-        text.contains("redis") && text.contains("\"complete\":false"),
-        "{text}"
-    );
+    let (_, seen) = down(world.data.path()).unwrap();
+    assert!((7_000..9_000).contains(&seen), "{seen}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use mainstay_runtime::EngineSettings;
 use mainstay_runtime::breaker::State;
-use mainstay_runtime::degradation::recording::{Decided, Entry, read};
+use mainstay_runtime::degradation::Input;
+use mainstay_runtime::degradation::recording::{Decided, Entry, digest, read};
 use mainstay_runtime::recordings;
 
-use crate::world::{DOWN, Finds, Setup, World};
+use crate::world::{DOWN, Finds, NAMES, Setup, World};
 
 async fn recorded() -> World {
     let setup = Setup {
@@ -32,6 +34,7 @@ fn replay(bytes: &[u8]) -> (usize, usize) {
                 decisions += 1;
                 assert_eq!(Some(decided), Decided::by(&effects));
             }
+            Entry::Done(done) => assert_eq!(Some(done), digest(&effects)),
             Entry::Breakers(_) => {}
         }
     }
@@ -115,4 +118,52 @@ async fn nothing_is_recorded_unless_asked_for() {
     world.handle.shutdown(Duration::from_secs(5)).await;
     let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
     assert_eq!(files, []);
+}
+
+/// When redis is probed in a world with this seed, with a reload in between; its recording replays exactly.
+async fn probes(seed: u64) -> Vec<Duration> {
+    let setup = Setup {
+        seed,
+        prepare: Some(Box::new(|engine, _| engine.record(64 << 20))),
+        ..Setup::default().with("redis", DOWN)
+    };
+    let mut rules = setup.rules();
+    rules.level.dwell = Duration::from_secs(3);
+    let settings = EngineSettings {
+        rules: rules.validate().unwrap(),
+        endpoints: NAMES.map(|name| setup.spec(name)).into(),
+        exercise_share: Some(0.005),
+    };
+    let world = World::from(setup).await;
+    world.pass(10_000).await;
+    world.handle.reload(settings).await.unwrap();
+    world.pass(10_000).await;
+    world.handle.shutdown(Duration::from_secs(5)).await;
+    let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
+    let bytes = recordings::read(&files[0].0).unwrap();
+    replay(&bytes);
+    let (head, entries) = read(&bytes).unwrap();
+    let redis = head.controller.rules().endpoint_id("redis").unwrap();
+    let begun = entries.filter_map(|entry| match entry.unwrap() {
+        Entry::Input { input, .. } => match input {
+            Input::Probe {
+                endpoint, started, ..
+            } if endpoint == redis => Some(started),
+            _ => None,
+        },
+        _ => None,
+    });
+    begun.map(|at| at.saturating_since(head.at)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn processes_without_a_seed_of_their_own_probe_at_times_of_their_own() {
+    let (one, other) = (probes(0).await, probes(0).await);
+    assert!(one.len() > 10, "{one:?}");
+    assert_ne!(one, other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_given_seed_gives_the_same_jitter_every_time() {
+    assert_eq!(probes(7).await, probes(7).await);
 }

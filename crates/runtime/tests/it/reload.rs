@@ -14,14 +14,14 @@ use crate::world::{Ended, NAMES, Setup, World};
 /// The settings that a world of this setup runs with.
 fn settings(setup: &Setup) -> EngineSettings {
     EngineSettings {
-        rules: Settings::standard().validate().unwrap(),
+        rules: setup.rules().validate().unwrap(),
         endpoints: NAMES.map(|name| setup.spec(name)).into(),
         exercise_share: Some(0.005),
     }
 }
 
 fn with(change: impl FnOnce(&mut Settings)) -> EngineSettings {
-    let mut rules = Settings::standard();
+    let mut rules = Setup::default().rules();
     change(&mut rules);
     EngineSettings {
         rules: rules.validate().unwrap(),

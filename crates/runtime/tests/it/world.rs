@@ -70,6 +70,8 @@ pub(crate) struct Setup {
     pub(crate) without_probe: Option<&'static str>,
     pub(crate) limit: Option<usize>,
     pub(crate) fail_max: Option<u32>,
+    /// Of the jitter: the same one in every run, if nothing else is said.
+    pub(crate) seed: u64,
     pub(crate) prepare: Option<Prepare>,
 }
 
@@ -80,6 +82,7 @@ impl Default for Setup {
             without_probe: None,
             limit: None,
             fail_max: None,
+            seed: 1,
             prepare: None,
         }
     }
@@ -135,6 +138,7 @@ impl Setup {
 
     pub(crate) fn rules(&self) -> Settings {
         let mut rules = Settings::standard();
+        rules.seed = self.seed;
         for dependency in &mut rules.dependencies {
             let unprobed = self.without_probe == Some(dependency.name.as_str());
             dependency.endpoints[0].probed = !unprobed;

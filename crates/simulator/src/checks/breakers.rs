@@ -17,6 +17,10 @@ const SLACK: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub(super) struct Watched {
     figures: Figures,
+    /// The last reload brought the figures that were in force.
+    pub(super) same_figures: bool,
+    /// What began under the settings before may go on until then.
+    earlier_until: Moment,
     pub(super) started: Moment,
     /// Since when everything succeeds.
     well_since: Option<Moment>,
@@ -39,6 +43,8 @@ impl Watched {
     pub(super) fn new(figures: Figures, now: Moment) -> Self {
         Self {
             figures,
+            same_figures: true,
+            earlier_until: now,
             started: now,
             well_since: Some(now),
             unnoticed_since: None,
@@ -81,6 +87,16 @@ impl Watched {
                 self.unnoticed_since = self.ill.then_some(now);
             }
         }
+    }
+
+    /// Other figures; `deadline`: of probes so far.
+    pub(super) fn reloaded(&mut self, now: Moment, figures: Figures, deadline: Duration) {
+        self.same_figures = figures == self.figures;
+        let late = self.figures.call_deadline.max(2 * deadline) + SLACK;
+        self.earlier_until = self.earlier_until.max(now + late);
+        // A probe that is under way is the last by the schedule before.
+        self.unnoticed_since = self.ill.then_some(now);
+        self.figures = figures;
     }
 
     pub(super) fn operator(&mut self, now: Moment) {
@@ -186,7 +202,7 @@ impl Inspector {
         // What began before may end in failure until its deadline.
         let late = watched.figures.call_deadline + self.schedule(index).deadline + SLACK;
         let well = watched.well_since.is_some_and(|since| now > since + late);
-        if well && !by_hand {
+        if well && !by_hand && now > watched.earlier_until {
             let detail = format!("{}: {:?}", self.name(index), transition.rule);
             self.violated(Check::OpenedForNothing, now, detail);
         }
@@ -205,6 +221,7 @@ impl Inspector {
         let schedule = self.schedule(index);
         let watched = &self.watched[index];
         let by = watched.closed_by(schedule);
+        let by = by.max(watched.earlier_until);
         let stuck = watched.well_since.is_some() && breaker.state != State::Closed && now > by;
         let bound = Watched::detection_bound(schedule);
         let late = watched
@@ -240,7 +257,7 @@ impl Inspector {
             self.level_held_at(now);
             return;
         };
-        let calm_since = calm_since.max(self.level_free_since);
+        let calm_since = calm_since.max(self.level_free_since).max(self.reloaded_at);
         let (level, score) = (last.level, last.score);
         let bound = self.way_back();
         if level != Level::Optimal && now > calm_since + bound {

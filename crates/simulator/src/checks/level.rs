@@ -111,10 +111,13 @@ impl Inspector {
                 opened.is_some_and(|at| snapshot.at.saturating_since(at) <= EVALUATED)
             }
             Some(LevelCause::Unpinned) => true,
-            Some(LevelCause::Confirmed) => match last.held_by {
-                Some(HeldBy::Confirming { count, of }) => count + 1 == of,
-                _ => self.rules.settings().level.confirm == 1,
-            },
+            Some(LevelCause::Confirmed) => {
+                let before = match last.held_by {
+                    Some(HeldBy::Confirming { count, .. }) => count,
+                    _ => 0,
+                };
+                before + 1 >= self.rules.settings().level.confirm
+            }
             Some(LevelCause::Recovered | LevelCause::Pinned) | None => false,
         };
         if !right || snapshot.level > snapshot.target {

@@ -1,12 +1,14 @@
 //! What must hold at every step of every world. The inspector only looks; nothing that is decided reads it.
 
+mod alerts;
 mod breakers;
 mod features;
 mod level;
 mod probes;
 mod protection;
+mod reload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -15,8 +17,11 @@ use mainstay_degradation::{Effect, Event, LevelCause, Rules, Snapshot};
 
 use crate::condition::Health;
 use crate::figures::Figures;
+use alerts::About;
 use breakers::Watched;
 use features::Seen;
+
+pub use reload::Known;
 
 /// One thing that must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,11 +64,15 @@ pub enum Check {
     Causes,
     /// What is down takes from others what the rules say, and limits and effective scores are less by just that.
     Protection,
+    /// Every alert is raised once and taken back once, and shown as long as it lasts.
+    Alerts,
+    /// A reload loses no breaker's state, no counter and no history, and the same settings once more change nothing.
+    Reload,
 }
 
 impl Check {
     /// Every check.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::TargetIsBand,
         Self::HeldBy,
         Self::Rise,
@@ -83,6 +92,8 @@ impl Check {
         Self::GatesWithoutCause,
         Self::Causes,
         Self::Protection,
+        Self::Alerts,
+        Self::Reload,
     ];
 
     /// It has a bound that is made for standard settings. Another policy may be beyond it and yet do as it says: one
@@ -102,7 +113,7 @@ impl Check {
 }
 
 /// What always holds, in words, and the checks that look for its breach in every world.
-pub const INVARIANTS: [(&str, &[Check]); 15] = [
+pub const INVARIANTS: [(&str, &[Check]); 17] = [
     ("target and score agree", &[Check::TargetIsBand]),
     (
         "every difference between target and level has its held_by",
@@ -154,6 +165,14 @@ pub const INVARIANTS: [(&str, &[Check]); 15] = [
         "limits and effective scores are less by the share that outages take, and by nothing else but the level",
         &[Check::Protection],
     ),
+    (
+        "an alert is raised once, and shown until it is taken back",
+        &[Check::Alerts],
+    ),
+    (
+        "a reload loses no breaker state, counters or history",
+        &[Check::Reload],
+    ),
 ];
 
 /// Something that must never happen, and did.
@@ -188,6 +207,12 @@ pub struct Inspector {
     level_free_since: Moment,
     seen: BTreeMap<Seen, Vec<u8>>,
     watched: Vec<Watched>,
+    /// Alerts that last.
+    raised: BTreeSet<About>,
+    /// When other settings last came into force.
+    reloaded_at: Moment,
+    /// The last reload brought the rules that were in force.
+    same_rules: bool,
 }
 
 impl Inspector {
@@ -203,6 +228,9 @@ impl Inspector {
             level_changed_at: now,
             level_free_since: now,
             seen: BTreeMap::new(),
+            raised: BTreeSet::new(),
+            reloaded_at: now,
+            same_rules: true,
         }
     }
 
@@ -229,8 +257,16 @@ impl Inspector {
         let mut cause = None;
         for effect in ours {
             match effect {
-                Effect::Record(Event::LevelChanged { cause: why, .. }) => cause = Some(*why),
-                Effect::Publish(snapshot) => self.snapshot(snapshot, cause.take()),
+                Effect::Record(event) => {
+                    self.look_at_alert(now, event);
+                    if let Event::LevelChanged { cause: why, .. } = event {
+                        cause = Some(*why);
+                    }
+                }
+                Effect::Publish(snapshot) => {
+                    self.snapshot(snapshot, cause.take());
+                    self.look_at_lasting_alerts(snapshot);
+                }
                 Effect::Probe { endpoint, at } => self.probe_asked(now, *endpoint, *at),
                 _ => {}
             }

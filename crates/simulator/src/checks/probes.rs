@@ -72,7 +72,8 @@ impl Inspector {
             .probes_begun
             .back()
             .copied()
-            .unwrap_or(watched.started);
+            .unwrap_or(watched.started)
+            .max(self.reloaded_at);
         let waited = now.saturating_since(last);
         if waited > patience {
             let detail = format!("{}: no probe for {waited:?}", self.name(index));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mainstay_breaker::{Moment, Settings, State};
-use mainstay_degradation::recording::{Decided, Entry, Head, RecordingError};
+use mainstay_degradation::recording::{Decided, Entry, Head, RecordingError, digest};
 use mainstay_degradation::{
     Controller, Effect, Event, FeatureMode, Input, Language, Level, ProbeResult, Snapshot,
 };
@@ -34,6 +34,8 @@ pub(super) struct Player {
     snapshot: Snapshot,
     expected: Option<Decided>,
     decided: Option<Decided>,
+    /// What the last input led to besides, as recorded and as it came out.
+    done: (Option<u64>, Option<u64>),
     differs: Option<Moment>,
     trouble: Option<Trouble>,
     happened: Vec<Happened>,
@@ -75,6 +77,7 @@ impl Player {
             snapshot,
             expected: None,
             decided: None,
+            done: (None, None),
             differs: None,
             trouble: None,
             happened: Vec::new(),
@@ -113,6 +116,7 @@ impl Player {
                 self.hear(at, input);
             }
             Entry::Decided(decided) => self.expected = Some(decided),
+            Entry::Done(digest) => self.done.0 = Some(digest),
             // The estimates know of them from the beginning.
             Entry::Breakers(_) => {}
         }
@@ -120,7 +124,9 @@ impl Player {
 
     /// Whether the last input led to what was recorded.
     fn compare(&mut self) {
-        if self.differs.is_none() && self.decided != self.expected {
+        let (recorded, ours) = std::mem::take(&mut self.done);
+        let differs = self.decided != self.expected || recorded != ours;
+        if self.differs.is_none() && differs {
             self.differs = Some(self.now);
         }
     }
@@ -194,6 +200,7 @@ impl Player {
     }
 
     fn gather(&mut self, at: Moment, effects: &[Effect]) {
+        self.done.1 = digest(effects);
         let published = effects.iter().rev().find_map(|effect| match effect {
             Effect::Publish(snapshot) => Some(snapshot),
             _ => None,

@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use mainstay_breaker::{Breaker, FailureKind, Moment, Rule, State, Transition};
 use mainstay_degradation::{
-    Effect, EndpointId, FeatureMode, HeldBy, Level, LevelCause, Rules, Snapshot, Warning,
+    Alert, Effect, EndpointId, Event, FeatureMode, HeldBy, Level, LevelCause, Rules, Snapshot,
+    Warning,
 };
-use mainstay_simulator::{Check, Figures, Health, INVARIANTS, Inspector, Scenario, World};
+use mainstay_simulator::{Check, Figures, Health, INVARIANTS, Inspector, Known, Scenario, World};
 
 /// Which test makes which check fail.
-const SHOWN_BY: [(Check, fn()); 19] = [
+const SHOWN_BY: [(Check, fn()); 21] = [
     (
         Check::TargetIsBand,
         a_target_that_is_not_the_band_of_the_score,
@@ -52,6 +53,14 @@ const SHOWN_BY: [(Check, fn()); 19] = [
     (
         Check::Protection,
         a_dependency_that_is_held_back_too_little_too_much_or_for_nothing,
+    ),
+    (
+        Check::Alerts,
+        an_alert_that_is_raised_twice_taken_back_unraised_or_not_shown,
+    ),
+    (
+        Check::Reload,
+        a_reload_that_forgets_or_confirms_or_moves_a_probe,
     ),
 ];
 
@@ -514,3 +523,72 @@ fn protect(snapshot: &mut Snapshot, impact: f64) {
 // In the order of the standard settings.
 const DATABASE: usize = 0;
 const REDIS: usize = 2;
+
+#[test]
+fn an_alert_that_is_raised_twice_taken_back_unraised_or_not_shown() {
+    let raised = || Effect::Record(Event::AlertRaised(Alert::JournalFaulted));
+    let over = || Effect::Record(Event::AlertOver(Alert::JournalFaulted));
+    for wrong in [
+        &[raised(), raised()][..],
+        &[over()],
+        &[raised(), over(), over()],
+    ] {
+        let mut bench = Bench::new();
+        let now = bench.now;
+        bench.inspector.effects(now, wrong, wrong);
+        bench.found(Check::Alerts);
+    }
+    let mut bench = Bench::new();
+    let mut snapshot = bench.healthy.clone();
+    snapshot.seq += 1;
+    let unseen = [raised(), Effect::Publish(Box::new(snapshot))];
+    bench.inspector.effects(bench.now, &unseen, &unseen);
+    bench.found(Check::Alerts);
+}
+
+#[test]
+fn a_reload_that_forgets_or_confirms_or_moves_a_probe() {
+    let cases: [fn(&mut Known); 10] = [
+        |one| one.breakers[1].totals.failures += 1,
+        |one| one.breakers[1].failures_in_row += 1,
+        |one| one.breakers[1].window.calls += 1,
+        |one| one.health_changes -= 1,
+        |one| one.outages.dependencies.clear(),
+        |one| one.snapshot.components[0].known = false,
+        |one| one.snapshot.endpoints[0].view.generation += 1,
+        |one| one.snapshot.level_since = one.snapshot.at,
+        |one| one.snapshot.level = Level::Degraded,
+        |one| one.snapshot.endpoints[0].next_probe_at = Some(one.snapshot.at + 100 * SECOND),
+    ];
+    for doctor in cases {
+        let mut bench = Bench::new();
+        let names = bench.rules.endpoints().map(|(_, rule)| rule.name.clone());
+        let names: Vec<String> = names.collect();
+        let mut outages = mainstay_degradation::OutageHistory::default();
+        let outage = mainstay_degradation::Outage {
+            lasted: SECOND,
+            complete: true,
+            worked: None,
+        };
+        outages.push("redis", outage);
+        let before = Known {
+            breakers: names
+                .iter()
+                .map(|name| breaker(name).snapshot(bench.now))
+                .collect(),
+            outages,
+            health_changes: 1,
+            snapshot: bench.healthy.clone(),
+        };
+        let mut after = before.clone();
+        let figures = names.iter().map(|name| Figures::of(name)).collect();
+        bench
+            .inspector
+            .reloads(bench.now, bench.rules.clone(), figures);
+        bench.inspector.reloaded(bench.now, &before, &after);
+        bench.found_nothing();
+        doctor(&mut after);
+        bench.inspector.reloaded(bench.now, &before, &after);
+        bench.found(Check::Reload);
+    }
+}

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use mainstay_breaker::Settings as BreakerSettings;
 use mainstay_degradation::recording::{Encoder, Entry, RecordingError, read};
-use mainstay_degradation::{Criticality, Gating, Input, Language, Level, Rules, Settings};
+use mainstay_degradation::{
+    Alert, Criticality, Effect, Event, Gating, Input, Language, Level, Rules, Settings,
+};
 use mainstay_simulator::{
     Condition, Fidelity, Figures, Report, Scenario, Story, Unplayed, WhatIf, World, replay,
 };
@@ -352,6 +354,94 @@ fn decisions_that_come_out_otherwise_are_noticed() {
         as_it_was(&bytes).fidelity,
         Fidelity::Differs { .. }
     ));
+}
+
+/// The recording of the same events, with the effects of each input as `doctor` leaves them.
+fn doctored(recording: &[u8], mut doctor: impl FnMut(&mut Vec<Effect>)) -> Vec<u8> {
+    let (head, entries) = read(recording).unwrap();
+    let mut controller = head.controller.clone();
+    let mut bytes = Vec::new();
+    let mut encoder = Encoder::new(&head, &mut bytes);
+    for entry in entries {
+        if let Entry::Input { at, input } = entry.unwrap() {
+            let mut effects = Vec::new();
+            encoder.input(at, &input, &mut bytes);
+            controller.handle(at, input, &mut effects);
+            doctor(&mut effects);
+            encoder.effects(&effects, &mut bytes);
+        }
+    }
+    encoder.flush(&mut bytes);
+    bytes
+}
+
+#[test]
+fn whatever_was_decided_otherwise_is_noticed_and_not_only_the_level() {
+    let (recording, _) = recorded(outage(), 1, seconds(400));
+    let as_they_were = doctored(&recording, |_| {});
+    assert_eq!(as_they_were, recording);
+    assert_eq!(as_it_was(&as_they_were).fidelity, Fidelity::Exact);
+    let others: [fn(&mut Effect) -> bool; 6] = [
+        |one| match one {
+            Effect::Probe { at, .. } => {
+                *at = *at + Duration::from_nanos(1);
+                true
+            }
+            _ => false,
+        },
+        |one| match one {
+            Effect::Retune(retuning) => {
+                retuning.limits[1] *= 0.5;
+                true
+            }
+            _ => false,
+        },
+        |one| match one {
+            Effect::Drain { share } => {
+                *share *= 0.5;
+                true
+            }
+            _ => false,
+        },
+        |one| match one {
+            Effect::HalfOpenEarly { endpoint } => {
+                endpoint.0 += 1;
+                true
+            }
+            _ => false,
+        },
+        |one| match one {
+            Effect::Record(Event::Recovered { took }) => {
+                *took += seconds(1);
+                true
+            }
+            _ => false,
+        },
+        |one| match one {
+            Effect::Alert(Alert::SlowRecovery { took }) => {
+                *took += seconds(1);
+                true
+            }
+            _ => false,
+        },
+    ];
+    let long = Scenario::quiet()
+        .calls("redis", 1, Duration::from_millis(100))
+        .outage("redis", seconds(60), seconds(160), Condition::Refuses);
+    let (recording, _) = recorded(long, 1, seconds(400));
+    for (number, other) in others.iter().enumerate() {
+        let mut left = true;
+        let bytes = doctored(&recording, |effects| {
+            let found = effects.iter_mut().any(|one| left && other(one));
+            left &= !found;
+        });
+        assert!(!left, "there is no effect of kind {number}");
+        let fidelity = as_it_was(&bytes).fidelity;
+        assert!(
+            matches!(fidelity, Fidelity::Differs { .. }),
+            "{number}: {fidelity:?}"
+        );
+    }
 }
 
 #[test]
