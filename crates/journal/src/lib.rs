@@ -84,5 +84,6 @@ pub use folder::make_folder;
 pub use journal::Journal;
 pub use outcomes::{KeyError, KeyHold, NewOutcome, Outcome, Reserved};
 pub use settings::Settings;
+pub use settle::rewrite;
 pub use spool::{SpoolWriter, Spooled};
 pub use verify::{Damage, VerifyProgress, VerifyReport};

@@ -44,7 +44,11 @@ pub(crate) fn settle(connection: &Connection, path: &Path) -> Result<bool, OpenE
 }
 
 /// Writes a file's bytes over themselves and fsyncs it. A power cut in between harms nothing: old and new are the same.
-fn rewrite(path: &Path) -> io::Result<()> {
+/// What the page cache shows of it is on disk then, though an earlier fsync may have failed.
+///
+/// # Errors
+/// When it can't be read, written or fsynced.
+pub fn rewrite(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut chunk = vec![0; CHUNK];
     let mut at = 0;

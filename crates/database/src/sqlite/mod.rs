@@ -5,6 +5,7 @@ mod keyed;
 mod pool;
 mod run;
 mod safety;
+mod settle;
 mod values;
 
 pub(crate) use pool::Sqlite;

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::error::fault_of;
 use super::safety;
+use super::settle::settle;
 use crate::fault::{DATABASE, Fault};
 use crate::statement::Limits;
 
@@ -30,6 +31,8 @@ pub(crate) struct Sqlite {
     pub(super) limits: Limits,
     writers: Idle,
     readers: Idle,
+    /// Whether all that the file and its log show is on disk.
+    settled: Arc<AtomicBool>,
 }
 
 /// Connections of one kind that nobody uses, and places for those who want one.
@@ -63,6 +66,7 @@ impl Sqlite {
             limits,
             writers: Idle::new(1),
             readers: Idle::new(READERS),
+            settled: Arc::default(),
         }
     }
 
@@ -106,6 +110,7 @@ impl Sqlite {
             return Err(busy());
         };
         let (connections, path) = (Arc::clone(&idle.connections), self.path.clone());
+        let settled = Arc::clone(&self.settled);
         let stop = StopOnDrop(Arc::default());
         let stopping = Arc::clone(&stop.0);
         let mut task = tokio::task::spawn_blocking(move || {
@@ -114,7 +119,7 @@ impl Sqlite {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop();
-            let mut session = idle.map_or_else(|| Session::open(&path, access), Ok)?;
+            let mut session = idle.map_or_else(|| Session::open(&path, access, &settled), Ok)?;
             let result = session.run(&stopping, work)?;
             connections
                 .lock()
@@ -131,7 +136,9 @@ impl Sqlite {
         };
         let done = joined.unwrap_or_else(|_panicked| Err(defect()));
         if done.as_ref().is_err_and(|fault| fault.unanswered) {
-            // The one that wrote is closed already; the others know the file from before.
+            // The one that wrote is closed already; the others know the file from before, and what the next finds of that
+            // COMMIT may not be on disk.
+            self.settled.store(false, Ordering::Release);
             self.close_idle();
         }
         done
@@ -139,9 +146,9 @@ impl Sqlite {
 
     /// Really reads the file, by a connection of its own (a cached page proves nothing), and says whether it takes no writes.
     pub(crate) async fn probe(&self) -> Result<bool, Fault> {
-        let path = self.path.clone();
+        let (path, settled) = (self.path.clone(), Arc::clone(&self.settled));
         let read = tokio::task::spawn_blocking(move || {
-            let session = Session::open(&path, Access::Write)?;
+            let session = Session::open(&path, Access::Write, &settled)?;
             let connection = &session.connection;
             let count = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| {
                 row.get::<_, i64>(0)
@@ -178,11 +185,11 @@ impl Idle {
 static OPENING: Mutex<()> = Mutex::new(());
 
 impl Session {
-    fn open(path: &Path, access: Access) -> Result<Self, Fault> {
-        Self::try_open(path, access).map_err(|error| fault_of(&error))
+    fn open(path: &Path, access: Access, settled: &AtomicBool) -> Result<Self, Fault> {
+        Self::try_open(path, access, settled).map_err(|error| fault_of(&error))
     }
 
-    fn try_open(path: &Path, access: Access) -> rusqlite::Result<Self> {
+    fn try_open(path: &Path, access: Access, settled: &AtomicBool) -> rusqlite::Result<Self> {
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -192,6 +199,10 @@ impl Session {
         connection.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON",
         )?;
+        if !settled.load(Ordering::Acquire) {
+            settle(&connection, path)?;
+            settled.store(true, Ordering::Release);
+        }
         if access == Access::Read {
             connection.execute_batch("PRAGMA query_only = ON")?;
         }

@@ -13,6 +13,7 @@ mod keyed;
 mod outage;
 mod pooler;
 mod postgres;
+mod power_cut;
 mod sqlite;
 mod support;
 mod tls;
