@@ -117,6 +117,15 @@ impl Recording {
         ends.collect()
     }
 
+    /// Bytes written to a file from this moment on.
+    pub fn written(&self, name: &str, from: usize) -> usize {
+        let bytes = self.0[from..].iter().map(|step| match step {
+            Step::Write(path, _, bytes) if path == name => bytes.len(),
+            _ => 0,
+        });
+        bytes.sum()
+    }
+
     /// What the program had said on standard output by then.
     pub fn said(&self, moment: usize) -> Vec<u8> {
         let said = self.0[..moment].iter().filter_map(|step| match step {

@@ -3,16 +3,18 @@
 use std::path::Path;
 
 use mainstay_journal::{Filter, Journal};
-use mainstay_testkit::{PowerCut, Program, Recording};
+use mainstay_testkit::{PowerCut, Program, Recording, SmallDisk};
 use tempfile::tempdir;
 
 use crate::crash::{child, child_dir};
 use crate::life::{Told, live};
-use crate::support::{append, open, settings};
+use crate::support::{append, open, settings, try_append};
 
 /// Moments at which the power goes.
 const CUTS: u64 = 40;
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+/// Entries in the log of one that fills it: less than is moved at once, more than a full disk takes.
+const IN_LOG: usize = 12;
 /// Acknowledgements recorded.
 const ENTRIES: usize = 160;
 
@@ -126,6 +128,69 @@ async fn what_a_restart_tells_of_is_on_disk_though_the_process_before_died_at_it
         let journal = open(disk.path()).await;
         let entries = journal.entries(&Filter::default(), None, 9);
         assert_eq!(entries.len(), 1, "lost by cut {seed}");
+    }
+}
+
+/// Not a test by itself: as the one above, with more in the log than a full disk has room for.
+#[tokio::test]
+async fn child_fills_its_log_and_dies_at_an_fsync() {
+    let Some(dir) = child_dir() else {
+        return;
+    };
+    let journal = open(&dir).await;
+    if journal.stats().entries == 0 {
+        for number in 1..IN_LOG {
+            let body = vec![number as u8; 60_000];
+            let key = number.to_string();
+            try_append(&journal, &key, Some(&body)).await.unwrap();
+        }
+        println!("appends");
+        append(&journal, "entry").await;
+    }
+    println!("has {}", journal.stats().entries);
+    std::future::pending::<()>().await;
+}
+
+/// Without room to move what is in the log, the log is written anew where it lies.
+#[tokio::test]
+async fn on_a_full_disk_too_what_a_restart_tells_of_is_on_disk() {
+    let Some(small) = SmallDisk::mount(8 << 20).await else {
+        println!("mounting isn't allowed here");
+        return;
+    };
+    let folder = tempdir().unwrap();
+    let power = PowerCut::build(folder.path());
+    let dir = small.path().join("journal");
+    let start = |last_words: Option<&str>| {
+        let mut command = child("power_cut::child_fills_its_log_and_dies_at_an_fsync", &dir);
+        power.record(&mut command, small.path());
+        if let Some(words) = last_words {
+            power.kill_at_fsync_after(&mut command, words);
+        }
+        Program::start(small.with(&command)).unwrap()
+    };
+    start(Some("appends")).wait(PATIENCE).await;
+    // As if the disk had been full before.
+    std::fs::remove_file(small.reach().join("journal/reserve")).unwrap();
+    small.fill("others", u64::MAX);
+    let before = power.recording().len();
+    let second = start(None);
+    let words = format!("has {IN_LOG}");
+    second.line_with(PATIENCE, &words).await.unwrap();
+    second.kill().await;
+    let recording = power.recording();
+    let log = small.reach().join("journal/journal.db-wal");
+    assert_eq!(
+        recording.written("journal/journal.db-wal", before) as u64,
+        log.metadata().unwrap().len(),
+        "an fsync alone says nothing after one that has failed: every byte is written anew"
+    );
+    for seed in 0..CUTS {
+        let disk = tempdir().unwrap();
+        recording.cut(recording.len(), seed, true, disk.path());
+        let journal = open(&disk.path().join("journal")).await;
+        let entries = journal.entries(&Filter::default(), None, 99);
+        assert_eq!(entries.len(), IN_LOG, "lost by cut {seed}");
     }
 }
 
