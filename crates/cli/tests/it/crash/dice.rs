@@ -24,8 +24,8 @@ impl Dice {
 
     /// How long a client waits for an answer: most wait for as long as it takes.
     pub(crate) fn patience(&mut self) -> Option<Duration> {
-        // Mostly no longer than an answer takes.
-        let ms = (2 + self.below(500)) >> self.below(7);
+        // Often no longer than an answer takes.
+        let ms = (50 + self.below(450)) >> self.below(4);
         (self.below(5) == 0).then_some(Duration::from_millis(ms))
     }
 

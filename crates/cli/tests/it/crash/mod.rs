@@ -10,6 +10,7 @@ mod content;
 mod counters;
 pub(crate) mod dice;
 mod objects;
+mod power_cut;
 mod rows;
 mod sky;
 mod victim;

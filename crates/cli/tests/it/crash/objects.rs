@@ -14,12 +14,14 @@ use super::dice::Dice;
 use super::victim::Victim;
 
 const KEYS: u64 = 4;
+/// A caller that has left is noticed within this.
+const NOTICED: Duration = Duration::from_millis(20);
 
 /// What a key may hold; none is no object.
 type Possible = BTreeSet<Option<Content>>;
 
 /// What a client has done and been told.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Log {
     possible: BTreeMap<String, Possible>,
     pub(crate) acknowledged: u64,
@@ -273,6 +275,9 @@ impl Client {
             Told::Left => {
                 self.possible(work.key()).extend(after);
                 self.left = Some(work.key().to_owned());
+                // The server has read by then what was sent, and seen that its caller is gone: nobody can say which of
+                // two requests comes first that are both still in sockets.
+                pause(NOTICED).await;
             }
             Told::Never => self.again = Some((once, work)),
         }

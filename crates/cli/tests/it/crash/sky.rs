@@ -63,6 +63,12 @@ pub(crate) struct Forecast {
 }
 
 impl Forecast {
+    pub(crate) const ALL_DOWN: Self = Self {
+        s3: Weather::Down,
+        redis: Weather::Down,
+        postgres: Weather::Down,
+    };
+
     pub(crate) fn draw(dice: &mut Dice) -> Self {
         let plain = [
             Weather::Up,

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use mainstay_testkit::{Program, Signal, free_port, pause};
+use mainstay_testkit::{PowerCut, Program, Recording, Signal, free_port, pause};
 use reqwest::{Method, RequestBuilder};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,6 +15,8 @@ use crate::support;
 
 /// The admin key that it is given.
 const KEY: &str = "mk_test00001_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI";
+/// Its data directory in its folder.
+pub(crate) const DATA: &str = "data";
 /// The place in the middle of an upload in parts.
 pub(crate) const PART: &str = "drain.part";
 /// How often it is looked at.
@@ -24,6 +26,8 @@ const START: Duration = Duration::from_secs(60);
 
 pub(crate) struct Victim {
     folder: TempDir,
+    /// Records what it does below its data directory.
+    power: Option<PowerCut>,
     port: u16,
     settings: Vec<(&'static str, String)>,
     program: Mutex<Option<Program>>,
@@ -34,13 +38,26 @@ pub(crate) struct Victim {
 
 impl Victim {
     pub(crate) fn new(sky: &Sky) -> Self {
+        Self::on(tempfile::tempdir().expect("a folder"), sky)
+    }
+
+    /// One that is recorded, from before its first start.
+    pub(crate) fn recorded(sky: &Sky, power: PowerCut) -> Self {
+        Self {
+            power: Some(power),
+            ..Self::new(sky)
+        }
+    }
+
+    /// One in a folder with its data, or without any.
+    pub(crate) fn on(folder: TempDir, sky: &Sky) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("mainstay.toml");
         std::fs::write(file, rows::statements()).expect("the file is written");
         let client = reqwest::Client::builder().timeout(Duration::from_secs(20));
         Self {
             folder,
+            power: None,
             port: free_port(),
             settings: settings(sky),
             program: Mutex::new(None),
@@ -50,6 +67,12 @@ impl Victim {
         }
     }
 
+    /// What it did until now.
+    pub(crate) fn recording(&self) -> Recording {
+        let power = self.power.as_ref().expect("it is recorded");
+        power.recording()
+    }
+
     /// Starts it, to die at a fault point where one is named.
     pub(crate) fn start(&self, fault: Option<String>) {
         let parts = fault.as_ref().is_some_and(|at| at.starts_with(PART));
@@ -57,6 +80,11 @@ impl Victim {
         self.lives.fetch_add(1, Ordering::Relaxed);
         let mut command = support::mainstay(self.folder.path());
         command.arg("serve");
+        let data = self.folder.path().join(DATA);
+        command.env("MAINSTAY_DATA_DIR", &data);
+        if let Some(power) = &self.power {
+            power.record(&mut command, &data);
+        }
         command.env("MAINSTAY_SERVER_LISTEN", format!("127.0.0.1:{}", self.port));
         for (name, value) in &self.settings {
             command.env(format!("MAINSTAY_{name}"), value);

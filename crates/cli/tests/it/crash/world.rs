@@ -169,7 +169,7 @@ impl World {
 }
 
 /// Compares what clients were told with what the dependencies have.
-async fn check(
+pub(super) async fn check(
     sky: &Sky,
     victim: &Victim,
     objects: &mut [objects::Log],
@@ -188,7 +188,7 @@ async fn check(
     rows::Log::check_strangers(rows, &database).await;
 }
 
-async fn ended<T>(clients: Vec<JoinHandle<T>>) -> Vec<T> {
+pub(super) async fn ended<T>(clients: Vec<JoinHandle<T>>) -> Vec<T> {
     let mut logs = Vec::new();
     for client in clients {
         logs.push(client.await.expect("no client has found anything wrong"));
@@ -198,7 +198,7 @@ async fn ended<T>(clients: Vec<JoinHandle<T>>) -> Vec<T> {
 
 impl Victim {
     /// Waits until nothing is owed to anybody any more, but for what was rightly set aside.
-    async fn drained(&self) {
+    pub(super) async fn drained(&self) {
         eventually(SOON, "the journal to be empty", async || {
             let Some(journal) = self.journal().await else {
                 return false;
