@@ -89,9 +89,12 @@ impl Watched {
         }
     }
 
-    /// Other figures; `deadline`: of probes so far.
+    pub(super) fn has(&self, figures: &Figures) -> bool {
+        self.figures == *figures
+    }
+
+    /// Other figures or rules; `deadline`: of probes so far.
     pub(super) fn reloaded(&mut self, now: Moment, figures: Figures, deadline: Duration) {
-        self.same_figures = figures == self.figures;
         let late = self.figures.call_deadline.max(2 * deadline) + SLACK;
         self.earlier_until = self.earlier_until.max(now + late);
         // A probe that is under way is the last by the schedule before.

@@ -29,7 +29,10 @@ impl Inspector {
             .collect();
         self.same_rules = rules.settings() == self.rules.settings();
         for ((watched, figures), deadline) in self.watched.iter_mut().zip(figures).zip(late) {
-            watched.reloaded(now, figures, deadline);
+            watched.same_figures = watched.has(&figures);
+            if !(self.same_rules && watched.same_figures) {
+                watched.reloaded(now, figures, deadline);
+            }
         }
         if !self.same_rules {
             self.rules = rules;
