@@ -39,6 +39,7 @@
 //! assert_eq!(head.at, now);
 //! assert_eq!(entries.next(), Some(Ok(Entry::Input { at: now, input })));
 //! assert!(matches!(entries.next(), Some(Ok(Entry::Decided(_)))));
+//! assert!(matches!(entries.next(), Some(Ok(Entry::Done(_)))), "the first probes are asked for");
 //! assert_eq!(entries.next(), None);
 //! # Ok(())
 //! # }
@@ -101,7 +102,7 @@ pub enum Entry {
     Decided(Decided),
     /// The breakers were set anew: each endpoint's, in the order of the rules in force.
     Breakers(Vec<mainstay_breaker::Settings>),
-    /// The last input had other effects than a snapshot: their [`digest`].
+    /// The last input had other effects than a snapshot: their [`digest()`].
     Done(u64),
 }
 

@@ -77,7 +77,7 @@ impl Encoder {
         }
     }
 
-    /// The last input's effects had this [`digest`].
+    /// The last input's effects had this [`digest()`].
     pub fn done(&mut self, digest: u64, out: &mut Vec<u8>) {
         self.flush(out);
         write(&Keeping::Done(digest), out);
