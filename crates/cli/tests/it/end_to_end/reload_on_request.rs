@@ -28,7 +28,8 @@ async fn a_new_configuration_is_in_force_at_once_and_loses_no_breakers_state() {
 
     write(
         &server,
-        "[breakers.redis]\nfail_max = 7\n[server]\nlisten = \"127.0.0.1:1\"\ndb_read_get = true\n",
+        "[breakers.redis]\nfail_max = 7\n[server]\nlisten = \"127.0.0.1:1\"\ndb_read_get = true\n\
+         [degradation]\nseed = 5\n",
     );
     let reply = server.post("/admin/reload", json!({})).await;
     assert_eq!(reply.status, 200, "{reply:?}");
@@ -37,8 +38,11 @@ async fn a_new_configuration_is_in_force_at_once_and_loses_no_breakers_state() {
         "{reply:?}"
     );
     assert_eq!(reply.body["changes"].as_array().map(Vec::len), Some(1));
-    // The address comes from the environment here, so only the other one waits.
-    assert_eq!(reply.body["needs_restart"], json!(["server.db_read_get"]));
+    // The address comes from the environment here, and jitter goes on as it began.
+    assert_eq!(
+        reply.body["needs_restart"],
+        json!(["degradation.seed", "server.db_read_get"])
+    );
     eventually(SOON, "the new figure is published", async || {
         fail_max(&server).await == 7
     })
