@@ -222,7 +222,12 @@ impl Sky {
         let s3 = async {
             match s3 {
                 (false, true) => self.s3.restart().await,
-                (true, false) => self.s3.kill().await,
+                (true, false) => {
+                    // In the middle of no write: a real store has content and metadata of an object both or neither.
+                    self.to_s3.set(Fault::RefuseConnections).await;
+                    self.s3.requests().await;
+                    self.s3.kill().await;
+                }
                 _ => {}
             }
         };

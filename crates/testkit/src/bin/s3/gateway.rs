@@ -85,7 +85,9 @@ pub(crate) fn app(
     Ok(router.with_state(Arc::new(gateway)))
 }
 
+/// What it does, when no write is half done.
 async fn show(State(gateway): State<Arc<Gateway>>) -> Json<Value> {
+    let _whole = gateway.writer.read().await;
     let control = gateway.control();
     Json(json!({
         "mode": control.mode,
@@ -210,7 +212,18 @@ impl Gateway {
         }
     }
 
-    async fn carry_out(&self, request: Request<Bytes>) -> Response {
+    /// A write in a task of its own: what has come whole is carried out whole, though its client goes meanwhile. s3s-fs
+    /// stores content and metadata one after the other.
+    async fn carry_out(self: &Arc<Self>, request: Request<Bytes>) -> Response {
+        if !writes(request.method()) {
+            return self.carry(request).await;
+        }
+        let gateway = Arc::clone(self);
+        let writing = tokio::spawn(async move { gateway.carry(request).await });
+        writing.await.expect("carrying out doesn't panic")
+    }
+
+    async fn carry(&self, request: Request<Bytes>) -> Response {
         match self.names_our_key(request.headers()) {
             Some(false) => return error(StatusCode::FORBIDDEN, "InvalidAccessKeyId"),
             Some(true) if !self.has_bucket(&request) => {
