@@ -61,8 +61,21 @@ pub(crate) struct Inner {
     pub(crate) changes: mpsc::Sender<LevelChange>,
     pub(crate) changes_dropped: AtomicU64,
     pub(crate) stop: CancellationToken,
+    /// The monitor has ended unasked.
+    pub(crate) failed: CancellationToken,
     pub(crate) tasks: TaskTracker,
     pub(crate) data_dir: PathBuf,
+}
+
+impl Inner {
+    /// What is told for the monitor, which doesn't hear any more.
+    pub(crate) fn unheard(&self) -> Error {
+        let detail = match self.stop.is_cancelled() {
+            true => "the server is shutting down",
+            false => "the monitor has ended; the server must be started again",
+        };
+        Error::new(ErrorKind::Unavailable, detail)
+    }
 }
 
 /// A running engine. Cheap to clone.
@@ -206,7 +219,7 @@ impl Handle {
         let (reply, answer) = oneshot::channel();
         let asked = self.inner.commands.send((command, reply)).await;
         asked.map_err(|_| stopping())?;
-        answer.await.unwrap_or_else(|_| Err(stopping()))
+        answer.await.unwrap_or_else(|_| Err(self.inner.unheard()))
     }
 
     /// Takes new settings: checked as a whole, then in force when this returns, with nothing lost of what breakers,
@@ -218,13 +231,23 @@ impl Handle {
     /// # Cancel safety
     /// Settings that have been handed over come into force, whoever waits for it.
     pub async fn reload(&self, settings: EngineSettings) -> Result<Vec<Change>, Error> {
-        let stopping = || Error::new(ErrorKind::Unavailable, "the server is shutting down");
         let (done, answer) = oneshot::channel();
         self.inner.shared.wake(Wake::Reload {
             settings: Box::new(settings),
             done,
         });
-        answer.await.unwrap_or_else(|_| Err(stopping()))
+        answer.await.unwrap_or_else(|_| Err(self.inner.unheard()))
+    }
+
+    /// Resolves when the monitor has ended unasked, by a panic: nothing probes, counts or decides any more, and what
+    /// was decided last stands. The process should end, and be started again.
+    pub fn failed(&self) -> impl Future<Output = ()> + Send + 'static {
+        self.inner.failed.clone().cancelled_owned()
+    }
+
+    /// Whether the monitor has ended unasked.
+    pub fn has_failed(&self) -> bool {
+        self.inner.failed.is_cancelled()
     }
 
     /// What has happened, and what will.

@@ -123,8 +123,12 @@ impl Operators {
         }
         self.take(next);
         audit(&self.inner, command);
-        self.tell(carry_out(step, now).into_iter().collect()).await;
-        Ok(())
+        let heard = self.tell(carry_out(step, now).into_iter().collect()).await;
+        // What was kept comes into force with the next start, where this one is ending.
+        match heard || self.inner.stop.is_cancelled() {
+            true => Ok(()),
+            false => Err(self.inner.unheard()),
+        }
     }
 
     fn plan(
@@ -200,12 +204,11 @@ impl Operators {
         self.state = state;
     }
 
-    /// Waits until the controller has heard it, and every transition told before it.
-    async fn tell(&self, inputs: Vec<Input>) {
+    /// Waits until the controller has heard it, and every transition told before it; whether it did.
+    async fn tell(&self, inputs: Vec<Input>) -> bool {
         let (done, heard) = oneshot::channel();
         self.inner.shared.wake(Wake::Operator { inputs, done });
-        // Without a monitor (shutting down) nobody hears it.
-        let _ = heard.await;
+        heard.await.is_ok()
     }
 }
 

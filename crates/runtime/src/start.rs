@@ -51,6 +51,7 @@ impl EngineBuilder {
             changes,
             changes_dropped: AtomicU64::new(0),
             stop: CancellationToken::new(),
+            failed: CancellationToken::new(),
             tasks: TaskTracker::new(),
             fallbacks: fallbacks.collect(),
             sampler: self.sampler,
@@ -93,9 +94,24 @@ impl EngineBuilder {
         tasks.spawn(changes::deliver(Arc::clone(&inner), queue));
         tasks.spawn(operators.run(asked));
         tasks.spawn(keeper.run());
-        tasks.spawn(monitor.run(self.wakes));
+        tasks.spawn(watched(Arc::clone(&inner), monitor.run(self.wakes)));
         Ok(Handle { inner })
     }
+}
+
+/// Runs the monitor, and tells when it ends unasked: by a panic of its own, or of what it calls.
+async fn watched(inner: Arc<Inner>, monitor: impl Future<Output = ()>) {
+    struct Watch(Arc<Inner>);
+    impl Drop for Watch {
+        fn drop(&mut self) {
+            if !self.0.stop.is_cancelled() {
+                tracing::error!("the monitor has ended: levels, health and probes stand still");
+                self.0.failed.cancel();
+            }
+        }
+    }
+    let _watch = Watch(inner);
+    monitor.await;
 }
 
 /// The outages that an earlier process remembered are told to the controller first of all.

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use mainstay_runtime::{Change, Error};
+use mainstay_runtime::{Change, Error, ErrorKind};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -67,6 +67,10 @@ impl From<ReloadError> for Problem {
                 let plural = if count == 1 { "mistake" } else { "mistakes" };
                 let detail = format!("the configuration has {count} {plural}; nothing was changed");
                 (detail, mistakes)
+            }
+            // Not the configuration's fault.
+            ReloadError::Refused(error) if error.kind != ErrorKind::InvalidInput => {
+                return error.into();
             }
             ReloadError::Refused(error) => {
                 let mistake = Mistake {

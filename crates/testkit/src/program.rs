@@ -31,15 +31,23 @@ impl Program {
     ///
     /// # Errors
     /// When the program can't be started, for instance because it isn't there.
-    pub fn start(mut command: Command) -> io::Result<Self> {
+    pub fn start(command: Command) -> io::Result<Self> {
+        Self::start_into(command, Stdio::piped())
+    }
+
+    /// The same with a standard error of the caller's, whose lines nobody collects then.
+    ///
+    /// # Errors
+    /// As [`Program::start`].
+    pub fn start_into(mut command: Command, stderr: impl Into<Stdio>) -> io::Result<Self> {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(stderr);
         let mut child = spawn_from_lasting_thread(command)?;
         let pid = i32::try_from(child.id()).expect("Linux process ids fit an i32");
         let stdout = collect(child.stdout.take().expect("stdout is piped above"));
-        let stderr = collect(child.stderr.take().expect("stderr is piped above"));
+        let stderr = child.stderr.take().map(collect).unwrap_or_default();
         let (child, undertaker) = (Mutex::new(child), Mutex::new(None));
         Ok(Self {
             pid,

@@ -35,12 +35,14 @@ pub(crate) enum Failure {
     Config(ConfigErrors),
     /// It could be, but it failed: exit code 1.
     Run(String),
+    /// The running engine doesn't take it: exit code 2.
+    Engine(mainstay_runtime::Error),
 }
 
 impl Failure {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Config(_) => 2,
+            Self::Usage(_) | Self::Config(_) | Self::Engine(_) => 2,
             Self::Run(_) => 1,
         }
     }
@@ -56,6 +58,7 @@ impl fmt::Display for Failure {
         match self {
             Self::Usage(what) | Self::Run(what) => f.write_str(what),
             Self::Config(errors) => errors.fmt(f),
+            Self::Engine(error) => error.fmt(f),
         }
     }
 }
@@ -86,6 +89,13 @@ impl Surroundings {
             self.config.as_deref(),
             self.environment.iter().cloned(),
         )?)
+    }
+
+    /// The same for a server that runs. A file that was read before must be there: without it, every setting would go
+    /// back to its default.
+    fn load_again(&self, read: Option<&Path>) -> Result<Loaded, Failure> {
+        let file = read.or(self.config.as_deref());
+        Ok(load(file, self.environment.iter().cloned())?)
     }
 
     fn variable(&self, name: &str) -> Option<&str> {

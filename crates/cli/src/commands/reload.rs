@@ -7,7 +7,7 @@ use mainstay_server::{Mistake, Reload, ReloadError, Reloaded};
 use tokio::signal::unix::Signal;
 use tokio::sync::Mutex;
 
-use super::logging::SetLevel;
+use super::logging::Logging;
 use super::{Failure, Surroundings};
 use crate::config::{Changed, ConfigErrors, InForce, Loaded, Origin};
 use crate::wiring;
@@ -16,22 +16,17 @@ use crate::wiring;
 pub(super) struct Reloader {
     around: Surroundings,
     handle: Handle,
-    set_level: SetLevel,
+    log: Logging,
     /// One reload at a time.
     in_force: Mutex<InForce>,
 }
 
 impl Reloader {
-    pub(super) fn new(
-        around: &Surroundings,
-        loaded: Loaded,
-        handle: Handle,
-        set_level: SetLevel,
-    ) -> Self {
+    pub(super) fn new(around: &Surroundings, loaded: Loaded, handle: Handle, log: Logging) -> Self {
         Self {
             around: around.clone(),
             handle,
-            set_level,
+            log,
             in_force: Mutex::new(InForce::new(loaded)),
         }
     }
@@ -53,6 +48,9 @@ impl Reloader {
                     Failure::Usage(problem) | Failure::Run(problem) => {
                         tracing::error!(problem, "a mistake in the configuration");
                     }
+                    Failure::Engine(error) => {
+                        tracing::error!(%error, "the running server can't take this configuration");
+                    }
                 }
                 tracing::error!("the configuration was not reloaded: nothing has changed");
                 Err(failure)
@@ -61,12 +59,12 @@ impl Reloader {
     }
 
     async fn take(&self, in_force: &mut InForce) -> Result<Vec<Changed>, Failure> {
-        let loaded = self.around.load()?;
+        let loaded = self.around.load_again(in_force.file.as_deref())?;
         let config = in_force.with_live_of(&loaded.config);
         let settings = wiring::engine_settings(&config)?;
         let taken = self.handle.reload(settings).await;
-        let taken = taken.map_err(|error| Failure::Usage(error.detail))?;
-        (self.set_level)(config.log.level);
+        let taken = taken.map_err(Failure::Engine)?;
+        self.log.set_level(config.log.level);
         let changes = in_force.changes(&loaded);
         in_force.take(config, loaded);
         tracing::debug!(in_force = taken.len(), "the engine has its settings");
@@ -114,6 +112,7 @@ fn told(failure: &Failure) -> ReloadError {
         Failure::Usage(problem) | Failure::Run(problem) => {
             ReloadError::Refused(Error::invalid("configuration", problem.clone()))
         }
+        Failure::Engine(error) => ReloadError::Refused(error.clone()),
     }
 }
 

@@ -11,9 +11,10 @@ use mainstay_server::{Core, KeyRing, Scope};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::logging::{self, Logging};
 use super::reload::Reloader;
-use super::{Failure, Surroundings, logging};
-use crate::config::Config;
+use super::{Failure, Surroundings};
+use crate::config::{Config, Loaded};
 use crate::output::print;
 use crate::wiring::{self, data_dir};
 
@@ -22,8 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     let loaded = around.load()?;
+    let log = logging::start(&loaded.config.log);
+    let ended = serve(around, loaded, &log).await;
+    log.end();
+    ended
+}
+
+async fn serve(around: &Surroundings, loaded: Loaded, log: &Logging) -> Result<ExitCode, Failure> {
     let config = loaded.config.clone();
-    let set_level = logging::start(&config.log);
     let mut signals = Signals::listen()?;
     let hangup = signal(SignalKind::hangup())?;
     data_dir::prepare(&config.data_dir)?;
@@ -40,11 +47,13 @@ pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     };
     let (keys, new_key) = keys(&config)?;
     let core = wiring::start(&config, journal.clone(), keys, |handle| {
-        let reloader = Reloader::new(around, loaded, handle.clone(), set_level);
+        let reloader = Reloader::new(around, loaded, handle.clone(), log.clone());
         let reloader = Arc::new(reloader);
         handle.spawn(Arc::clone(&reloader).at_each(hangup));
         reloader.on_request()
     })?;
+    let lost = log.lost();
+    core.metrics.count_lost_log_lines(move || lost.lines());
     if let Some(key) = new_key {
         show_once(&key);
     }
@@ -52,7 +61,13 @@ pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     print(&format!("mainstay listening on http://{address}"))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started");
     let router = mainstay_server::app(&core, mainstay_retail::routes(&core));
-    let stop = stop_signal(signals);
+    let (failed, last_words) = (core.handle.failed(), log.clone());
+    let stop = async {
+        tokio::select! {
+            () = stop_signal(signals, last_words) => {}
+            () = failed => tracing::error!("the monitor has ended: stopping, to be started again"),
+        }
+    };
     let served = mainstay_server::serve(
         listener,
         core.clone(),
@@ -63,6 +78,10 @@ pub(super) async fn run(around: &Surroundings) -> Result<ExitCode, Failure> {
     .await;
     end(&core, &journal).await;
     served.map_err(|error| Failure::Run(format!("the server ended: {error}")))?;
+    if core.handle.has_failed() {
+        let why = "the monitor has ended, and with it health, levels and probes; the log says why";
+        return Err(Failure::Run(why.to_owned()));
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -110,12 +129,13 @@ fn show_once(key: &Secret) {
 }
 
 /// Ready at the first signal. From then on a second one ends the program at once.
-async fn stop_signal(mut signals: Signals) {
+async fn stop_signal(mut signals: Signals, log: Logging) {
     let name = signals.next().await;
     tracing::info!(signal = name, "stopping: no new connections");
     tokio::spawn(async move {
         let name = signals.next().await;
         tracing::warn!(signal = name, "a second signal: exiting at once");
+        log.end();
         std::process::exit(1);
     });
 }

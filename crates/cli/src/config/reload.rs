@@ -1,6 +1,7 @@
 //! A configuration read again: which settings changed, and which of them a running server can take.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -14,6 +15,8 @@ use super::show::origin;
 pub(crate) struct InForce {
     pub(crate) config: Config,
     entries: BTreeMap<String, Entry>,
+    /// The file that was read, if any.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// A setting that has another value than the one in force.
@@ -57,6 +60,7 @@ impl InForce {
         Self {
             config: loaded.config,
             entries: by_key(loaded.entries),
+            file: loaded.file,
         }
     }
 
@@ -99,6 +103,7 @@ impl InForce {
     /// Takes over the live settings; `config` is [`InForce::with_live_of`] what was loaded.
     pub(crate) fn take(&mut self, config: Config, loaded: Loaded) {
         self.config = config;
+        self.file = loaded.file;
         let is_pending = |entry: &Entry| !is_live(&entry.key);
         self.entries.retain(|_, entry| is_pending(entry));
         let live = loaded

@@ -214,3 +214,34 @@ async fn a_broken_file_stops_the_start_with_its_name() {
     let error = Setup::default().start_in(data.path()).err().unwrap();
     assert!(error.detail.contains("operator.json"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_monitor_that_has_ended_is_told_and_hears_nothing() {
+    let setup = Setup {
+        prepare: Some(Box::new(|engine, guards| {
+            engine.on_limit(&guards[2], |_| panic!("whoever is told of limits"));
+        })),
+        ..Setup::default()
+    };
+    let world = World::from(setup).await;
+    assert!(!world.handle.has_failed());
+    let mut settings = crate::reload::settings(&Setup::default());
+    settings.endpoints[2].limit = 12;
+    let pin = Action::Pin(Level::Limited);
+    for unheard in [
+        world.handle.reload(settings).await.unwrap_err(),
+        world.command(pin).await.unwrap_err(),
+    ] {
+        assert_eq!(unheard.kind, ErrorKind::Unavailable, "{unheard}");
+        assert!(unheard.detail.contains("started again"), "{unheard}");
+    }
+    world.handle.failed().await;
+    assert!(world.handle.has_failed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_that_was_asked_for_is_no_failure() {
+    let world = World::new().await;
+    world.handle.shutdown(Duration::from_secs(1)).await;
+    assert!(!world.handle.has_failed());
+}

@@ -12,7 +12,7 @@ use mainstay_runtime::{Action, CallError, Change, EngineSettings, ErrorKind};
 use crate::world::{Ended, NAMES, Setup, World};
 
 /// The settings that a world of this setup runs with.
-fn settings(setup: &Setup) -> EngineSettings {
+pub(crate) fn settings(setup: &Setup) -> EngineSettings {
     EngineSettings {
         rules: setup.rules().validate().unwrap(),
         endpoints: NAMES.map(|name| setup.spec(name)).into(),

@@ -22,6 +22,8 @@ impl Metrics {
         let handle = &core.handle;
         self.total("recording_dropped_total", &[], handle.dropped_recording());
         self.total("recording_removed_total", &[], handle.removed_recordings());
+        let lost = self.lost_log_lines.get().map_or(0, |count| count());
+        self.total("log_lines_lost_total", &[], lost);
     }
 
     /// What each endpoint takes at once, and what came in the place of other dependencies.

@@ -5,6 +5,7 @@
 mod forecast;
 mod gauges;
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use axum::http::Method;
@@ -40,6 +41,8 @@ pub struct Metrics {
     alerts: Shifting,
     critical_path: Shifting,
     protection: Shifting,
+    /// How many lines of the log were lost, where somebody counts them.
+    lost_log_lines: OnceLock<Box<dyn Fn() -> u64 + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Metrics {
@@ -60,6 +63,7 @@ impl Default for Metrics {
             alerts: Shifting::new("alert_active", ["alert", "component_name"]),
             critical_path: Shifting::new("critical_path_impact", ["from", "to"]),
             protection: Shifting::new("protection_share", ["from", "to"]),
+            lost_log_lines: OnceLock::new(),
         };
         all.describe();
         all.describe_totals();
@@ -255,6 +259,16 @@ impl Metrics {
             "recording_removed_total",
             "whole recordings, the oldest, removed to keep all within their bound",
         );
+        counter(
+            "log_lines_lost_total",
+            "lines that standard error did not take, or not in time",
+        );
+    }
+
+    /// Has the lines that the log has lost told by `count`.
+    pub fn count_lost_log_lines(&self, count: impl Fn() -> u64 + Send + Sync + 'static) {
+        // There is one log.
+        let _ = self.lost_log_lines.set(Box::new(count));
     }
 
     /// The text that a scraper reads.

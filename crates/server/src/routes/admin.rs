@@ -20,7 +20,7 @@ use crate::auth::Caller;
 use crate::extract::{JsonBody, PathParam};
 use crate::keys::Scope;
 use crate::problem::{Problem, ProblemBody};
-use crate::reload::ReloadReply;
+use crate::reload::{Reload, ReloadReply};
 
 /// Longest time something set by hand may last without being renewed: a year.
 const LONGEST: u64 = 365 * 24 * 3600;
@@ -229,12 +229,25 @@ async fn knob(
 /// Takes the configuration anew: checked as a whole first, then in force, with no breaker's state, count or history
 /// lost. With a mistake in it nothing changes.
 #[utoipa::path(post, path = "/admin/reload", tag = "admin", security(("key" = []), ("bearer" = [])),
-    responses((status = 200, body = ReloadReply), (status = 422, body = ProblemBody), (status = 501, body = ProblemBody)))]
+    responses((status = 200, body = ReloadReply), (status = 422, body = ProblemBody), (status = 501, body = ProblemBody), (status = 503, body = ProblemBody)))]
 async fn reload(State(core): State<Core>, caller: Caller) -> Result<Json<ReloadReply>, Problem> {
     let Some(reload) = &core.reload else {
         let detail = "this server can't read its configuration anew; restart it";
         return Err(Error::new(ErrorKind::Unsupported, detail).into());
     };
+    // Whoever stops waiting: what is in force afterwards is logged and audited.
+    let work = reload_for(core.clone(), caller, reload.clone());
+    tokio::spawn(work).await.unwrap_or_else(|_| {
+        let detail = "the reload ended in an error of ours; the log says more";
+        Err(Error::new(ErrorKind::Internal, detail).into())
+    })
+}
+
+async fn reload_for(
+    core: Core,
+    caller: Caller,
+    reload: Reload,
+) -> Result<Json<ReloadReply>, Problem> {
     let actor = &caller.key.name;
     match reload.run().await {
         Ok(reloaded) => {
@@ -249,7 +262,7 @@ async fn reload(State(core): State<Core>, caller: Caller) -> Result<Json<ReloadR
             Ok(Json(reloaded.into()))
         }
         Err(error) => {
-            tracing::info!(target: "audit", actor, "tries to reload the configuration, which has mistakes");
+            tracing::info!(target: "audit", actor, "tries to reload the configuration, in vain");
             Err(error.into())
         }
     }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use axum::body::Body;
+use futures_util::FutureExt;
 use http::{Method, StatusCode};
-use mainstay_runtime::{Change, Error};
+use mainstay_runtime::{Change, Error, ErrorKind};
 use mainstay_server::{Mistake, Reload, ReloadError, Reloaded, Scope};
 use serde_json::json;
+use tokio::sync::Notify;
 
 use crate::world::{Log, Plan, World};
 
@@ -115,4 +117,41 @@ async fn only_an_admin_may_and_where_nobody_reads_files_it_says_so() {
         (reply.status.as_u16(), reply.problem()),
         (501, "unsupported")
     );
+}
+
+#[tokio::test]
+async fn a_reload_whose_caller_leaves_is_audited_all_the_same() {
+    let goes_on = Arc::new(Notify::new());
+    let waits = Arc::clone(&goes_on);
+    let reload = Reload::new(move || {
+        let waits = Arc::clone(&waits);
+        async move {
+            waits.notified().await;
+            Ok(Reloaded::default())
+        }
+    });
+    let world = World::planned(Plan {
+        reload: Some(reload),
+        ..Plan::default()
+    })
+    .await;
+    {
+        let mut leaves = Box::pin(world.post("/admin/reload", json!({})));
+        for _ in 0..100 {
+            assert!((&mut leaves).now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    }
+    goes_on.notify_one();
+    let event = world.event("operator").await;
+    assert_eq!(event.data["actor"], "root");
+}
+
+#[tokio::test]
+async fn an_engine_that_hears_nothing_is_no_mistake_of_the_configuration() {
+    let unheard = || Error::new(ErrorKind::Unavailable, "the server is shutting down");
+    let world = world(move || Err(ReloadError::Refused(unheard()))).await;
+    let reply = world.post("/admin/reload", json!({})).await;
+    assert_eq!(reply.status, StatusCode::SERVICE_UNAVAILABLE, "{reply:?}");
+    assert_eq!(reply.body["retryable"], true, "{reply:?}");
 }

@@ -10,6 +10,7 @@ mod first_run;
 mod folder;
 mod full_disk;
 mod journal;
+mod log;
 mod objects;
 mod openai;
 mod operators;

@@ -97,3 +97,24 @@ async fn a_file_with_mistakes_changes_nothing_and_each_is_named() {
     line(&mended, "breakers.redis.fail_max");
     with_fail_max(&server, 6).await;
 }
+
+#[tokio::test]
+async fn a_file_that_is_gone_changes_nothing() {
+    let server = Server::launch_with_file("[breakers.redis]\nfail_max = 7\n", &[]);
+    server.ready().await;
+    let file = server.folder.path().join("mainstay.toml");
+    std::fs::remove_file(&file).expect("it was there");
+    let before = server.program.stderr().len();
+    server.program.signal(Signal::HUP);
+    eventually(SOON, "it is refused", async || {
+        let log = server.program.stderr().split_off(before);
+        log.iter().any(|line| line.contains("nothing has changed"))
+    })
+    .await;
+    let log = server.program.stderr().split_off(before);
+    assert!(
+        line(&log, "mainstay.toml").contains("can't be read"),
+        "{log:#?}"
+    );
+    assert_eq!(breaker_of_redis(&server).await["fail_max"], 7);
+}
