@@ -235,8 +235,11 @@ pub(crate) enum JournalCommand {
     /// Put entries that were set aside back in their queue.
     Retry {
         /// Their numbers.
-        #[arg(required = true, value_name = "ID")]
+        #[arg(required_unless_present = "all", value_name = "ID")]
         ids: Vec<u64>,
+        /// All that are set aside now.
+        #[arg(long, conflicts_with = "ids")]
+        all: bool,
     },
     /// Remove entries for good, with their bodies: what was accepted will not reach its dependency.
     Discard {

@@ -27,13 +27,15 @@ impl Claimed {
         self.entry.id
     }
 
-    /// The later entries of the same key as of now, newest last. When one of them makes this one pointless, complete it
-    /// without carrying it out.
-    pub fn later(&self) -> Vec<Entry> {
-        let index = self.hold.shared.index();
-        let mut entries = index.of_key(&self.entry.queue, &self.entry.key);
-        entries.retain(|other| other.id > self.entry.id);
-        entries
+    /// The next entry of the same key as of now.
+    pub fn next(&self) -> Option<Entry> {
+        self.hold.shared.index().next_of_key(self.entry.id)
+    }
+
+    /// The first later entry of the same key, as of now, that is not of this kind. When it makes this one pointless,
+    /// complete this one without carrying it out.
+    pub fn next_but(&self, kind: &str) -> Option<EntryId> {
+        self.hold.shared.index().next_but(self.entry.id, kind)
     }
 
     /// It has reached its dependency (or is pointless): removes it and its body.

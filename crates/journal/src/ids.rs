@@ -39,6 +39,29 @@ impl Ids {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
+    /// Those after this one, oldest first; found without looking at those before it.
+    pub(crate) fn after(&self, id: EntryId) -> impl Iterator<Item = EntryId> {
+        let (one, many) = match self {
+            Self::One(one) => (Some(*one).filter(|one| *one > id), None),
+            Self::Many(ids) => {
+                let first = ids.partition_point(|other| *other <= id);
+                (None, Some(ids.range(first..).copied()))
+            }
+        };
+        one.into_iter().chain(many.into_iter().flatten())
+    }
+
+    /// The newest of those before this one.
+    pub(crate) fn last_before(&self, id: EntryId) -> Option<EntryId> {
+        match self {
+            Self::One(one) => Some(*one).filter(|one| *one < id),
+            Self::Many(ids) => {
+                let older = ids.partition_point(|other| *other < id);
+                ids.get(older.checked_sub(1)?).copied()
+            }
+        }
+    }
+
     /// Adds the newest.
     pub(crate) fn push(&mut self, id: EntryId) {
         match self {
@@ -93,5 +116,25 @@ mod tests {
             assert_eq!(all(&ids), left, "{gone}");
         }
         assert!(!ids.take_out(EntryId(2)), "nothing would be left");
+    }
+
+    #[test]
+    fn neighbours_are_found_whether_the_id_is_there_or_not() {
+        let of = |all: &[i64]| {
+            let mut ids = Ids::One(EntryId(all[0]));
+            all[1..].iter().for_each(|id| ids.push(EntryId(*id)));
+            ids
+        };
+        for all in [&[5][..], &[2, 5, 6, 9]] {
+            let ids = of(all);
+            for id in 0..11 {
+                let after: Vec<i64> = ids.after(EntryId(id)).map(|id| id.0).collect();
+                let later: Vec<i64> = all.iter().copied().filter(|other| *other > id).collect();
+                assert_eq!(after, later, "after {id} in {all:?}");
+                let before = all.iter().copied().rfind(|other| *other < id);
+                let found = ids.last_before(EntryId(id)).map(|id| id.0);
+                assert_eq!(found, before, "before {id} in {all:?}");
+            }
+        }
     }
 }

@@ -253,6 +253,30 @@ impl Index {
         self.get(self.ids(queue, key)?.newest())
     }
 
+    /// The next entry of the same key.
+    pub(crate) fn next_of_key(&self, id: EntryId) -> Option<Entry> {
+        let record = self.records.get(&id)?;
+        let next = self
+            .ids(&record.label.queue, &record.key)?
+            .after(id)
+            .next()?;
+        self.get(next)
+    }
+
+    /// The first later entry of the same key that is not of this kind.
+    pub(crate) fn next_but(&self, id: EntryId, kind: &str) -> Option<EntryId> {
+        let record = self.records.get(&id)?;
+        let mut later = self.ids(&record.label.queue, &record.key)?.after(id);
+        later.find(|id| {
+            let record = self.records.get(id);
+            record.is_some_and(|record| &*record.label.kind != kind)
+        })
+    }
+
+    pub(crate) fn last_before(&self, queue: &str, key: &str, before: EntryId) -> Option<Entry> {
+        self.get(self.ids(queue, key)?.last_before(before)?)
+    }
+
     pub(crate) fn of_key(&self, queue: &str, key: &str) -> Vec<Entry> {
         let ids = self.ids(queue, key).into_iter().flat_map(Ids::iter);
         ids.filter_map(|id| self.get(id)).collect()

@@ -164,6 +164,16 @@ impl Journal {
         self.shared.index().of_key(queue, key)
     }
 
+    /// The newest entry of a key before this one. From memory.
+    pub fn last_before(&self, queue: &str, key: &str, before: EntryId) -> Option<Entry> {
+        self.shared.index().last_before(queue, key, before)
+    }
+
+    /// The next entry of the same key as this one's. From memory.
+    pub fn next_of_key(&self, id: EntryId) -> Option<Entry> {
+        self.shared.index().next_of_key(id)
+    }
+
     /// Whether an append for the key ended in [`AppendError::Uncertain`]: an entry that nothing here shows may be on disk,
     /// and the next start carries it out then. What must not be overtaken by it has to wait until then.
     pub fn is_unresolved(&self, queue: &str, key: &str) -> bool {
@@ -269,10 +279,22 @@ impl Journal {
     /// # Errors
     /// [`ChangeError::State`] when it is in flight.
     pub async fn discard(&self, id: EntryId) -> Result<(), ChangeError> {
+        self.discard_and_tell(id, None).await
+    }
+
+    /// As [`discard`](Self::discard), and gives another entry new metadata in the same commit: what the one after it has
+    /// to know of what this one found.
+    ///
+    /// # Errors
+    /// As for [`discard`](Self::discard).
+    pub async fn discard_and_tell(
+        &self,
+        id: EntryId,
+        next: Option<(EntryId, serde_json::Value)>,
+    ) -> Result<(), ChangeError> {
         let hold = self.hold(id, |state| state != State::InFlight)?;
-        self.shared
-            .commit(Change::Remove { hold, next: None })
-            .await?;
+        let next = next.map(|(id, meta)| (id, meta.to_string().into()));
+        self.shared.commit(Change::Remove { hold, next }).await?;
         Ok(())
     }
 

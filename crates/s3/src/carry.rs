@@ -140,11 +140,13 @@ pub(crate) async fn carry(
 
 /// Ends an entry and tells the next of its key how it left the object.
 async fn complete(claimed: Claimed, base: Base) {
-    let next = claimed.later().into_iter().next();
-    let next = next.filter(|_| base != Base::Unknown).map(|mut next| {
-        base.write_to(&mut next.meta);
-        (next.id, next.meta)
-    });
+    let next = claimed
+        .next()
+        .filter(|_| base != Base::Unknown)
+        .map(|mut next| {
+            base.write_to(&mut next.meta);
+            (next.id, next.meta)
+        });
     end(claimed.complete_and_tell(next).await);
 }
 
@@ -158,11 +160,11 @@ fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
 
 fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
     let entry = claimed.entry();
-    let Some(next) = claimed.later().into_iter().find(|later| later.kind != COPY) else {
+    let Some(next) = claimed.next_but(COPY) else {
         return false;
     };
     let readers = inner.pending.of(&entry.key, &inner.journal);
-    readers.range(claimed.id()..next.id).next().is_none()
+    readers.range(claimed.id()..next).next().is_none()
 }
 
 /// Whether a copy accepted earlier still has to read the key, or a copy's source still has to be brought.

@@ -81,7 +81,7 @@ pub use objects::{
     ByteRange, Download, ListRequest, ObjectInfo, Objects, Page, QUEUE, Receipt, Upload,
 };
 pub use once::OnceKey;
-pub use operators::retry;
+pub use operators::{discard, retry};
 pub use parts::PART;
 pub use settings::{S3Target, Settings, Target};
 pub use store::{Condition, Listed};

@@ -47,7 +47,7 @@ impl Objects {
     /// # Errors
     /// `NotFound`; `Conflict` while it is on its way to the store; `JournalFull` when the journal can't be written.
     pub async fn discard_entry(&self, id: EntryId) -> Result<(), Error> {
-        self.0.journal.discard(id).await.map_err(refused)
+        discard(&self.0.journal, id).await.map_err(refused)
     }
 
     /// Wakes the drain, whatever pauses it made, and waits until all accepted work has reached the store, the breaker
@@ -81,6 +81,23 @@ pub async fn retry(journal: &Journal, id: EntryId) -> Result<(), ChangeError> {
         entry.meta
     });
     journal.retry(id, meta).await
+}
+
+/// Gives an entry up for good, also where no store is at hand. The next of its key takes over what was known of the object
+/// when this one was accepted: if somebody else has changed it since, that is a conflict for the next one, too.
+///
+/// # Errors
+/// As [`Journal::discard`].
+pub async fn discard(journal: &Journal, id: EntryId) -> Result<(), ChangeError> {
+    let ours = journal.get(id).filter(|entry| entry.queue == QUEUE);
+    let base = ours.map_or(Base::Unknown, |entry| Base::of(&entry));
+    let next = journal.next_of_key(id);
+    let next = next.filter(|next| base != Base::Unknown && Base::of(next) == Base::Unknown);
+    let told = next.map(|mut next| {
+        base.write_to(&mut next.meta);
+        (next.id, next.meta)
+    });
+    journal.discard_and_tell(id, told).await
 }
 
 fn refused(error: ChangeError) -> Error {

@@ -53,10 +53,7 @@ impl Inner {
     fn last_before(&self, key: &Key, before: Option<EntryId>) -> Option<Entry> {
         match before {
             None => self.journal.latest(QUEUE, key.as_str()),
-            Some(before) => {
-                let entries = self.journal.entries_for_key(QUEUE, key.as_str());
-                entries.into_iter().rev().find(|entry| entry.id < before)
-            }
+            Some(before) => self.journal.last_before(QUEUE, key.as_str(), before),
         }
     }
 

@@ -8,7 +8,7 @@ mod view;
 use std::process::ExitCode;
 
 use super::{Failure, Surroundings};
-use crate::cli::{JournalArguments, JournalCommand};
+use crate::cli::{EntryState, JournalArguments, JournalCommand};
 use crate::output::{Bar, print};
 use access::{Access, Change};
 
@@ -39,7 +39,8 @@ async fn command(
             let item = items.into_iter().find(|item| item.id == id.to_string());
             print(&view::one(screen, &item.ok_or_else(|| unknown(*id))?))?;
         }
-        JournalCommand::Retry { ids } => change(access, Change::Retry, ids).await?,
+        JournalCommand::Retry { all: true, .. } => retry_all(access).await?,
+        JournalCommand::Retry { ids, .. } => change(access, Change::Retry, ids).await?,
         JournalCommand::Discard { ids } => change(access, Change::Discard, ids).await?,
         JournalCommand::Flush => return flush(access).await,
         JournalCommand::Verify => return verify(around, access).await,
@@ -62,6 +63,35 @@ async fn change(access: &Access, change: Change, ids: &[u64]) -> Result<(), Fail
         }
     }
     Ok(())
+}
+
+/// Puts all back that are set aside now; one that somebody else has dealt with meanwhile is no mistake.
+async fn retry_all(access: &Access) -> Result<(), Failure> {
+    let ids = set_aside(access).await?;
+    let bar = Bar::new("queued again");
+    let (mut queued, mut failed) = (0, None);
+    for (done, id) in (1..).zip(&ids) {
+        match access.change(Change::Retry, *id).await {
+            Ok(()) => queued += 1,
+            Err(failure) => failed = Some(failure),
+        }
+        bar.at(done, ids.len() as u64);
+    }
+    bar.clear();
+    print(&format!("{} queued again", view::entries(queued)))?;
+    match failed {
+        Some(failure) if !set_aside(access).await?.is_empty() => Err(failure),
+        _ => Ok(()),
+    }
+}
+
+async fn set_aside(access: &Access) -> Result<Vec<u64>, Failure> {
+    let state = Some(EntryState::SetAside);
+    let (items, _) = access.list(state, None, u64::MAX).await?;
+    Ok(items
+        .iter()
+        .filter_map(|item| item.id.parse().ok())
+        .collect())
 }
 
 async fn flush(access: &Access) -> Result<ExitCode, Failure> {

@@ -25,8 +25,10 @@ async fn later_entries_of_a_key_wait_and_other_keys_do_not() {
     let mut claims = journal.claim(QUEUE, 9, 0);
     assert_eq!(ids(&claims), [a1, b1]);
     assert!(journal.claim(QUEUE, 9, 0).is_empty());
-    let later: Vec<_> = claims[0].later().iter().map(|entry| entry.id).collect();
-    assert_eq!(later, [a2]);
+    assert_eq!(claims[0].next().map(|entry| entry.id), Some(a2));
+    assert_eq!(claims[0].next_but("other"), Some(a2));
+    assert_eq!(claims[0].next_but(&claims[0].entry().kind), None);
+    assert_eq!(claims[1].next(), None);
 
     claims.remove(0).set_aside("refused").await.unwrap();
     assert!(journal.claim(QUEUE, 9, 0).is_empty());

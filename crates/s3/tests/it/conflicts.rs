@@ -98,6 +98,35 @@ async fn somebody_elses_change_is_never_overwritten_unless_a_person_says_so() {
 }
 
 #[tokio::test]
+async fn what_was_accepted_behind_a_conflict_is_one_too_when_that_is_discarded() {
+    let two = Two::start().await;
+    two.ours.stored("key", "before").await;
+    two.cut_off().await;
+    two.ours.accepted("key", "first").await;
+    two.theirs.stored("key", "theirs").await;
+    two.proxy.set(Fault::Pass).await;
+    two.set_aside(1).await;
+    two.ours.accepted("key", "second").await;
+    let first = two.ours.set_aside().remove(0);
+    two.ours.objects.discard_entry(first.id).await.unwrap();
+    eventually(
+        Duration::from_secs(30),
+        "the second is set aside",
+        async || {
+            let aside = two.ours.set_aside();
+            aside.iter().any(|entry| entry.id != first.id)
+        },
+    )
+    .await;
+    assert_eq!(two.theirs.get("key").await.unwrap().value, "theirs");
+    assert_eq!(two.ours.events("object_conflict").len(), 2);
+    let second = two.ours.set_aside().remove(0);
+    two.ours.objects.retry_entry(second.id).await.unwrap();
+    two.ours.until_drained().await;
+    assert_eq!(two.theirs.get("key").await.unwrap().value, "second");
+}
+
+#[tokio::test]
 async fn a_rule_by_prefix_decides_without_a_person() {
     let two = Two::start().await;
     for key in ["ours/a", "theirs/a"] {

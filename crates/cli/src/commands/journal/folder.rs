@@ -64,7 +64,7 @@ impl Folder {
         let id = number(id)?;
         let changed = match change {
             Change::Retry => mainstay_s3::retry(journal, id).await,
-            Change::Discard => journal.discard(id).await,
+            Change::Discard => mainstay_s3::discard(journal, id).await,
         };
         changed.map_err(failed)
     }

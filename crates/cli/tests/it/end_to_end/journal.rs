@@ -149,8 +149,17 @@ async fn without_a_server_the_folder_is_listed_verified_and_mended() {
     assert_eq!(rows(&aside.out)[0][0], id, "{aside:?}");
     let shown = run(&["show", &id]);
     assert!(shown.out.contains("body file is missing"), "{shown:?}");
-    assert_eq!(run(&["retry", &id]).code, Some(0));
+    assert_eq!(run(&["retry", "--all", &id]).code, Some(2), "which?");
+    let retried = run(&["retry", "--all"]);
+    assert!(
+        retried.out.starts_with("1 entry queued again"),
+        "{retried:?}"
+    );
+    assert_eq!(retried.code, Some(0));
     assert_eq!(run(&["discard", &id]).code, Some(0));
+    let none = run(&["retry", "--all"]);
+    assert!(none.out.starts_with("0 entries queued again"), "{none:?}");
+    assert_eq!(none.code, Some(0));
     let left = run(&["ls"]);
     assert_eq!(rows(&left.out).len(), 1, "{left:?}");
 }
