@@ -16,6 +16,7 @@ use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, so
 use crate::parts::{PART, Sending};
 use crate::standing::{Base, Present, Standing, standing};
 use crate::store::{Condition, Store};
+use crate::trace::Phase;
 use crate::unanswered::Unwritten;
 
 /// Refusals after which an entry is set aside.
@@ -36,6 +37,18 @@ pub const FAULT_POINTS: &[&str] = &[
 ];
 /// Pause of an entry that waits for others, ms.
 const WAIT: i64 = 200;
+
+/// What came before an entry that the store may refuse.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Before {
+    /// It was refused so often itself.
+    Refused(u32),
+    /// So were all others: it isn't set aside for that, and lets those behind it try for so long, ms.
+    AllWere {
+        /// At least.
+        pause: i64,
+    },
+}
 
 /// How it went with an entry.
 #[derive(Debug)]
@@ -99,13 +112,13 @@ impl From<Base> for Arrived {
     }
 }
 
-/// Carries a claimed entry out. `refusals` is how often the store has refused it before. Its place is the next one's
+/// Carries a claimed entry out. `before` is what refusals of it mean. Its place is the next one's
 /// as soon as the store has it: what is left is for our own disk to do.
 pub(crate) async fn carry(
     inner: Arc<Inner>,
     claimed: Claimed,
     place: Place,
-    refusals: u32,
+    before: Before,
     now_ms: i64,
 ) -> Carried {
     let (id, started) = (claimed.id(), inner.now());
@@ -134,7 +147,7 @@ pub(crate) async fn carry(
             fault::point("drain.completed");
             Carried::Stored(id)
         }
-        Err(trouble) => judge(&inner, claimed, trouble, refusals, now_ms).await,
+        Err(trouble) => judge(&inner, claimed, trouble, before, now_ms).await,
     }
 }
 
@@ -455,7 +468,7 @@ async fn judge(
     inner: &Inner,
     claimed: Claimed,
     trouble: Trouble,
-    refusals: u32,
+    before: Before,
     now_ms: i64,
 ) -> Carried {
     let id = claimed.id();
@@ -484,9 +497,13 @@ async fn judge(
         end(claimed.retry_later(&why, pause).await);
         return Carried::Failed;
     }
-    if refusals + 1 >= REFUSALS {
-        return set_aside(claimed, &why, &why).await;
-    }
+    let pause = match before {
+        Before::Refused(times) if times + 1 >= REFUSALS => {
+            return set_aside(claimed, &why, &why).await;
+        }
+        Before::Refused(_) => pause,
+        Before::AllWere { pause: least } => pause.max(now_ms.saturating_add(least)),
+    };
     end(claimed.retry_later(&why, pause).await);
     Carried::Refused(id)
 }
@@ -534,6 +551,9 @@ fn words(error: &CallError<Failed>) -> String {
                 format!("the store failed with status {status}")
             }
             (_, Some(status)) => format!("the store refused it with status {status}"),
+            (_, None) if matches!(failed.seen.phase, Phase::Connect | Phase::Exchange) => {
+                "the store can't be reached".into()
+            }
             (_, None) => "the store can't take it".into(),
         },
         CallError::Deadline { .. } => "the store did not answer in time".into(),

@@ -48,10 +48,10 @@ pub(crate) fn meaning(failed: &Failed) -> Meaning {
     use StoreError as E;
     let status = failed.seen.status;
     match &failed.error {
-        E::NotFound { .. } if names_bucket(&failed.error) => Meaning::Misconfigured,
-        E::NotFound { .. } => Meaning::Absent,
+        E::NotFound { .. } => not_found(failed),
         E::AlreadyExists { .. } | E::Precondition { .. } => Meaning::ConditionFailed,
         E::NotModified { .. } => Meaning::NotModified,
+        E::PermissionDenied { .. } if says(&failed.error, &TEMPORARY_CODES) => Meaning::Failing,
         E::PermissionDenied { .. } | E::Unauthenticated { .. } => Meaning::Misconfigured,
         E::Generic { source, .. } if source.is::<OutOfRange>() => Meaning::OutOfRange,
         E::InvalidPath { .. } => Meaning::Refused,
@@ -60,8 +60,7 @@ pub(crate) fn meaning(failed: &Failed) -> Meaning {
             // A redirect is what a wrong region or a wrong endpoint gives.
             Some(300..=399 | 401 | 403) => Meaning::Misconfigured,
             Some(400) if says(&failed.error, &CONFIG_CODES) => Meaning::Misconfigured,
-            Some(404) if names_bucket(&failed.error) => Meaning::Misconfigured,
-            Some(404) => Meaning::Absent,
+            Some(404) => not_found(failed),
             Some(409 | 412) => Meaning::ConditionFailed,
             Some(429) => Meaning::Overloaded,
             Some(503) if failed.seen.retry_after.is_some() => Meaning::Overloaded,
@@ -69,10 +68,31 @@ pub(crate) fn meaning(failed: &Failed) -> Meaning {
             Some(501) => Meaning::Unsupported,
             Some(408) => Meaning::Failing,
             Some(416) => Meaning::OutOfRange,
+            // Whoever says it, it is about this request's size.
+            Some(413 | 414 | 431) => Meaning::Refused,
+            Some(400..=499) if is_foreign(failed) => Meaning::Failing,
+            Some(400..=499) if says(&failed.error, &TEMPORARY_CODES) => Meaning::Failing,
             Some(400..=499) => Meaning::Refused,
             _ => Meaning::Failing,
         },
     }
+}
+
+/// A 404 says that there is no such object only in S3's own words: something between us and the store answers so too.
+fn not_found(failed: &Failed) -> Meaning {
+    if names_bucket(&failed.error) {
+        Meaning::Misconfigured
+    } else if failed.seen.status.is_none() || says(&failed.error, &ABSENT_CODES) {
+        // Without a status it is a folder's.
+        Meaning::Absent
+    } else {
+        Meaning::Failing
+    }
+}
+
+/// Whether an answer is not worded as S3 words its errors: it is somebody else's. One to a HEAD has no words.
+fn is_foreign(failed: &Failed) -> bool {
+    !failed.seen.is_wordless && !contains(&failed.error, "<Code>")
 }
 
 /// What it says about the dependency's health.
@@ -97,7 +117,7 @@ fn kind(failed: &Failed) -> FailureKind {
         (_, Some(500)) => FailureKind::Internal,
         (_, Some(408)) => FailureKind::Timeout,
         (_, Some(502..=504)) => FailureKind::Unavailable,
-        (_, Some(200..=299)) => FailureKind::Protocol,
+        (_, Some(200..=299 | 400..=499)) => FailureKind::Protocol,
         _ => FailureKind::Internal,
     }
 }
@@ -111,6 +131,24 @@ const CONFIG_CODES: [&str; 5] = [
     "InvalidRegion",
 ];
 
+/// Codes of a 404 that is about the object, or about an upload in parts.
+const ABSENT_CODES: [&str; 2] = ["NoSuchKey", "NoSuchUpload"];
+
+/// Codes of a "no" that the same request may well not get the next time: it came too slowly, not whole, or at a time
+/// when the clocks disagreed.
+const TEMPORARY_CODES: [&str; 5] = [
+    "RequestTimeout",
+    "IncompleteBody",
+    "BadDigest",
+    "XAmzContentSHA256Mismatch",
+    "RequestTimeTooSkewed",
+];
+
+/// Whether S3 says that there is no such object.
+pub(crate) fn names_absence(error: &StoreError) -> bool {
+    says(error, &ABSENT_CODES)
+}
+
 /// S3 answers 404 for a missing bucket too; only the code in the body tells them apart.
 pub(crate) fn names_bucket(error: &StoreError) -> bool {
     says(error, &["NoSuchBucket"])
@@ -118,14 +156,16 @@ pub(crate) fn names_bucket(error: &StoreError) -> bool {
 
 /// Whether the server's error body holds one of the codes.
 fn says(error: &StoreError, codes: &[&str]) -> bool {
+    codes
+        .iter()
+        .any(|code| contains(error, &format!("<Code>{code}</Code>")))
+}
+
+fn contains(error: &StoreError, words: &str) -> bool {
     // The outermost text holds the key, which a caller chooses.
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
-        let text = error.to_string();
-        if codes
-            .iter()
-            .any(|code| text.contains(&format!("<Code>{code}</Code>")))
-        {
+        if error.to_string().contains(words) {
             return true;
         }
         source = error.source();
@@ -145,11 +185,26 @@ mod tests {
         }
     }
 
+    /// As S3 words it.
+    fn coded(code: &str) -> StoreError {
+        StoreError::Generic {
+            store: "S3",
+            source: format!("<Error><Code>{code}</Code></Error>").into(),
+        }
+    }
+
+    fn not_found(words: &str) -> StoreError {
+        StoreError::NotFound {
+            path: "<Code>NoSuchKey</Code>".to_owned(),
+            source: words.into(),
+        }
+    }
+
     fn answered(status: u16) -> Seen {
         Seen {
             phase: Phase::Answered,
             status: Some(status),
-            retry_after: None,
+            ..Seen::default()
         }
     }
 
@@ -163,13 +218,11 @@ mod tests {
         let source = || "no".into();
         let path = || "k".to_owned();
         check(
-            StoreError::NotFound {
-                path: path(),
-                source: source(),
-            },
+            not_found("<Code>NoSuchKey</Code>"),
             answered(404),
             Verdict::SUCCESS,
         );
+        check(not_found("a folder's"), Seen::default(), Verdict::SUCCESS);
         check(
             StoreError::Precondition {
                 path: path(),
@@ -194,9 +247,30 @@ mod tests {
             answered(304),
             Verdict::SUCCESS,
         );
-        check(generic(), answered(400), Verdict::SUCCESS);
+        check(coded("EntityTooLarge"), answered(400), Verdict::SUCCESS);
         check(generic(), answered(413), Verdict::SUCCESS);
         check(generic(), answered(416), Verdict::SUCCESS);
+        let wordless = Seen {
+            is_wordless: true,
+            ..answered(400)
+        };
+        check(generic(), wordless, Verdict::SUCCESS);
+    }
+
+    #[test]
+    fn what_the_store_itself_did_not_say_or_may_not_say_again_is_a_failure() {
+        let protocol = Verdict::failure(FailureKind::Protocol);
+        check(not_found("default backend - 404"), answered(404), protocol);
+        check(generic(), answered(400), protocol);
+        check(generic(), answered(405), protocol);
+        for code in TEMPORARY_CODES {
+            check(coded(code), answered(400), protocol);
+        }
+        let skewed = StoreError::PermissionDenied {
+            path: "k".into(),
+            source: "<Code>RequestTimeTooSkewed</Code>".into(),
+        };
+        check(skewed, answered(403), protocol);
     }
 
     #[test]

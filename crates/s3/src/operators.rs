@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_journal::{ChangeError, Entry, EntryId, Filter, Journal, State, Stats};
 use mainstay_runtime::{Error, ErrorKind};
 
-use crate::objects::{DEPENDENCY, Objects, QUEUE};
+use crate::objects::{DEPENDENCY, Objects, QUEUE, source_of};
 use crate::standing::Base;
 
 /// How often a flush looks whether everything has reached the store.
@@ -47,7 +47,12 @@ impl Objects {
     /// # Errors
     /// `NotFound`; `Conflict` while it is on its way to the store; `JournalFull` when the journal can't be written.
     pub async fn discard_entry(&self, id: EntryId) -> Result<(), Error> {
-        discard(&self.0.journal, id).await.map_err(refused)
+        let source = self.0.journal.get(id).as_ref().and_then(source_of);
+        discard(&self.0.journal, id).await.map_err(refused)?;
+        if let Some(source) = source {
+            self.0.pending.tidy(&source, &self.0.journal);
+        }
+        Ok(())
     }
 
     /// Wakes the drain, whatever pauses it made, and waits until all accepted work has reached the store, the breaker

@@ -81,8 +81,51 @@ impl Pending {
         left
     }
 
+    /// Drops what is remembered of `source` if no copy of it is left in the journal: nobody may ever look at it again.
+    pub(crate) fn tidy(&self, source: &str, journal: &Journal) {
+        self.of(source, journal);
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<String, BTreeSet<EntryId>>> {
         // Nothing panics while the lock is held.
         self.copies.lock().unwrap_or_else(|e| e.into_inner())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mainstay_journal::{NewEntry, Settings};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_source_is_remembered_until_its_last_copy_has_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            min_free_disk: 0,
+            ..Settings::default()
+        };
+        let journal = Journal::open(folder.path(), settings).await.unwrap();
+        for to in ["one", "two"] {
+            let copy = NewEntry {
+                queue: QUEUE,
+                key: to.into(),
+                kind: COPY.into(),
+                meta: serde_json::json!({ "from": "source" }),
+                body: None,
+                outcome: None,
+                accepted_at_ms: 0,
+            };
+            journal.append_to_the_end(copy, |_| {}).await.unwrap();
+        }
+        let pending = Pending::rebuild(&journal);
+        for left in [1, 0] {
+            let copy = journal.claim(QUEUE, 1, 0).pop().unwrap();
+            pending.tidy("source", &journal);
+            assert_eq!(pending.lock().len(), 1);
+            copy.complete().await.unwrap();
+            pending.tidy("source", &journal);
+            assert_eq!(pending.lock().len(), left);
+        }
     }
 }

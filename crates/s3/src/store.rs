@@ -11,7 +11,7 @@ use object_store::{
     ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, PutResult, Result, UpdateVersion,
 };
 
-use crate::classify::names_bucket;
+use crate::classify::names_absence;
 use crate::key::Key;
 use crate::local::Local;
 use crate::objects::ByteRange;
@@ -121,7 +121,7 @@ impl Store {
             ..GetOptions::default()
         };
         match s3.get_opts(key.path(), options).await {
-            // A HEAD's 404 has no body to tell a missing object from a missing bucket; a GET's has.
+            // A HEAD's 404 has no body to tell a missing object from a missing bucket or somebody else's 404; a GET's has.
             Err(Error::NotFound { .. }) => self.get(key, None).await,
             other => other,
         }
@@ -129,12 +129,13 @@ impl Store {
 
     /// Deletes; deleting what isn't there is done already.
     pub(crate) async fn delete(&self, key: &Key) -> Result<()> {
-        let done = match self {
-            Self::Local(local) => local.delete(key).await,
-            Self::S3(s3) => s3.delete(key.path()).await,
+        let (done, is_ours) = match self {
+            Self::Local(local) => (local.delete(key).await, true),
+            Self::S3(s3) => (s3.delete(key.path()).await, false),
         };
         match done {
-            Err(error @ Error::NotFound { .. }) if !names_bucket(&error) => Ok(()),
+            // S3 itself says 204; some stores say this.
+            Err(error @ Error::NotFound { .. }) if is_ours || names_absence(&error) => Ok(()),
             other => other,
         }
     }

@@ -39,6 +39,8 @@ pub(crate) struct Seen {
     pub(crate) status: Option<u16>,
     /// The server's `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
+    /// Whether it was a request whose answer has no body to explain itself: HEAD.
+    pub(crate) is_wordless: bool,
 }
 
 /// Collects [`Seen`] for one driver call.
@@ -100,6 +102,7 @@ impl HttpService for Wire {
             .to_string()
             .parse::<reqwest::Url>()
             .map_err(|e| HttpError::new(HttpErrorKind::Request, e))?;
+        let is_wordless = parts.method == http::Method::HEAD;
         let mut request = reqwest::Request::new(parts.method, url);
         *request.headers_mut() = parts.headers;
         *request.body_mut() = Some(match body.as_bytes() {
@@ -107,7 +110,7 @@ impl HttpService for Wire {
             None => reqwest::Body::wrap(body),
         });
         match self.0.execute(request).await {
-            Ok(response) => Ok(noted(response)),
+            Ok(response) => Ok(noted(response, is_wordless)),
             Err(error) => {
                 Trace::note(Seen {
                     phase: if error.is_connect() {
@@ -123,11 +126,12 @@ impl HttpService for Wire {
     }
 }
 
-fn noted(response: reqwest::Response) -> HttpResponse {
+fn noted(response: reqwest::Response, is_wordless: bool) -> HttpResponse {
     Trace::note(Seen {
         phase: Phase::Answered,
         status: Some(response.status().as_u16()),
         retry_after: retry_after(response.headers()),
+        is_wordless,
     });
     let response: http::Response<reqwest::Body> = response.into();
     let (parts, body) = response.into_parts();

@@ -51,6 +51,11 @@ pub enum S3Mode {
         /// The code in the body, e.g. `AccessDenied`.
         code: String,
     },
+    /// Carries nothing out and answers in plain text, not as S3 words its errors: as an ingress does without a route.
+    Foreign {
+        /// The status, e.g. 404.
+        status: u16,
+    },
     /// Carries the request out and closes the connection in the middle of the answer's body, or before
     /// any of it when the body is empty.
     CutMidway,

@@ -252,6 +252,109 @@ async fn a_missing_bucket_is_no_missing_object() {
 }
 
 #[tokio::test]
+async fn somebody_elses_404_is_no_missing_object_and_no_delete() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.until_closed().await;
+    world.stored("there", "there").await;
+    world.stored("unwanted", "unwanted").await;
+    assert_eq!(world.get("there").await.unwrap().source, Source::Primary);
+    server.set(S3Mode::Internal).await;
+    world.until_open().await;
+    is_accepted(world.delete("unwanted").await);
+
+    server.set(S3Mode::Foreign { status: 404 }).await;
+    // Whatever the breaker lets through, also after its pause.
+    for _ in 0..5 {
+        world.objects.drain_now(Duration::from_millis(200)).await;
+        let ctx = contract::context(&world.objects);
+        let head = world.objects.head(&ctx, &contract::key("there")).await;
+        assert_eq!(head.unwrap().source, Source::Cache);
+        let there = world.get("there").await.unwrap();
+        assert_eq!(
+            (there.value, there.source),
+            (Bytes::from("there"), Source::Cache)
+        );
+        let never = world.get("never").await.unwrap_err();
+        assert_eq!(never.kind, ErrorKind::Unavailable);
+        assert_eq!(world.objects.journal_stats().entries, 1);
+    }
+    is_accepted(world.delete("there").await);
+    is_accepted(world.copy("other", "copied").await);
+    is_accepted(world.put("new", "new").await);
+    assert!(world.objects.guard().is_open());
+    assert!(world.set_aside().is_empty());
+    assert!(server.content("unwanted").is_some());
+
+    server.set(S3Mode::Ok).await;
+    eventually(
+        Duration::from_secs(30),
+        "the deletes to be done",
+        async || {
+            world.objects.drain_now(Duration::from_millis(200)).await;
+            server.content("unwanted").is_none() && server.content("there").is_none()
+        },
+    )
+    .await;
+    let head = world
+        .objects
+        .head(&contract::context(&world.objects), &contract::key("there"))
+        .await;
+    assert_eq!(head.unwrap_err().kind, ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn a_no_that_is_not_meant_for_this_request_goes_to_the_journal() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    for (status, code) in [(400, "RequestTimeout"), (400, "IncompleteBody")] {
+        server.set(S3Mode::Ok).await;
+        world.until_closed().await;
+        let (prefix, code) = (String::new(), code.to_owned());
+        let name = format!("slow/{code}");
+        server
+            .set(S3Mode::Refuse {
+                prefix,
+                status,
+                code,
+            })
+            .await;
+        world.accepted(&name, "late").await;
+    }
+    server.set(S3Mode::Ok).await;
+    world.until_closed().await;
+    server.set(S3Mode::Foreign { status: 400 }).await;
+    world.accepted("foreign", "late").await;
+    server.set(S3Mode::Ok).await;
+    world.until_drained().await;
+    for name in ["slow/RequestTimeout", "slow/IncompleteBody", "foreign"] {
+        assert_eq!(
+            server.content(name).as_deref(),
+            Some(&b"late"[..]),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_store_out_of_reach_is_called_that() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        // It stays closed: the drain tries again and again.
+        (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+    })
+    .await;
+    world.until_closed().await;
+    server.kill().await;
+    world.accepted("a", "a").await;
+    eventually(Duration::from_secs(20), "the drain to try", async || {
+        let entries = world.objects.journal_entries(None, None, 1);
+        entries[0].last_error.as_deref() == Some("the store can't be reached")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_upload_that_the_store_breaks_off_is_accepted_whole() {
     let server = S3::start().await;
     let proxy = FaultProxy::start(([127, 0, 0, 1], server.port()).into()).await;

@@ -113,6 +113,10 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         S3Mode::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
         S3Mode::Internal => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         S3Mode::Hang => std::future::pending().await,
+        S3Mode::Foreign { status } => {
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+            (status, format!("default backend - {}", status.as_u16())).into_response()
+        }
         S3Mode::Refuse {
             prefix,
             status,
