@@ -99,6 +99,11 @@ impl<'a> Intake<'a> {
         usize::try_from(length - self.taken.min(length)).map_or(PART, |bytes| bytes.min(PART))
     }
 
+    /// The room that was taken, for who goes on with the last part.
+    pub(crate) fn give_room(&mut self) -> Option<Taken> {
+        self.room.take()
+    }
+
     /// The next piece, as it comes: nearly nothing of the body is in memory.
     ///
     /// # Errors

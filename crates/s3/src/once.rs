@@ -1,9 +1,9 @@
 //! Requests that come twice: by its idempotency key, the second gets the first one's outcome.
 //!
-//! The outcome of accepted work is committed with its entry; that of work which the store took at once, after it. A
-//! process that dies between the two has carried the request out and kept nothing: sent again, it is carried out again.
+//! The outcome of accepted work is committed with its entry; that of work which the store took at once, after it, also
+//! when the caller has left meanwhile. A conditional upload whose outcome stayed unknown finds itself by its mark. A process that dies between the two has carried the request out and kept nothing: sent again, it is carried out again.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mainstay_journal::{KeyError, KeyHold, NewOutcome, Outcome, Reserved};
@@ -43,7 +43,11 @@ impl OnceKey {
 }
 
 /// A request with an idempotency key, while it runs. What it asks for is hashed as it becomes known.
-pub(crate) struct Once(Mutex<State>);
+pub(crate) struct Once {
+    /// Whose key it is, and which.
+    name: String,
+    state: Mutex<State>,
+}
 
 struct State {
     request: blake3::Hasher,
@@ -81,6 +85,14 @@ impl Once {
         }))
     }
 
+    /// What the object bears that this request has stored, and one that is the same and was sent again would.
+    pub(crate) fn mark(&self) -> String {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(self.lock().request.finalize().as_bytes());
+        hasher.update(self.name.as_bytes());
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
     /// What is to be kept of a request that was seen whole.
     pub(crate) fn outcome(&self, etag: Option<&str>, at_ms: i64) -> Option<NewOutcome> {
         let mut state = self.lock();
@@ -94,7 +106,7 @@ impl Once {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         // Nothing panics while the lock is held.
-        self.0.lock().unwrap_or_else(|e| e.into_inner())
+        self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 }
 
@@ -104,7 +116,7 @@ impl Inner {
         &self,
         key: Option<&OnceKey>,
         request: &[&str],
-    ) -> Result<Option<Once>, Error> {
+    ) -> Result<Option<Arc<Once>>, Error> {
         let Some(OnceKey { scope, key }) = key else {
             return Ok(None);
         };
@@ -119,11 +131,14 @@ impl Inner {
             hasher.update(&(word.len() as u64).to_le_bytes());
             hasher.update(word.as_bytes());
         }
-        Ok(Some(Once(Mutex::new(State {
-            request: hasher,
-            hold,
-            known,
-        }))))
+        Ok(Some(Arc::new(Once {
+            name: format!("{scope}\0{key}"),
+            state: Mutex::new(State {
+                request: hasher,
+                hold,
+                known,
+            }),
+        })))
     }
 
     fn no_key(&self, error: &KeyError) -> Error {

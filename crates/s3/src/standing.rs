@@ -87,7 +87,8 @@ impl Present {
     }
 }
 
-/// The mark of an upload: of this entry, or of one that never was in the journal.
+/// The mark of an upload: of this entry, or of one that never was in the journal, to which one with an idempotency key
+/// adds what tells it from all others.
 pub(crate) fn mark(journal: &str, entry: Option<EntryId>) -> String {
     match entry {
         Some(id) => format!("{journal}/{id}"),
@@ -175,6 +176,11 @@ mod tests {
             (
                 known(),
                 there("x", Some("us/live")),
+                Standing::Free(matches("x")),
+            ),
+            (
+                known(),
+                there("x", Some("us/live/once")),
                 Standing::Free(matches("x")),
             ),
             (known(), there("x", Some("us/7")), Standing::Done),

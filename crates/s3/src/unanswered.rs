@@ -90,6 +90,28 @@ impl Inner {
     }
 }
 
+/// Carries a write with an idempotency key to its end, also when its caller leaves: until then the key is held, and its
+/// outcome is kept.
+pub(crate) fn to_the_end<T: Send + 'static>(
+    has_key: bool,
+    write: impl Future<Output = T> + Send + 'static,
+    lost: impl FnOnce() -> T + Send,
+) -> impl Future<Output = T> + Send {
+    // So that who awaits it isn't as large as all that it does.
+    let write = Box::pin(write);
+    async move {
+        match has_key {
+            true => tokio::spawn(write).await.unwrap_or_else(|_| lost()),
+            false => write.await,
+        }
+    }
+}
+
+/// How a write ends that was lost on its way: the runtime has ended.
+pub(crate) fn lost(key: &Key) -> Ended {
+    (Err(outcome_unknown(key)), None)
+}
+
 /// Whether this leaves open what the store has done. A status that means "not now" doesn't; a 503 of a proxy that names
 /// no time does.
 fn is_unanswered(failed: &Failed) -> bool {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 use mainstay_journal::{AppendError, Bound};
-use mainstay_runtime::{Answer, CallError, Context, Error, ErrorKind};
+use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind};
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::copies::CopyInfo;
@@ -17,8 +17,9 @@ use crate::objects::{
 };
 use crate::once::Once;
 use crate::parts::{PART, Sending};
-use crate::store::Condition;
-use crate::unanswered::{Ended, Unwritten};
+use crate::standing::Present;
+use crate::store::{About, Condition};
+use crate::unanswered::{Ended, Unwritten, lost, outcome_unknown, to_the_end};
 use crate::writes::stored;
 
 impl Objects {
@@ -36,7 +37,8 @@ impl Objects {
     /// `Busy` when it comes in another dependency's place and finds none.
     ///
     /// # Cancel safety
-    /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened.
+    /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened; with an
+    /// idempotency key it goes on to its end.
     pub async fn put<S, E>(
         &self,
         ctx: &Context,
@@ -57,12 +59,13 @@ impl Objects {
             &format!("{:?}", upload.condition),
         ];
         let once = self.0.once(upload.once.as_ref(), &words).await?;
-        let put = Put {
-            key,
-            upload,
-            once: once.as_ref(),
-        };
-        let intake = Intake::new(body, self.max_object(), upload.length, put.once);
+        let put = Arc::new(Put {
+            key: key.clone(),
+            upload: upload.clone(),
+            once,
+        });
+        let once = put.once.as_deref();
+        let intake = Intake::new(body, self.max_object(), upload.length, once);
         let (result, failure) = match intake {
             Ok(intake) => self.0.upload(ctx, &put, intake).await,
             Err(error) => (Err(error), None),
@@ -105,13 +108,13 @@ fn no_room() -> Error {
 }
 
 /// An upload under way.
-struct Put<'a> {
-    key: &'a Key,
-    upload: &'a Upload,
-    once: Option<&'a Once>,
+struct Put {
+    key: Key,
+    upload: Upload,
+    once: Option<Arc<Once>>,
 }
 
-impl Put<'_> {
+impl Put {
     fn content_type(&self) -> Option<&str> {
         self.upload.content_type.as_deref()
     }
@@ -121,10 +124,10 @@ impl Inner {
     async fn upload(
         self: &Arc<Self>,
         ctx: &Context,
-        put: &Put<'_>,
+        put: &Arc<Put>,
         mut intake: Intake<'_>,
     ) -> Ended {
-        if let Some(once) = put.once.filter(|once| once.is_known()) {
+        if let Some(once) = put.once.as_deref().filter(|once| once.is_known()) {
             let again = match intake.skip().await {
                 Ok(()) => once.replay(),
                 Err(error) => Some(Err(error)),
@@ -133,7 +136,7 @@ impl Inner {
                 return (outcome, None);
             }
         }
-        let Put { key, upload, .. } = *put;
+        let Put { key, upload, .. } = &**put;
         let conditional = upload.condition != Condition::None;
         if conditional {
             if let Err(error) = self.can_check(key).await {
@@ -160,7 +163,13 @@ impl Inner {
             Err(error) => return (Err(error), None),
         };
         if intake.is_done() {
-            self.put_whole(ctx, put, first).await
+            let (inner, ctx, owned) = (Arc::clone(self), *ctx, Arc::clone(put));
+            let room = intake.give_room();
+            let write = async move {
+                let _held = room;
+                inner.put_whole(&ctx, &owned, first).await
+            };
+            to_the_end(put.once.is_some(), write, || lost(key)).await
         } else if conditional {
             (Err(too_large_for_condition()), None)
         } else {
@@ -168,19 +177,23 @@ impl Inner {
         }
     }
 
-    async fn put_whole(&self, ctx: &Context, put: &Put<'_>, body: Bytes) -> Ended {
-        let (key, kind) = (put.key, put.content_type());
-        let about = self.about(kind, None);
+    async fn put_whole(&self, ctx: &Context, put: &Put, body: Bytes) -> Ended {
+        let (key, kind) = (&put.key, put.content_type());
+        let mut about = self.about(kind, None);
+        if let Some(once) = &put.once {
+            about.mark = format!("{}/{}", about.mark, once.mark());
+        }
         match self
             .put_one(ctx, key, &body, &about, &put.upload.condition)
             .await
         {
-            Ok(etag) => {
-                self.keep_outcome(put.once, etag.as_deref()).await;
-                self.keep_copy(key, body, etag.clone(), kind).await;
-                (Ok(stored(etag)), None)
-            }
+            Ok(etag) => (self.is_stored(put, body, etag).await, None),
             Err(unwritten) if put.upload.condition != Condition::None => {
+                match self.finds_itself(ctx, put, &about, &unwritten.error).await {
+                    Ok(None) => {}
+                    Ok(Some(etag)) => return (self.is_stored(put, body, etag).await, None),
+                    Err(error) => return (Err(outcome_unknown(key)), Some(error)),
+                }
                 let error = to_error(&unwritten.error, key.as_str());
                 let ended = unwritten.or_accepted(Err(error), key);
                 (ended, Some(unwritten.error))
@@ -198,25 +211,57 @@ impl Inner {
         }
     }
 
+    async fn is_stored(
+        &self,
+        put: &Put,
+        body: Bytes,
+        etag: Option<String>,
+    ) -> Result<Answer<Receipt>, Error> {
+        self.keep_outcome(put.once.as_deref(), etag.as_deref())
+            .await;
+        self.keep_copy(&put.key, body, etag.clone(), put.content_type())
+            .await;
+        Ok(stored(etag))
+    }
+
+    /// Whether a condition fails because this same request, sent before and not answered, has been carried out. Gives
+    /// the ETag that it has left.
+    async fn finds_itself(
+        &self,
+        ctx: &Context,
+        put: &Put,
+        about: &About,
+        error: &CallError<Failed>,
+    ) -> Result<Option<Option<String>>, CallError<Failed>> {
+        let fails = matches!(error, CallError::Failed(failed) if meaning(failed) == Meaning::ConditionFailed);
+        if put.once.is_none() || !fails {
+            return Ok(None);
+        }
+        let call = self.to_first_byte(Call::new("head", ctx).idempotent());
+        match self.call(call, || self.store.head(&put.key)).await {
+            Ok(result) => {
+                let there = Present::of(&result);
+                Ok((there.mark.as_ref() == Some(&about.mark)).then_some(there.etag))
+            }
+            Err(CallError::Failed(failed)) if meaning(&failed) == Meaning::Absent => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn put_in_parts(
         self: &Arc<Self>,
         ctx: &Context,
-        put: &Put<'_>,
+        put: &Arc<Put>,
         first: Bytes,
         mut intake: Intake<'_>,
     ) -> Ended {
-        let key = put.key;
+        let key = &put.key;
         let mut tee = self.tee();
         match self
             .send_parts(ctx, put, first, &mut intake, &mut tee)
             .await
         {
-            Ok(etag) => {
-                self.keep_outcome(put.once, etag.as_deref()).await;
-                self.copies.forget(key).await;
-                self.etags.saw(key.as_str(), etag.as_deref());
-                (Ok(stored(etag)), None)
-            }
+            Ok(etag) => (Ok(stored(etag)), None),
             Err(Unsent::Caller(error)) => (Err(error), None),
             Err(Unsent::Store(unwritten)) => {
                 let may = may_accept(&unwritten.error);
@@ -230,29 +275,53 @@ impl Inner {
     async fn send_parts(
         self: &Arc<Self>,
         ctx: &Context,
-        put: &Put<'_>,
+        put: &Arc<Put>,
         first: Bytes,
         intake: &mut Intake<'_>,
         tee: &mut Tee,
     ) -> Result<Option<String>, Unsent> {
         tee.write(&first).await;
         let about = self.about(put.content_type(), None);
-        let mut sending = Sending::start(self, ctx, put.key, &about).await?;
+        let mut sending = Sending::start(self, ctx, &put.key, &about).await?;
         let mut part = first;
         loop {
             sending.part(&part).await?;
             if intake.is_done() {
-                return Ok(sending.complete().await?);
+                return Ok(self.complete(put, sending).await?);
             }
             part = intake.part().await?;
             tee.write(&part).await;
         }
     }
 
+    async fn complete(
+        self: &Arc<Self>,
+        put: &Arc<Put>,
+        sending: Sending,
+    ) -> Result<Option<String>, Unwritten> {
+        let (inner, owned) = (Arc::clone(self), Arc::clone(put));
+        let write = async move {
+            let etag = sending.complete().await?;
+            inner
+                .keep_outcome(owned.once.as_deref(), etag.as_deref())
+                .await;
+            inner.copies.forget(&owned.key).await;
+            inner.etags.saw(owned.key.as_str(), etag.as_deref());
+            Ok(etag)
+        };
+        to_the_end(put.once.is_some(), write, || {
+            Err(Unwritten {
+                error: CallError::Deadline { sent: true },
+                may_be_done: true,
+            })
+        })
+        .await
+    }
+
     /// Takes the rest of a body into the spool and accepts it.
     async fn take_in(
         &self,
-        put: &Put<'_>,
+        put: &Put,
         mut tee: Tee,
         mut intake: Intake<'_>,
     ) -> Result<Answer<Receipt>, Error> {
@@ -270,12 +339,12 @@ impl Inner {
         Tee::new(self.journal.spool())
     }
 
-    async fn accept(&self, put: &Put<'_>, tee: Tee) -> Result<Answer<Receipt>, Error> {
+    async fn accept(&self, put: &Put, tee: Tee) -> Result<Answer<Receipt>, Error> {
         let body = tee.finish().await.map_err(|e| self.not_accepted(&e))?;
         if put.upload.half_journal {
             self.fits_in_half(body.len())?;
         }
-        self.accept_put(put.key, put.content_type(), body, put.once)
+        self.accept_put(&put.key, put.content_type(), body, put.once.as_deref())
             .await
     }
 

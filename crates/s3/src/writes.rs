@@ -1,11 +1,13 @@
 //! Deletes and copies: in the store, or accepted for later.
 
+use std::sync::Arc;
+
 use mainstay_runtime::{Answer, Call, Context, Error, Source};
 
 use crate::key::Key;
 use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage};
 use crate::once::{Once, OnceKey};
-use crate::unanswered::Ended;
+use crate::unanswered::{Ended, lost, to_the_end};
 
 impl Objects {
     /// Deletes an object; one that isn't there is deleted already. While the store is down the delete is accepted,
@@ -17,7 +19,7 @@ impl Objects {
     /// request with the idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
-    /// Dropped midway, it may or may not have been carried out or accepted.
+    /// Dropped midway, it may or may not have been carried out or accepted; with an idempotency key it goes on to its end.
     pub async fn delete(
         &self,
         ctx: &Context,
@@ -26,9 +28,14 @@ impl Objects {
     ) -> Result<Answer<Receipt>, Error> {
         let started = self.0.now();
         let once = self.0.once(once, &[DELETE, key.as_str()]).await?;
-        let (result, failure) = match once.as_ref().and_then(Once::replay) {
+        let (result, failure) = match once.as_deref().and_then(Once::replay) {
             Some(outcome) => (outcome, None),
-            None => self.0.delete(ctx, key, once.as_ref()).await,
+            None => {
+                let (inner, ctx, at) = (Arc::clone(&self.0), *ctx, key.clone());
+                let has_key = once.is_some();
+                let write = async move { inner.delete(&ctx, &at, once.as_deref()).await };
+                to_the_end(has_key, write, || lost(key)).await
+            }
         };
         self.0.report("delete", started, &result, failure.as_ref());
         result
@@ -58,9 +65,14 @@ impl Objects {
         let started = self.0.now();
         let words = [COPY, from.as_str(), to.as_str()];
         let once = self.0.once(once, &words).await?;
-        let (result, failure) = match once.as_ref().and_then(Once::replay) {
+        let (result, failure) = match once.as_deref().and_then(Once::replay) {
             Some(outcome) => (outcome, None),
-            None => self.0.copy(ctx, from, to, once.as_ref()).await,
+            None => {
+                let (inner, ctx, has_key) = (Arc::clone(&self.0), *ctx, once.is_some());
+                let (source, at) = (from.clone(), to.clone());
+                let write = async move { inner.copy(&ctx, &source, &at, once.as_deref()).await };
+                to_the_end(has_key, write, || lost(to)).await
+            }
         };
         self.0.report("copy", started, &result, failure.as_ref());
         result

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use mainstay_runtime::{Answer, Error, ErrorKind};
-use mainstay_s3::{OnceKey, Receipt, Upload, contract};
-use mainstay_testkit::{S3, eventually};
+use mainstay_s3::{Condition, OnceKey, PART, Receipt, Upload, contract};
+use mainstay_testkit::{S3, S3Mode, eventually};
 
 use crate::world::World;
 
@@ -143,4 +143,102 @@ async fn a_request_still_running_holds_its_key_and_a_failed_one_frees_it() {
     })
     .await;
     assert_eq!(world.get("a").await.unwrap().value, "one");
+}
+
+/// Runs a write until the store has carried it out, and leaves before the answer.
+async fn leave(
+    write: impl Future<Output = Result<Answer<Receipt>, Error>>,
+    done: impl Fn() -> bool,
+) {
+    let done = eventually(Duration::from_secs(20), "the store to do it", async || {
+        done()
+    });
+    tokio::select! {
+        biased;
+        ended = Box::pin(write) => panic!("the store is slower than that: {ended:?}"),
+        () = done => {}
+    }
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_does_not_free_its_key_and_the_outcome_is_kept() {
+    let server = S3::start().await;
+    let world = World::patient(&server).await;
+    world.until_closed().await;
+    world.stored("deleted", "one").await;
+    world.stored("source", "one").await;
+    let large = String::from_utf8(vec![b'x'; PART + 1]).unwrap();
+    let has = |name: &str, size: usize| server.content(name).is_some_and(|c| c.len() == size);
+    server.set(S3Mode::Slow { ms: 2000 }).await;
+    tokio::join!(
+        leave(put(&world, "put", "put", "one"), || has("put", 3)),
+        leave(put(&world, "parts", "parts", &large), || has(
+            "parts",
+            PART + 1
+        )),
+        leave(delete(&world, "delete", "deleted"), || !has("deleted", 3)),
+        leave(copy(&world, "copy", "source", "copied"), || has(
+            "copied", 3
+        )),
+    );
+    server.set(S3Mode::Ok).await;
+    let early = put(&world, "put", "put", "one").await;
+    if let Err(error) = &early {
+        assert_eq!((error.kind, error.retryable), (ErrorKind::Conflict, true));
+    }
+    let names = ["put", "parts", "deleted", "copied"];
+    for name in names {
+        world.stored(name, "later").await;
+    }
+    let all = async || {
+        [
+            put(&world, "put", "put", "one").await,
+            put(&world, "parts", "parts", &large).await,
+            delete(&world, "delete", "deleted").await,
+            copy(&world, "copy", "source", "copied").await,
+        ]
+    };
+    eventually(Duration::from_secs(20), "the first outcomes", async || {
+        all().await.iter().all(Result::is_ok)
+    })
+    .await;
+    for name in names {
+        assert_eq!(world.get(name).await.unwrap().value, "later", "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_conditional_upload_without_an_answer_finds_itself_when_it_is_sent_again() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        settings.first_byte = Duration::from_secs(3);
+    })
+    .await;
+    let works = async || world.objects.conditional_writes() == Some(true);
+    eventually(Duration::from_secs(10), "conditions to be tried", works).await;
+    let create = async |once: &str, body: &'static str| {
+        let upload = Upload {
+            once: Some(key(once)),
+            condition: Condition::Absent,
+            ..Upload::default()
+        };
+        contract::put_with(&world.objects, "a", &Bytes::from(body), upload).await
+    };
+    server.set(S3Mode::Slow { ms: 20_000 }).await;
+    assert_eq!(kind(create("key", "one").await), ErrorKind::OutcomeUnknown);
+    server.set(S3Mode::Ok).await;
+    world.until_closed().await;
+    for (once, body) in [("other-key", "one"), ("key", "two")] {
+        let refused = create(once, body).await;
+        assert_eq!(
+            kind(refused),
+            ErrorKind::PreconditionFailed,
+            "{once} {body}"
+        );
+    }
+    let again = create("key", "one").await.unwrap();
+    assert!(matches!(again.value, Receipt::Stored { .. }), "{again:?}");
+    world.stored("a", "later").await;
+    assert_eq!(create("key", "one").await.unwrap().value, again.value);
+    assert_eq!(world.get("a").await.unwrap().value, "later");
 }
