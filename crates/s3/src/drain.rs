@@ -25,7 +25,7 @@ pub(crate) const LONGEST_PAUSE: i64 = 60_000;
 const SEVERAL: usize = 3;
 /// First and longest pause of the drain between attempts then, ms.
 const FIRST_HOLD: i64 = 1000;
-const LONGEST_HOLD: i64 = 10_000;
+const LONGEST_HOLD: i64 = 5000;
 /// Entries at most that have left the store and wait for our own disk: past this it is what sets the pace.
 const ENDING: usize = 64;
 
@@ -144,6 +144,7 @@ impl Drain {
             let is_closed = self.inner.guard.state() == State::Closed;
             if is_closed && !was_closed {
                 (self.is_warm, self.skipped) = (false, self.skipped + LONGEST_PAUSE);
+                self.row.hold = 0;
             }
             was_closed = is_closed;
             if is_closed {
