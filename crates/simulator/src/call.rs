@@ -168,6 +168,7 @@ impl World {
             Ending::Deadline
                 if endpoint.hold_timeout(call.caller, now) && !flight.ticket.is_probe() =>
             {
+                self.inspector.probe_requested(self.now, index);
                 self.pending.push_back(Input::ProbeNow {
                     endpoint: id(index),
                 });
@@ -176,6 +177,7 @@ impl World {
             Ending::Deadline => (Outcome::Failure(FailureKind::Timeout), slow),
             Ending::CallerLeft => {
                 if slow && endpoint.abandon() {
+                    self.inspector.probe_requested(self.now, index);
                     self.pending.push_back(Input::ProbeNow {
                         endpoint: id(index),
                     });

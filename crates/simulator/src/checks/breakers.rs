@@ -31,12 +31,16 @@ pub(super) struct Watched {
     pub(super) last_bad: Moment,
     pub(super) touched_at: Option<Moment>,
     pub(super) opened_at: Option<Moment>,
-    closed_at: Moment,
+    pub(super) closed_at: Moment,
     retry_at: Option<Moment>,
     /// Half-open calls on their way, and when their leases end.
     places: Vec<(u64, Moment)>,
     pub(super) probe_asked: Option<Moment>,
     pub(super) probes_begun: VecDeque<Moment>,
+    /// The last probe that began.
+    pub(super) last_probe: Option<Moment>,
+    /// When somebody last wanted one at once.
+    pub(super) requested_at: Option<Moment>,
 }
 
 impl Watched {
@@ -57,6 +61,8 @@ impl Watched {
             places: Vec::new(),
             probe_asked: None,
             probes_begun: VecDeque::new(),
+            last_probe: None,
+            requested_at: None,
         }
     }
 
@@ -106,6 +112,16 @@ impl Watched {
         self.last_bad = now;
         self.touched_at = Some(now);
         self.unnoticed_since = self.ill.then_some(now);
+    }
+
+    /// When something last gave a reason to probe it sooner than when all is well.
+    pub(super) fn uneasy_at(&self) -> Moment {
+        let reasons = [self.touched_at, self.opened_at, self.requested_at];
+        let reasons = reasons.into_iter().flatten();
+        reasons.fold(
+            self.last_bad.max(self.closed_at).max(self.started),
+            Moment::max,
+        )
     }
 
     /// How long everything takes to be noticed without traffic: a heartbeat, then as many failed probes as it takes.

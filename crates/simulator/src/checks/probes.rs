@@ -35,8 +35,14 @@ impl Inspector {
         self.watched[index].probe_asked = Some(at);
     }
 
+    /// Somebody wants a probe at once.
+    pub fn probe_requested(&mut self, now: Moment, endpoint: usize) {
+        self.watched[endpoint].requested_at = Some(now);
+    }
+
     /// A probe begins, or finds no half-open place.
     pub fn probe_began(&mut self, now: Moment, endpoint: usize) {
+        self.look_at_heartbeat(now, endpoint);
         let begun = &mut self.watched[endpoint].probes_begun;
         begun.push_back(now);
         while begun
@@ -48,6 +54,27 @@ impl Inspector {
         let count = begun.len();
         if count > MOST_A_SECOND {
             let detail = format!("{}: {count} probes in a second", self.name(endpoint));
+            self.violated(Check::ProbePace, now, detail);
+        }
+    }
+
+    /// Where all has been well for long, there is a heartbeat between probes. Long: after the last trouble a probe may
+    /// fail to come for one pause more, and what it finds well again is watched closely for some time.
+    fn look_at_heartbeat(&mut self, now: Moment, endpoint: usize) {
+        let schedule = self.schedule(endpoint);
+        let pause = schedule.failing.iter().max().copied().unwrap_or_default();
+        let found = longest(pause, schedule.jitter) + schedule.deadline + schedule.confirm;
+        let (heartbeat, settles) = (schedule.heartbeat, found + schedule.recovered_for);
+        let watched = &mut self.watched[endpoint];
+        let calm_since = watched.uneasy_at().max(self.reloaded_at) + settles + heartbeat;
+        let closed = watched
+            .opened_at
+            .is_none_or(|opened| opened < watched.closed_at);
+        let last = watched.last_probe.replace(now).filter(|_| closed);
+        let early = last.filter(|last| *last >= calm_since && now < *last + heartbeat);
+        if let Some(last) = early {
+            let gap = now.saturating_since(last);
+            let detail = format!("{}: probed {gap:?} after the last", self.name(endpoint));
             self.violated(Check::ProbePace, now, detail);
         }
     }

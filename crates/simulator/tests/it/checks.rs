@@ -392,6 +392,15 @@ fn too_many_probes_or_none() {
     bench.inspector.probe_began(now, 0);
     bench.found(Check::ProbePace);
 
+    // Long after anything happened.
+    let mut bench = Bench::new();
+    let calm = now + 3_600 * SECOND;
+    bench.inspector.probe_began(calm, 0);
+    bench.inspector.probe_began(calm + 30 * SECOND, 0);
+    bench.found_nothing();
+    bench.inspector.probe_began(calm + 59 * SECOND, 0);
+    bench.found(Check::ProbePace);
+
     let mut bench = Bench::new();
     (0..4).for_each(|index| bench.inspector.probe_began(now, index));
     bench.tick(now + 30 * SECOND);
