@@ -13,7 +13,7 @@ stage_tests() { cargo nextest run --workspace $TESTED --no-fail-fast --status-le
 stage_doctests() { cargo test --workspace --doc --quiet; }
 stage_docs() { RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet; }
 stage_quick-tests() { cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-runtime -p mainstay-retail --status-level fail; }
-stage_seeds() { MAINSTAY_SEEDS=1000000 PROPTEST_CASES=20000 cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-retail --release --status-level fail; }
+stage_seeds() { MAINSTAY_SEEDS=1000000 PROPTEST_CASES=20000 cargo nextest run -p mainstay-breaker -p mainstay-degradation -p mainstay-simulator -p mainstay-retail --release --no-fail-fast --status-level fail; }
 stage_crash() { MAINSTAY_CRASH_KILLS="${MAINSTAY_CRASH_KILLS:-1000}" cargo nextest run --workspace $TESTED --no-capture -E 'package(mainstay) & test(/^crash::/)'; }
 stage_soak() { MAINSTAY_SOAK_SECONDS="${MAINSTAY_SOAK_SECONDS:-1800}" cargo nextest run --workspace $TESTED --no-capture -E 'package(mainstay) & test(/^soak::/)'; }
 stage_scale() { MAINSTAY_SCALE_ENTRIES=400000 cargo nextest run --workspace $TESTED --no-capture -E 'package(mainstay) & test(/^scale::/)'; }

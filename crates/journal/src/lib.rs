@@ -41,7 +41,7 @@
 //! - **Never dropped.** An entry leaves only through [`Claimed::complete`] or [`Journal::discard`]. At a bound
 //!   new work is refused.
 //! - **Superseded work.** A later entry for the key may make an earlier one pointless (a put followed by a
-//!   delete). Only the caller knows, so the drain asks [`Claimed::later`] and completes the claimed entry
+//!   delete). Only the caller knows, so the drain asks [`Claimed::next_but`] and completes the claimed entry
 //!   without carrying it out.
 //! - **Once.** [`Journal::reserve`] holds an idempotency key while its request runs, and the outcome is committed with
 //!   the entry: the same request sent again gets the first answer, also after a crash.

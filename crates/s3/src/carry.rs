@@ -38,18 +38,6 @@ pub const FAULT_POINTS: &[&str] = &[
 /// Pause of an entry that waits for others, ms.
 const WAIT: i64 = 200;
 
-/// What came before an entry that the store may refuse.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Before {
-    /// It was refused so often itself.
-    Refused(u32),
-    /// So were all others: it isn't set aside for that, and lets those behind it try for so long, ms.
-    AllWere {
-        /// At least.
-        pause: i64,
-    },
-}
-
 /// How it went with an entry.
 #[derive(Debug)]
 pub(crate) enum Carried {
@@ -112,13 +100,13 @@ impl From<Base> for Arrived {
     }
 }
 
-/// Carries a claimed entry out. `before` is what refusals of it mean. Its place is the next one's
+/// Carries a claimed entry out. `refusals` is how often the store has refused it before. Its place is the next one's
 /// as soon as the store has it: what is left is for our own disk to do.
 pub(crate) async fn carry(
     inner: Arc<Inner>,
     claimed: Claimed,
     place: Place,
-    before: Before,
+    refusals: u32,
     now_ms: i64,
 ) -> Carried {
     let (id, started) = (claimed.id(), inner.now());
@@ -147,7 +135,7 @@ pub(crate) async fn carry(
             fault::point("drain.completed");
             Carried::Stored(id)
         }
-        Err(trouble) => judge(&inner, claimed, trouble, before, now_ms).await,
+        Err(trouble) => judge(&inner, claimed, trouble, refusals, now_ms).await,
     }
 }
 
@@ -468,7 +456,7 @@ async fn judge(
     inner: &Inner,
     claimed: Claimed,
     trouble: Trouble,
-    before: Before,
+    refusals: u32,
     now_ms: i64,
 ) -> Carried {
     let id = claimed.id();
@@ -497,13 +485,9 @@ async fn judge(
         end(claimed.retry_later(&why, pause).await);
         return Carried::Failed;
     }
-    let pause = match before {
-        Before::Refused(times) if times + 1 >= REFUSALS => {
-            return set_aside(claimed, &why, &why).await;
-        }
-        Before::Refused(_) => pause,
-        Before::AllWere { pause: least } => pause.max(now_ms.saturating_add(least)),
-    };
+    if refusals + 1 >= REFUSALS {
+        return set_aside(claimed, &why, &why).await;
+    }
     end(claimed.retry_later(&why, pause).await);
     Carried::Refused(id)
 }

@@ -65,6 +65,7 @@ mod room;
 mod settings;
 mod slice;
 mod standing;
+mod staying;
 mod store;
 mod trace;
 mod unanswered;

@@ -1,7 +1,8 @@
 //! Requests that come twice: by its idempotency key, the second gets the first one's outcome.
 //!
 //! The outcome of accepted work is committed with its entry; that of work which the store took at once, after it, also
-//! when the caller has left meanwhile. A conditional upload whose outcome stayed unknown finds itself by its mark. A process that dies between the two has carried the request out and kept nothing: sent again, it is carried out again.
+//! when the caller has left meanwhile. A conditional upload whose outcome stayed unknown finds itself by its mark. A process
+//! that dies between the two has carried the request out and kept nothing: sent again, it is carried out again.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -8,6 +8,7 @@ use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind};
 use crate::classify::{Failed, Meaning, classify, meaning};
 use crate::key::Key;
 use crate::objects::{DEPENDENCY, Inner, Receipt, to_error};
+use crate::staying;
 use crate::trace::{Phase, Trace};
 
 /// What a write came to, and how its call of the store failed, if it did.
@@ -53,15 +54,20 @@ impl Inner {
         let done = self.guard.call(call, classify, |attempt| {
             let work = work();
             async move {
+                let at_store = staying::go().await;
                 attempt.mark_sent();
                 // Stays so when the deadline ends this attempt.
                 let before = sent.swap(true, Ordering::Relaxed);
                 let (done, seen) = Trace::run(work).await;
-                done.map_err(|error| {
+                let done = done.map_err(|error| {
                     let failed = Failed { error, seen };
                     sent.store(before || is_unanswered(&failed), Ordering::Relaxed);
                     failed
-                })
+                });
+                if done.is_ok() {
+                    at_store.has_taken_it();
+                }
+                done
             }
         });
         let done = done.await;
@@ -81,7 +87,10 @@ impl Inner {
         (key, read): (&Key, &Key),
         accepted: impl Future<Output = Result<Answer<Receipt>, Error>>,
     ) -> Ended {
-        let ended = if may && !self.turned_away(ctx, &unwritten.error) {
+        let ended = if staying::is_alone() {
+            // Nothing is accepted for a caller who has left: what was written since would be overwritten.
+            Err(outcome_unknown(key))
+        } else if may && !self.turned_away(ctx, &unwritten.error) {
             unwritten.or_accepted(accepted.await, key)
         } else {
             Err(to_error(&unwritten.error, read.as_str()))
@@ -90,24 +99,7 @@ impl Inner {
     }
 }
 
-/// Carries a write with an idempotency key to its end, also when its caller leaves: until then the key is held, and its
-/// outcome is kept.
-pub(crate) fn to_the_end<T: Send + 'static>(
-    has_key: bool,
-    write: impl Future<Output = T> + Send + 'static,
-    lost: impl FnOnce() -> T + Send,
-) -> impl Future<Output = T> + Send {
-    // So that who awaits it isn't as large as all that it does.
-    let write = Box::pin(write);
-    async move {
-        match has_key {
-            true => tokio::spawn(write).await.unwrap_or_else(|_| lost()),
-            false => write.await,
-        }
-    }
-}
-
-/// How a write ends that was lost on its way: the runtime has ended.
+/// How a write ends that was lost on its way: its caller, or the runtime, has ended.
 pub(crate) fn lost(key: &Key) -> Ended {
     (Err(outcome_unknown(key)), None)
 }

@@ -18,8 +18,9 @@ use crate::objects::{
 use crate::once::Once;
 use crate::parts::{PART, Sending};
 use crate::standing::Present;
+use crate::staying::to_the_end;
 use crate::store::{About, Condition};
-use crate::unanswered::{Ended, Unwritten, lost, outcome_unknown, to_the_end};
+use crate::unanswered::{Ended, Unwritten, lost, outcome_unknown};
 use crate::writes::stored;
 
 impl Objects {
@@ -289,6 +290,8 @@ impl Inner {
             if intake.is_done() {
                 return Ok(self.complete(put, sending).await?);
             }
+            // Gone before the next one comes.
+            drop(part);
             part = intake.part().await?;
             tee.write(&part).await;
         }

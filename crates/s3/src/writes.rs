@@ -7,7 +7,8 @@ use mainstay_runtime::{Answer, Call, Context, Error, Source};
 use crate::key::Key;
 use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage};
 use crate::once::{Once, OnceKey};
-use crate::unanswered::{Ended, lost, to_the_end};
+use crate::staying::to_the_end;
+use crate::unanswered::{Ended, lost};
 
 impl Objects {
     /// Deletes an object; one that isn't there is deleted already. While the store is down the delete is accepted,

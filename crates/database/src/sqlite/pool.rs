@@ -51,6 +51,13 @@ pub(super) struct Session {
     pub(super) stop: Arc<AtomicBool>,
 }
 
+fn clear(connections: &Arc<Mutex<Vec<Session>>>) {
+    connections
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clear();
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,
@@ -78,10 +85,7 @@ impl Sqlite {
     /// Closes the idle connections.
     pub(crate) fn close_idle(&self) {
         for idle in [&self.writers, &self.readers] {
-            idle.connections
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .clear();
+            clear(&idle.connections);
         }
     }
 
@@ -110,6 +114,7 @@ impl Sqlite {
             return Err(busy());
         };
         let (connections, path) = (Arc::clone(&idle.connections), self.path.clone());
+        let all = [&self.writers, &self.readers].map(|idle| Arc::clone(&idle.connections));
         let settled = Arc::clone(&self.settled);
         let stop = StopOnDrop(Arc::default());
         let stopping = Arc::clone(&stop.0);
@@ -120,7 +125,14 @@ impl Sqlite {
                 .unwrap_or_else(PoisonError::into_inner)
                 .pop();
             let mut session = idle.map_or_else(|| Session::open(&path, access, &settled), Ok)?;
-            let result = session.run(&stopping, work)?;
+            let result = session.run(&stopping, work);
+            if result.as_ref().is_err_and(|fault| fault.unanswered) {
+                // This one is closed; the others know the file from before, and what the next finds of that COMMIT may not
+                // be on disk.
+                settled.store(false, Ordering::Release);
+                all.iter().for_each(clear);
+            }
+            let result = result?;
             connections
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -134,14 +146,7 @@ impl Sqlite {
                 task.await
             }
         };
-        let done = joined.unwrap_or_else(|_panicked| Err(defect()));
-        if done.as_ref().is_err_and(|fault| fault.unanswered) {
-            // The one that wrote is closed already; the others know the file from before, and what the next finds of that
-            // COMMIT may not be on disk.
-            self.settled.store(false, Ordering::Release);
-            self.close_idle();
-        }
-        done
+        joined.unwrap_or_else(|_panicked| Err(defect()))
     }
 
     /// Really reads the file, by a connection of its own (a cached page proves nothing), and says whether it takes no writes.

@@ -145,7 +145,10 @@ fn scan() -> impl Strategy<Value = String> {
         "[a-zñáé]{1,8}",
         ".{0,6}",
     ];
-    prop::collection::vec(piece, 0..14).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(piece, 0..14).prop_map(|pieces| match pieces.concat() {
+        blank if blank.trim().is_empty() => blank + "x",
+        text => text,
+    })
 }
 
 fn dark(text: &str) -> usize {
@@ -157,14 +160,12 @@ proptest! {
 
     #[test]
     fn cleaning_twice_is_cleaning_once(text in scan()) {
-        prop_assume!(!text.trim().is_empty());
         let once = enhance(&text).text;
         prop_assert_eq!(&enhance(&once).text, &once);
     }
 
     #[test]
     fn only_white_space_is_added_or_dropped_and_changes_rebuild_the_text(text in scan()) {
-        prop_assume!(!text.trim().is_empty());
         let answer = enhance(&text);
         prop_assert_eq!(dark(&answer.text), dark(&text));
         let original: Vec<char> = text.chars().collect();

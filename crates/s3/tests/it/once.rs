@@ -208,6 +208,49 @@ async fn a_caller_that_leaves_does_not_free_its_key_and_the_outcome_is_kept() {
 }
 
 #[tokio::test]
+async fn what_a_caller_has_left_undoes_nothing_that_was_written_since() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        let patience = Duration::from_secs(1);
+        (settings.first_byte, settings.idle) = (patience, patience);
+        (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+    })
+    .await;
+    world.until_closed().await;
+    let names = ["put", "deleted", "copied"];
+    for name in names {
+        world.stored(name, "before").await;
+    }
+    world.stored("source", "one").await;
+    server.set(S3Mode::HangWrites).await;
+    let clock = world.objects.guard().clock();
+    let all = async {
+        tokio::join!(
+            put(&world, "put", "put", "one"),
+            delete(&world, "delete", "deleted"),
+            copy(&world, "copy", "source", "copied"),
+        )
+    };
+    let left = clock.now() + Duration::from_millis(300);
+    assert!(clock.until(left, all).await.is_err(), "they hang");
+    server.set(S3Mode::Ok).await;
+    for name in names {
+        world.stored(name, "later").await;
+    }
+    // Longer than their deadlines, their repetitions and the journal take.
+    let end = clock.now() + Duration::from_secs(4);
+    eventually(Duration::from_secs(20), "their end", async || {
+        clock.now() > end
+    })
+    .await;
+    assert_eq!(world.objects.journal_stats().entries, 0);
+    for name in names {
+        let content = server.content(name);
+        assert_eq!(content.as_deref(), Some(&b"later"[..]), "{name}");
+    }
+}
+
+#[tokio::test]
 async fn a_conditional_upload_without_an_answer_finds_itself_when_it_is_sent_again() {
     let server = S3::start().await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {

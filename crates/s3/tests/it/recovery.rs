@@ -311,66 +311,6 @@ async fn what_the_store_refuses_for_its_own_sake_is_set_aside_and_its_neighbours
 }
 
 #[tokio::test]
-async fn a_store_that_refuses_everything_has_nothing_set_aside() {
-    let server = S3::start().await;
-    let world = World::of(&server).await;
-    world.until_closed().await;
-    server.set(S3Mode::Internal).await;
-    world.until_open().await;
-    let names: Vec<String> = (0..4).map(|at| format!("many/{at}")).collect();
-    for name in &names {
-        world.accepted(name, name.clone()).await;
-    }
-    let all = S3Mode::Refuse {
-        prefix: "many/".into(),
-        status: 400,
-        code: "InvalidRequest".into(),
-    };
-    server.set(all.clone()).await;
-    let clock = world.objects.guard();
-    let begun = clock.now();
-    eventually(
-        Duration::from_secs(60),
-        "time for more than three attempts",
-        async || {
-            assert!(world.set_aside().is_empty(), "{:?}", world.set_aside());
-            clock.now().saturating_since(begun) > Duration::from_secs(6)
-        },
-    )
-    .await;
-    let entries = world.objects.journal_entries(None, None, 10);
-    assert!(
-        entries.iter().any(|entry| entry.attempts > 1),
-        "{entries:?}"
-    );
-    // They keep nobody who is taken from getting through.
-    server.set(S3Mode::Internal).await;
-    world.until_open().await;
-    world.accepted("fine", "fine").await;
-    server.set(all).await;
-    eventually(Duration::from_secs(60), "one to arrive", async || {
-        server.content("fine").is_some()
-    })
-    .await;
-    // That one shows that the others' refusals are about them.
-    server.set(S3Mode::Ok).await;
-    eventually(
-        Duration::from_secs(60),
-        "the journal to be empty",
-        async || {
-            for entry in world.set_aside() {
-                world.objects.retry_entry(entry.id).await.unwrap();
-            }
-            world.objects.drain_now(Duration::from_secs(1)).await == 0
-        },
-    )
-    .await;
-    for name in &names {
-        assert_eq!(world.get(name).await.unwrap().value, *name);
-    }
-}
-
-#[tokio::test]
 async fn an_outage_during_the_drain_loses_nothing() {
     let (server, world) = down().await;
     for at in 0..40 {

@@ -1,0 +1,120 @@
+//! Writes with an idempotency key, whose callers may leave: what is at the store by then goes on to its end, so that the key
+//! is held until then and the outcome is kept.
+//!
+//! Nothing else does. What was not sent yet, is to be sent once more, or is to be accepted for later would come after what
+//! the caller, or anybody, has written to the key since, and overwrite it.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
+
+use futures_util::future::poll_fn;
+use futures_util::task::AtomicWaker;
+
+tokio::task_local! {
+    static STAY: Arc<Stay>;
+}
+
+/// A write and its caller.
+#[derive(Default)]
+struct Stay {
+    left: AtomicBool,
+    /// An attempt is at the store, or the store has taken it.
+    at_store: AtomicBool,
+    wakes: AtomicWaker,
+}
+
+/// Tells that the caller has left.
+struct Caller(Arc<Stay>);
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        self.0.left.store(true, Ordering::Release);
+        self.0.wakes.wake();
+    }
+}
+
+impl Stay {
+    fn is_alone(&self) -> bool {
+        self.left.load(Ordering::Acquire)
+    }
+
+    fn is_over(&self) -> bool {
+        self.is_alone() && !self.at_store.load(Ordering::Acquire)
+    }
+}
+
+/// An attempt at the store. Dropped before the store [has taken it](Self::has_taken_it), it has failed or was given up.
+pub(crate) struct AtStore(Option<Arc<Stay>>);
+
+impl AtStore {
+    /// The store has taken it: what is left is to keep its outcome.
+    pub(crate) fn has_taken_it(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for AtStore {
+    fn drop(&mut self) {
+        if let Some(stay) = &self.0 {
+            stay.at_store.store(false, Ordering::Release);
+        }
+    }
+}
+
+/// Begins an attempt. Never, where the caller has left: the write is over then.
+pub(crate) async fn go() -> AtStore {
+    let stay = STAY.try_with(Arc::clone).ok();
+    if let Some(stay) = &stay {
+        if stay.is_alone() {
+            std::future::pending::<()>().await;
+        }
+        stay.at_store.store(true, Ordering::Release);
+    }
+    AtStore(stay)
+}
+
+/// Whether the caller of the write that runs here has left.
+pub(crate) fn is_alone() -> bool {
+    STAY.try_with(|stay| stay.is_alone()).unwrap_or(false)
+}
+
+/// Carries a write out; one with a key goes on when its caller leaves while it is at the store. `lost` is how one ends that
+/// the end of the runtime takes along.
+pub(crate) fn to_the_end<T: Send + 'static>(
+    has_key: bool,
+    write: impl Future<Output = T> + Send + 'static,
+    lost: impl FnOnce() -> T + Send,
+) -> impl Future<Output = T> + Send {
+    // So that who awaits it isn't as large as all that it does.
+    let write = Box::pin(write);
+    async move {
+        if !has_key {
+            return write.await;
+        }
+        let stay = Arc::new(Stay::default());
+        let _caller = Caller(Arc::clone(&stay));
+        let staying = STAY.scope(Arc::clone(&stay), until_over(stay, write));
+        let done = tokio::spawn(staying).await;
+        done.ok().flatten().unwrap_or_else(lost)
+    }
+}
+
+/// The write's end; none where its caller leaves at a time when nothing is at the store.
+async fn until_over<T>(stay: Arc<Stay>, write: impl Future<Output = T>) -> Option<T> {
+    let mut write = pin!(write);
+    poll_fn(|cx| {
+        stay.wakes.register(cx.waker());
+        if stay.is_over() {
+            return Poll::Ready(None);
+        }
+        let polled = write.as_mut().poll(cx).map(Some);
+        // An attempt may just have failed.
+        match polled.is_pending() && stay.is_over() {
+            true => Poll::Ready(None),
+            false => polled,
+        }
+    })
+    .await
+}
