@@ -13,6 +13,7 @@ use crate::objects::{
 };
 use crate::once::Once;
 use crate::resolve::{Found, not_found};
+use crate::staying;
 
 /// How often a source is looked up again that was drained while being read.
 const TRIES: usize = 5;
@@ -149,6 +150,10 @@ impl Inner {
             .flatten()
             .map(|from| (self.pending.announce(&from), from));
         let arrival = self.arriving.hold(key.as_str());
+        // Looked at once more now that whoever writes next sees this: nobody hears of it any more.
+        if staying::is_alone() {
+            return Err(AppendError::Incomplete);
+        }
         let pending = self.pending.clone();
         let arrived = move |appended: &Result<EntryId, AppendError>| {
             if let (Ok(id), Some((_announced, from))) = (appended, &source) {

@@ -168,7 +168,8 @@ fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
     readers.range(claimed.id()..next).next().is_none()
 }
 
-/// Whether a copy accepted earlier still has to read the key, or a copy's source still has to be brought.
+/// Whether a copy accepted earlier still has to read the key, a copy's source still has to be brought, or a write whose
+/// caller has left is still at the store.
 fn waits(inner: &Inner, entry: &Entry) -> bool {
     let readers = inner.pending.of(&entry.key, &inner.journal);
     let is_read =
@@ -178,7 +179,7 @@ fn waits(inner: &Inner, entry: &Entry) -> bool {
         let oldest = inner.journal.oldest(QUEUE, &source);
         oldest.is_some_and(|oldest| oldest < entry.id)
     });
-    is_read || is_early
+    is_read || is_early || inner.staying.has(&entry.key)
 }
 
 impl Inner {

@@ -59,6 +59,7 @@ pub fn connect(
     copies.etags(|key, etag| etags.saw(key, Some(etag)));
     let inner = Arc::new(Inner {
         arriving: Arriving::default(),
+        staying: Arriving::default(),
         room: Room::new(settings.upload_memory, guard.clock()),
         pending: Pending::rebuild(&journal),
         lists: Default::default(),

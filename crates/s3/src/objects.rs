@@ -47,6 +47,8 @@ pub(crate) struct Inner {
     pub(crate) journal: Journal,
     pub(crate) copies: Copies,
     pub(crate) arriving: Arriving,
+    /// Keys with a write at the store whose caller has left.
+    pub(crate) staying: Arriving,
     pub(crate) room: Room,
     pub(crate) pending: Pending,
     pub(crate) lists: Lists,
@@ -221,6 +223,7 @@ impl Inner {
         let key = key.as_str();
         // In this order: what arrives is first seen in the journal, and then no longer on its way.
         self.arriving.has(key)
+            || self.staying.has(key)
             || self.journal.latest(QUEUE, key).is_some()
             || self.journal.is_unresolved(QUEUE, key)
     }

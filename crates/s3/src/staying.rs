@@ -7,10 +7,14 @@
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
 
 use futures_util::future::poll_fn;
 use futures_util::task::AtomicWaker;
+
+use crate::arriving::{Arrival, Arriving};
+use crate::key::Key;
 
 tokio::task_local! {
     static STAY: Arc<Stay>;
@@ -23,15 +27,32 @@ struct Stay {
     /// An attempt is at the store, or the store has taken it.
     at_store: AtomicBool,
     wakes: AtomicWaker,
+    /// From when the caller has left until the write has ended.
+    held: Mutex<Option<Arrival>>,
 }
 
-/// Tells that the caller has left.
-struct Caller(Arc<Stay>);
+/// Tells that the caller has left. What is written to the key until then waits for the end of what is at the store.
+struct Caller {
+    stay: Arc<Stay>,
+    staying: Arriving,
+    key: Key,
+    /// It has stayed.
+    has_heard: bool,
+}
 
 impl Drop for Caller {
     fn drop(&mut self) {
-        self.0.left.store(true, Ordering::Release);
-        self.0.wakes.wake();
+        if self.has_heard {
+            return;
+        }
+        let held = self.staying.hold(self.key.as_str());
+        *self
+            .stay
+            .held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(held);
+        self.stay.left.store(true, Ordering::Release);
+        self.stay.wakes.wake();
     }
 }
 
@@ -80,23 +101,29 @@ pub(crate) fn is_alone() -> bool {
     STAY.try_with(|stay| stay.is_alone()).unwrap_or(false)
 }
 
-/// Carries a write out; one with a key goes on when its caller leaves while it is at the store. `lost` is how one ends that
+/// Carries a write out; one of a `staying` key goes on when its caller leaves while it is at the store. `lost` is how one ends that
 /// the end of the runtime takes along.
 pub(crate) fn to_the_end<T: Send + 'static>(
-    has_key: bool,
+    staying: Option<(Arriving, Key)>,
     write: impl Future<Output = T> + Send + 'static,
     lost: impl FnOnce() -> T + Send,
 ) -> impl Future<Output = T> + Send {
     // So that who awaits it isn't as large as all that it does.
     let write = Box::pin(write);
     async move {
-        if !has_key {
+        let Some((staying, key)) = staying else {
             return write.await;
-        }
+        };
         let stay = Arc::new(Stay::default());
-        let _caller = Caller(Arc::clone(&stay));
-        let staying = STAY.scope(Arc::clone(&stay), until_over(stay, write));
-        let done = tokio::spawn(staying).await;
+        let mut caller = Caller {
+            stay: Arc::clone(&stay),
+            staying,
+            key,
+            has_heard: false,
+        };
+        let write = STAY.scope(Arc::clone(&stay), until_over(stay, write));
+        let done = tokio::spawn(write).await;
+        caller.has_heard = true;
         done.ok().flatten().unwrap_or_else(lost)
     }
 }

@@ -170,7 +170,8 @@ impl Inner {
                 let _held = room;
                 inner.put_whole(&ctx, &owned, first).await
             };
-            to_the_end(put.once.is_some(), write, || lost(key)).await
+            let staying = self.staying(put.once.as_deref(), key);
+            to_the_end(staying, write, || lost(key)).await
         } else if conditional {
             (Err(too_large_for_condition()), None)
         } else {
@@ -312,7 +313,8 @@ impl Inner {
             inner.etags.saw(owned.key.as_str(), etag.as_deref());
             Ok(etag)
         };
-        to_the_end(put.once.is_some(), write, || {
+        let staying = self.staying(put.once.as_deref(), &put.key);
+        to_the_end(staying, write, || {
             Err(Unwritten {
                 error: CallError::Deadline { sent: true },
                 may_be_done: true,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use mainstay_runtime::{Answer, Call, Context, Error, Source};
 
+use crate::arriving::Arriving;
 use crate::key::Key;
 use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage};
 use crate::once::{Once, OnceKey};
@@ -33,9 +34,9 @@ impl Objects {
             Some(outcome) => (outcome, None),
             None => {
                 let (inner, ctx, at) = (Arc::clone(&self.0), *ctx, key.clone());
-                let has_key = once.is_some();
+                let staying = self.0.staying(once.as_deref(), key);
                 let write = async move { inner.delete(&ctx, &at, once.as_deref()).await };
-                to_the_end(has_key, write, || lost(key)).await
+                to_the_end(staying, write, || lost(key)).await
             }
         };
         self.0.report("delete", started, &result, failure.as_ref());
@@ -69,10 +70,11 @@ impl Objects {
         let (result, failure) = match once.as_deref().and_then(Once::replay) {
             Some(outcome) => (outcome, None),
             None => {
-                let (inner, ctx, has_key) = (Arc::clone(&self.0), *ctx, once.is_some());
+                let (inner, ctx) = (Arc::clone(&self.0), *ctx);
+                let staying = self.0.staying(once.as_deref(), to);
                 let (source, at) = (from.clone(), to.clone());
                 let write = async move { inner.copy(&ctx, &source, &at, once.as_deref()).await };
-                to_the_end(has_key, write, || lost(to)).await
+                to_the_end(staying, write, || lost(to)).await
             }
         };
         self.0.report("copy", started, &result, failure.as_ref());
@@ -81,6 +83,11 @@ impl Objects {
 }
 
 impl Inner {
+    /// What a write is to know whose caller may leave: nothing, without an idempotency key.
+    pub(crate) fn staying(&self, once: Option<&Once>, key: &Key) -> Option<(Arriving, Key)> {
+        once.map(|_| (self.staying.clone(), key.clone()))
+    }
+
     async fn delete(&self, ctx: &Context, key: &Key, once: Option<&Once>) -> Ended {
         if self.is_pending(key) {
             return (self.accept_delete(key, once).await, None);

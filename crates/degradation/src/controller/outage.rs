@@ -28,9 +28,6 @@ pub(super) struct Present {
     reset: bool,
 }
 
-/// An outage that nobody watched for longer than this, between two processes, is not taken for one.
-const UNWATCHED: Duration = Duration::from_secs(60);
-
 /// How an earlier process saw a dependency last.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(super) enum Earlier {
@@ -90,15 +87,11 @@ impl Unit {
         let here = works_since.map(|from| since.saturating_since(from));
         let (since, worked, begun) = match self.earlier.take() {
             Some(Earlier::Down {
-                since: from,
-                seen,
+                since,
                 worked,
                 begun,
-            }) if since.saturating_since(from).saturating_sub(seen) <= UNWATCHED => {
-                (from, worked, begun)
-            }
-            // It may have been up in between.
-            Some(Earlier::Down { .. }) => (since, None, false),
+                ..
+            }) => (since, worked, begun),
             // It went down while nobody looked.
             Some(Earlier::Works { since: from }) => {
                 (since, Some(since.saturating_since(from)), false)

@@ -123,14 +123,10 @@ fn down() -> OutageHistory {
 }
 
 /// The next process, which begins ten seconds later with S3 as it is then.
-fn next(history: OutageHistory, s3: Behaviour) -> World {
-    next_after(10 * SECOND, history, s3)
-}
-
-fn next_after(gap: Duration, mut history: OutageHistory, s3: Behaviour) -> World {
+fn next(mut history: OutageHistory, s3: Behaviour) -> World {
     for standing in history.standing.values_mut() {
         let (Standing::Works { lasts } | Standing::Down { lasts, .. }) = standing;
-        *lasts += gap;
+        *lasts += 10 * SECOND;
     }
     let rules = Settings::standard().validate().unwrap();
     let mut world = World::with(rules, Behaviour::Works);
@@ -182,21 +178,6 @@ fn an_outage_that_outlives_the_process_is_one_outage_with_its_whole_length() {
     assert!(outage.complete, "{outage:?}");
     assert!((60..=64).contains(&outage.lasted.as_secs()), "{outage:?}");
     assert!((101..=103).contains(&seconds(outage.worked)), "{outage:?}");
-}
-
-#[test]
-fn an_outage_that_nobody_watched_for_days_is_not_taken_for_one() {
-    let mut world = next_after(200_000 * SECOND, down(), Behaviour::Refuses);
-    world.run(20 * SECOND);
-    world.behave("s3", Behaviour::Works);
-    world.run(30 * SECOND);
-    let history = world.controller.outages(world.now);
-    let [outage] = history.of("s3").collect::<Vec<_>>()[..] else {
-        panic!("{history:?}");
-    };
-    assert!(!outage.complete, "{outage:?}");
-    assert!(outage.lasted < 60 * SECOND, "{outage:?}");
-    assert_eq!(outage.worked, None);
 }
 
 #[test]

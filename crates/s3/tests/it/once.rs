@@ -188,7 +188,7 @@ async fn a_caller_that_leaves_does_not_free_its_key_and_the_outcome_is_kept() {
     }
     let names = ["put", "parts", "deleted", "copied"];
     for name in names {
-        world.stored(name, "later").await;
+        world.put(name, "later").await.unwrap();
     }
     let all = async || {
         [
@@ -202,6 +202,7 @@ async fn a_caller_that_leaves_does_not_free_its_key_and_the_outcome_is_kept() {
         all().await.iter().all(Result::is_ok)
     })
     .await;
+    world.until_drained().await;
     for name in names {
         assert_eq!(world.get(name).await.unwrap().value, "later", "{name}");
     }
@@ -235,7 +236,7 @@ async fn what_a_caller_has_left_undoes_nothing_that_was_written_since() {
     assert!(clock.until(left, all).await.is_err(), "they hang");
     server.set(S3Mode::Ok).await;
     for name in names {
-        world.stored(name, "later").await;
+        world.put(name, "later").await.unwrap();
     }
     // Longer than their deadlines, their repetitions and the journal take.
     let end = clock.now() + Duration::from_secs(4);
@@ -243,7 +244,7 @@ async fn what_a_caller_has_left_undoes_nothing_that_was_written_since() {
         clock.now() > end
     })
     .await;
-    assert_eq!(world.objects.journal_stats().entries, 0);
+    world.until_drained().await;
     for name in names {
         let content = server.content(name);
         assert_eq!(content.as_deref(), Some(&b"later"[..]), "{name}");
