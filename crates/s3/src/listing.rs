@@ -164,13 +164,13 @@ impl Inner {
         }
     }
 
-    /// The size of an accepted copy, as far as it is known without asking the store.
+    /// The size of an accepted copy whose source is in the journal. What the store has of one that isn't may be another
+    /// version than its local copy.
     fn size_of_copy(&self, entry: &Entry) -> Option<u64> {
         let key = crate::key::Key::parse("key", &entry.key).ok()?;
         match self.resolve(&key) {
             Found::Body(entry) => entry.body.map(|body| body.len),
-            Found::Store { key, .. } => self.copies.info(&key).map(|copy| copy.size),
-            Found::Gone => None,
+            Found::Store { .. } | Found::Gone => None,
         }
     }
 }
