@@ -261,9 +261,7 @@ impl Prober {
                 self.recovered_at = Some(now);
             }
         }
-        if self.asked.is_none() && self.next_at.is_some() {
-            self.replan(now, transition.to, view, schedule, random);
-        }
+        self.replan(now, transition.to, view, schedule, random);
     }
 
     /// An operator has put on another mode, or taken one off: what is planned for the one may be late for the other.
@@ -274,12 +272,10 @@ impl Prober {
         schedule: &ProbeSchedule,
         random: &mut SplitMix64,
     ) {
-        if self.asked.is_none() && self.next_at.is_some() {
-            self.replan(now, view.state, view, schedule, random);
-            let over = view.retry_at.is_some_and(|retry_at| retry_at <= now);
-            if over && view.state == State::Open {
-                self.next_at = Some(now);
-            }
+        self.replan(now, view.state, view, schedule, random);
+        let over = view.retry_at.is_some_and(|retry_at| retry_at <= now);
+        if self.is_planned() && over && view.state == State::Open {
+            self.next_at = Some(now);
         }
     }
 
@@ -291,12 +287,14 @@ impl Prober {
         schedule: &ProbeSchedule,
         random: &mut SplitMix64,
     ) {
-        if self.asked.is_none() && self.next_at.is_some() {
-            self.replan(now, view.state, view, schedule, random);
-        }
+        self.replan(now, view.state, view, schedule, random);
     }
 
-    /// A change of state never puts off a probe that is planned.
+    fn is_planned(&self) -> bool {
+        self.asked.is_none() && self.next_at.is_some()
+    }
+
+    /// A change of state never puts off a probe that is planned; where none is, there is nothing to do.
     fn replan(
         &mut self,
         now: Moment,
@@ -305,6 +303,9 @@ impl Prober {
         schedule: &ProbeSchedule,
         random: &mut SplitMix64,
     ) {
+        if !self.is_planned() {
+            return;
+        }
         let planned = self.next_at;
         if to == State::HalfOpen {
             self.next_at = Some(now);

@@ -189,11 +189,11 @@ impl Inner {
             .put_one(ctx, key, &body, &about, &put.upload.condition)
             .await
         {
-            Ok(etag) => (self.is_stored(put, body, etag).await, None),
+            Ok(etag) => (self.keep_stored(put, body, etag).await, None),
             Err(unwritten) if put.upload.condition != Condition::None => {
                 match self.finds_itself(ctx, put, &about, &unwritten.error).await {
                     Ok(None) => {}
-                    Ok(Some(etag)) => return (self.is_stored(put, body, etag).await, None),
+                    Ok(Some(etag)) => return (self.keep_stored(put, body, etag).await, None),
                     Err(error) => return (Err(outcome_unknown(key)), Some(error)),
                 }
                 let error = to_error(&unwritten.error, key.as_str());
@@ -213,7 +213,8 @@ impl Inner {
         }
     }
 
-    async fn is_stored(
+    /// Keeps the outcome of what the store has taken, and a local copy.
+    async fn keep_stored(
         &self,
         put: &Put,
         body: Bytes,

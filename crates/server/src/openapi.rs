@@ -11,6 +11,8 @@ use utoipa::openapi::{
     RefOr, Required, Response, ResponseBuilder,
 };
 
+/// The media type of errors.
+const PROBLEM: &str = "application/problem+json";
 /// What may answer any request that needs a key, before its route is asked.
 const KEYED: &[&str] = &["401", "403", "429", "500", "503"];
 /// The same of any request with a body.
@@ -125,7 +127,7 @@ fn complete(operation: &mut Operation, is_data: bool) {
 fn problem() -> Response {
     let body = ContentBuilder::new().schema(Some(Ref::from_schema_name("ProblemBody")));
     ResponseBuilder::new()
-        .content("application/json", body.build())
+        .content(PROBLEM, body.build())
         .build()
 }
 
@@ -140,9 +142,7 @@ fn word(status: &str, answer: &mut Response) {
     if (status.is_client_error() || status.is_server_error())
         && let Some(body) = answer.content.shift_remove("application/json")
     {
-        answer
-            .content
-            .insert("application/problem+json".to_owned(), body);
+        answer.content.insert(PROBLEM.to_owned(), body);
     }
 }
 

@@ -93,16 +93,19 @@ fn a_place_in_the_ring_taken_over_by_another_shape_keeps_its_live_counts() {
     assert_eq!(breaker.snapshot(at(31_000)).window.calls, 6);
 }
 
+/// The rate rule over a window of ten buckets.
+fn shaped(millis: u64) -> Settings {
+    Settings {
+        window: Window {
+            length: ms(millis),
+            buckets: 10,
+        },
+        ..rate()
+    }
+}
+
 #[test]
 fn the_oldest_live_bucket_is_kept_too_when_another_shape_takes_its_place() {
-    let window = |millis| Window {
-        length: ms(millis),
-        buckets: 10,
-    };
-    let shaped = |millis| Settings {
-        window: window(millis),
-        ..rate()
-    };
     let breaker = breaker(shaped(10_000));
     quiet(&breaker, 5, FAIL, false, at(18_000));
     breaker
@@ -115,14 +118,6 @@ fn the_oldest_live_bucket_is_kept_too_when_another_shape_takes_its_place() {
 
 #[test]
 fn another_shape_keeps_no_count_longer_than_the_window_is_long() {
-    let window = |millis| Window {
-        length: ms(millis),
-        buckets: 10,
-    };
-    let shaped = |millis| Settings {
-        window: window(millis),
-        ..rate()
-    };
     let breaker = breaker(shaped(10_000));
     quiet(&breaker, 5, FAIL, false, at(18_000));
     breaker

@@ -19,12 +19,12 @@ const QUEUE: usize = 8_192;
 /// How long the end waits for the last lines to be written.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
-type SetLevel = Box<dyn Fn(Level) + Send + Sync>;
+type SetLevel = Arc<dyn Fn(Level) + Send + Sync>;
 
 /// A log that runs.
 #[derive(Clone)]
 pub(super) struct Logging {
-    set_level: Arc<SetLevel>,
+    set_level: SetLevel,
     lost: Lost,
     writing: Arc<Mutex<Option<WorkerGuard>>>,
 }
@@ -116,16 +116,16 @@ pub(super) fn start(log: &Log) -> Logging {
         let log = log.with_filter_reloading();
         let handle = log.reload_handle();
         let _ = log.try_init();
-        Box::new(move |level| drop(handle.reload(filter(level))))
+        Arc::new(move |level| drop(handle.reload(filter(level))))
     } else {
         let log = base.json().flatten_event(true).with_span_list(false);
         let log = log.with_filter_reloading();
         let handle = log.reload_handle();
         let _ = log.try_init();
-        Box::new(move |level| drop(handle.reload(filter(level))))
+        Arc::new(move |level| drop(handle.reload(filter(level))))
     };
     Logging {
-        set_level: Arc::new(set_level),
+        set_level,
         lost: Lost { dropped, failed },
         writing: Arc::new(Mutex::new(Some(writing))),
     }

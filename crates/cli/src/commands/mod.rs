@@ -85,10 +85,7 @@ pub(crate) struct Surroundings {
 
 impl Surroundings {
     fn load(&self) -> Result<Loaded, Failure> {
-        Ok(load(
-            self.config.as_deref(),
-            self.environment.iter().cloned(),
-        )?)
+        self.load_again(None)
     }
 
     /// The same for a server that runs. A file that was read before must be there: without it, every setting would go
