@@ -58,8 +58,8 @@ impl Monitor {
         self.inner.published.send_replace(seq);
     }
 
-    fn record(&self, event: &Event) {
-        let inner = &self.inner;
+    fn record(&mut self, event: &Event) {
+        let inner = Arc::clone(&self.inner);
         let now = inner.shared.clock.now();
         let rules = self.controller.rules();
         let message = event.words(Language::English, rules, now);
@@ -82,7 +82,7 @@ impl Monitor {
                     to: *to,
                     cause: message,
                 };
-                changes::announce(inner, change);
+                changes::announce(&inner, change);
             }
             Event::FirstRoundOver { .. }
             | Event::DependencyDown { .. }

@@ -58,6 +58,8 @@ pub(crate) enum Wake {
 const TICK: Duration = Duration::from_secs(1);
 /// A tick that comes later than this is dated by when it came.
 const LATE: Duration = Duration::from_millis(250);
+/// How often is written down that an outage lasts. The controller takes four times as long a gap for an end of it.
+const REMEMBERED_EVERY: Duration = Duration::from_secs(15);
 
 pub(crate) struct Monitor {
     pub(crate) inner: Arc<Inner>,
@@ -71,6 +73,8 @@ pub(crate) struct Monitor {
     pub(crate) facts: Facts,
     /// Where outages are written down.
     pub(crate) outages: watch::Sender<Remembered>,
+    /// When that was last asked for.
+    pub(crate) remembered: Moment,
     pub(crate) recorder: Option<Recorder>,
 }
 
@@ -157,6 +161,7 @@ impl Monitor {
         let facts = self.facts.due(now, fallbacks, sampler);
         self.pending.extend(facts.map(Input::Facts));
         self.decide();
+        self.remember_those_that_last(now);
     }
 
     /// Feeds the controller until nothing more follows.
@@ -202,8 +207,19 @@ impl Monitor {
         tokio::task::spawn_blocking(move || drop(done.send(recordings::purge(&folder))));
     }
 
-    /// Has it written down what is known of outages: as one begins or ends, and at the end.
-    pub(crate) fn remember_outages(&self, now: Moment) {
+    /// Has it written down, from time to time in an outage, how long that was seen: after a crash nobody could tell it
+    /// from a later one.
+    fn remember_those_that_last(&mut self, now: Moment) {
+        let components = &self.inner.snapshot.load().components;
+        let is_any_down = components.iter().any(|one| one.down_since.is_some());
+        if is_any_down && now.saturating_since(self.remembered) >= REMEMBERED_EVERY {
+            self.remember_outages(now);
+        }
+    }
+
+    /// Has it written down what is known of outages: as one begins or ends, while it lasts, and at the end.
+    pub(crate) fn remember_outages(&mut self, now: Moment) {
+        self.remembered = now;
         self.outages.send_replace(Remembered {
             at: self.inner.shared.clock.steady_of(now),
             history: self.controller.outages(now),

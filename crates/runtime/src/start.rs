@@ -77,6 +77,7 @@ impl EngineBuilder {
             probers,
             factors: vec![1.0; inner.endpoints.len()],
             pending,
+            remembered: now,
             last: now,
             facts: Facts::new(self.journal),
             outages,

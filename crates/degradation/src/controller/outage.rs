@@ -14,6 +14,10 @@ use crate::health::Machine;
 use crate::recovery::{Outage, OutageHistory, Prediction, Predictor, Recoveries, Standing};
 use crate::settings::DependencyId;
 
+/// Longest time that nobody may have watched for what was down before and is down after to be one outage: a restart
+/// takes less, and how an outage stands is written down more often.
+pub(super) const UNWATCHED: Duration = Duration::from_secs(60);
+
 /// The outage that a dependency is in.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Present {
@@ -81,17 +85,24 @@ impl Earlier {
 }
 
 impl Unit {
-    /// Notes that the dependency is down since then, or, if an earlier process saw the outage begin, since before.
-    fn begin_outage(&mut self, since: Moment, name: &str, history: &OutageHistory) {
+    /// Notes that the dependency is down since then, or, if this is the outage that an earlier process saw, since before.
+    fn begin_outage(&mut self, since: Moment, name: &str, outages: &mut OutageHistory) {
         let works_since = self.works_since.take();
         let here = works_since.map(|from| since.saturating_since(from));
         let (since, worked, begun) = match self.earlier.take() {
             Some(Earlier::Down {
-                since,
+                since: from,
+                seen,
                 worked,
                 begun,
-                ..
-            }) => (since, worked, begun),
+            }) => {
+                if since.saturating_since(from + seen) <= UNWATCHED {
+                    (from, worked, begun)
+                } else {
+                    self.end_unseen(seen, worked, name, outages);
+                    (since, None, false)
+                }
+            }
             // It went down while nobody looked.
             Some(Earlier::Works { since: from }) => {
                 (since, Some(since.saturating_since(from)), false)
@@ -100,12 +111,29 @@ impl Unit {
         };
         self.down_since = Some(since);
         self.outage = Some(Present {
-            predictor: Predictor::new(history.of(name), worked),
+            predictor: Predictor::new(outages.of(name), worked),
             worked,
             begun,
             forced: false,
             reset: false,
         });
+    }
+
+    /// Of an outage that an earlier process saw, nobody knows when it ended: it lasted longer than it was seen.
+    fn end_unseen(
+        &mut self,
+        seen: Duration,
+        worked: Option<Duration>,
+        name: &str,
+        outages: &mut OutageHistory,
+    ) {
+        let outage = Outage {
+            lasted: seen,
+            complete: false,
+            worked,
+        };
+        outages.push(name, outage);
+        self.recoveries = Recoveries::of(outages.of(name));
     }
 
     pub(super) fn reset_outage(&mut self) {
@@ -149,8 +177,8 @@ impl Unit {
         event
     }
 
-    /// It works. If it was down when an earlier process saw it last, that outage is over, nobody knows since when: it
-    /// lasted longer than it was watched, and at most as long as is returned.
+    /// It works. If it was down when an earlier process saw it last, that outage is over: it lasted at most as long as is
+    /// returned.
     fn first_seen_working(
         &mut self,
         now: Moment,
@@ -172,13 +200,7 @@ impl Unit {
         else {
             return None;
         };
-        let outage = Outage {
-            lasted: seen,
-            complete: false,
-            worked,
-        };
-        outages.push(name, outage);
-        self.recoveries = Recoveries::of(outages.of(name));
+        self.end_unseen(seen, worked, name, outages);
         Some(now.saturating_since(since))
     }
 

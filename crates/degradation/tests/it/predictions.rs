@@ -123,10 +123,14 @@ fn down() -> OutageHistory {
 }
 
 /// The next process, which begins ten seconds later with S3 as it is then.
-fn next(mut history: OutageHistory, s3: Behaviour) -> World {
+fn next(history: OutageHistory, s3: Behaviour) -> World {
+    next_after(10 * SECOND, history, s3)
+}
+
+fn next_after(gap: Duration, mut history: OutageHistory, s3: Behaviour) -> World {
     for standing in history.standing.values_mut() {
         let (Standing::Works { lasts } | Standing::Down { lasts, .. }) = standing;
-        *lasts += 10 * SECOND;
+        *lasts += gap;
     }
     let rules = Settings::standard().validate().unwrap();
     let mut world = World::with(rules, Behaviour::Works);
@@ -178,6 +182,25 @@ fn an_outage_that_outlives_the_process_is_one_outage_with_its_whole_length() {
     assert!(outage.complete, "{outage:?}");
     assert!((60..=64).contains(&outage.lasted.as_secs()), "{outage:?}");
     assert!((101..=103).contains(&seconds(outage.worked)), "{outage:?}");
+}
+
+#[test]
+fn outages_with_a_night_between_them_that_nobody_watched_are_two_of_which_neither_was_seen_whole() {
+    let mut world = next_after(10 * 3_600 * SECOND, down(), Behaviour::Refuses);
+    let start = world.now;
+    world.run(20 * SECOND);
+    assert_eq!(world.component("s3").down_since, Some(start));
+    world.behave("s3", Behaviour::Works);
+    world.run(30 * SECOND);
+    let history = world.controller.outages(world.now);
+    let [before, after] = history.of("s3").collect::<Vec<_>>()[..] else {
+        panic!("{history:?}");
+    };
+    assert_eq!((before.complete, before.lasted), (false, 30 * SECOND));
+    assert!((101..=103).contains(&seconds(before.worked)), "{before:?}");
+    assert_eq!((after.complete, after.worked), (false, None));
+    assert!((20..=24).contains(&after.lasted.as_secs()), "{after:?}");
+    assert_eq!(world.component("s3").recoveries, None);
 }
 
 #[test]

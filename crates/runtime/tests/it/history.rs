@@ -66,10 +66,20 @@ async fn an_outage_that_outlives_its_process_goes_on_in_the_next_one() {
     world.pass(100_000).await;
     world.find("redis", DOWN);
     world.until(60, || down(data).is_some()).await;
-    let (since, _) = down(data).unwrap();
-    // No shutdown: as after a crash. An hour passes; this clock stands still.
+    world.pass(40_000).await;
+    world
+        .until(5, || down(data).is_some_and(|(_, seen)| seen > 20_000))
+        .await;
+    let (since, seen) = down(data).unwrap();
+    // No shutdown: as after a crash. The wall clock stands still here: what virtual time has passed is taken back, and
+    // an hour of watching.
     let hour = 3_600_000;
-    let text = file(data).replace(&since.to_string(), &(since - hour).to_string());
+    let text = file(data)
+        .replace(&since.to_string(), &(since - hour).to_string())
+        .replace(
+            &format!("\"seen_ms\":{seen}"),
+            &format!("\"seen_ms\":{}", seen + hour.unsigned_abs()),
+        );
     std::fs::write(data.join("outages.json"), text).unwrap();
     let setup = Setup::default().with("redis", DOWN);
     let (next, probes) = setup.start_in(data).unwrap();
