@@ -61,13 +61,7 @@ async fn serve(around: &Surroundings, loaded: Loaded, log: &Logging) -> Result<E
     print(&format!("mainstay listening on http://{address}"))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started");
     let router = mainstay_server::app(&core, mainstay_retail::routes(&core));
-    let (failed, last_words) = (core.handle.failed(), log.clone());
-    let stop = async {
-        tokio::select! {
-            () = stop_signal(signals, last_words) => {}
-            () = failed => tracing::error!("the monitor has ended: stopping, to be started again"),
-        }
-    };
+    let stop = told_to_stop(signals, core.handle.failed(), log.clone());
     let served = mainstay_server::serve(
         listener,
         core.clone(),
@@ -128,13 +122,15 @@ fn show_once(key: &Secret) {
     );
 }
 
-/// Ready at the first signal. From then on a second one ends the program at once.
-async fn stop_signal(mut signals: Signals, log: Logging) {
-    let name = signals.next().await;
-    tracing::info!(signal = name, "stopping: no new connections");
+/// Ready at the first signal, or when the monitor has failed. From then on the next signal ends the program at once.
+async fn told_to_stop(mut signals: Signals, failed: impl Future<Output = ()>, log: Logging) {
+    tokio::select! {
+        name = signals.next() => tracing::info!(signal = name, "stopping: no new connections"),
+        () = failed => tracing::error!("the monitor has ended: stopping, to be started again"),
+    }
     tokio::spawn(async move {
         let name = signals.next().await;
-        tracing::warn!(signal = name, "a second signal: exiting at once");
+        tracing::warn!(signal = name, "a signal while stopping: exiting at once");
         log.end();
         std::process::exit(1);
     });
