@@ -8,7 +8,7 @@ use futures_util::StreamExt;
 use mainstay_journal::{Body, Claimed, Entry, EntryId, ReadError, fault};
 use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Status};
 
-use crate::classify::{Failed, Meaning, meaning};
+use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::conflict::Policy;
 use crate::drain::{LONGEST_PAUSE, Place};
 use crate::key::{Key, is_canary};
@@ -480,7 +480,10 @@ async fn judge(
         // Given back as it is: the journal is being closed, or our disk has a bad moment.
         Trouble::Body(error) => (false, error.to_string()),
         Trouble::Differs(why) => (true, why),
-        Trouble::Store(error) => (is_refusal(inner, &error).await, words(&error)),
+        Trouble::Store(error) => (
+            is_refusal(inner, claimed.entry(), &error).await,
+            words(&error),
+        ),
     };
     if !is_refusal {
         end(claimed.retry_later(&why, pause).await);
@@ -510,20 +513,18 @@ async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
     Carried::SetAside(id)
 }
 
-/// Whether the store refuses this entry and not everything. A denied permission is that if the probe passes.
-async fn is_refusal(inner: &Inner, error: &CallError<Failed>) -> bool {
+/// Whether the store refuses this entry and not everything. A "no" that may be meant for everybody, because a permission
+/// or a route is missing, is that if an object of our own is taken.
+async fn is_refusal(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> bool {
     let CallError::Failed(failed) = error else {
         return false;
     };
     match meaning(failed) {
+        // Which is such an object.
+        Meaning::Misconfigured if is_canary(&entry.key) => true,
+        Meaning::Misconfigured => inner.takes_ours().await,
+        Meaning::Failing if is_foreign_no(failed) => inner.takes_ours().await,
         Meaning::Overloaded | Meaning::Failing => false,
-        Meaning::Misconfigured => {
-            let clock = inner.guard.clock();
-            let works = clock
-                .until(inner.now() + inner.settings.first_byte, inner.store_works())
-                .await;
-            matches!(works, Ok(Ok(())))
-        }
         _ => true,
     }
 }
@@ -532,6 +533,9 @@ fn words(error: &CallError<Failed>) -> String {
     match error {
         CallError::Failed(failed) => match (meaning(failed), failed.seen.status) {
             (Meaning::Misconfigured, _) => "the store denied it".into(),
+            (Meaning::Failing, Some(status)) if is_foreign_no(failed) => {
+                format!("something before the store refused it with status {status}")
+            }
             (Meaning::Failing | Meaning::Overloaded, Some(status)) => {
                 format!("the store failed with status {status}")
             }

@@ -95,6 +95,11 @@ fn is_foreign(failed: &Failed) -> bool {
     !failed.seen.is_wordless && !contains(&failed.error, "<Code>")
 }
 
+/// Whether something between us and the store says no, and not only that it has waited for too long.
+pub(crate) fn is_foreign_no(failed: &Failed) -> bool {
+    matches!(failed.seen.status, Some(400..=407 | 409..=499)) && is_foreign(failed)
+}
+
 /// What it says about the dependency's health.
 pub(crate) fn classify(failed: &Failed) -> Verdict {
     match meaning(failed) {

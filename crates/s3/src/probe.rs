@@ -13,8 +13,8 @@ use crate::objects::Inner;
 use crate::store::{About, Condition, Store};
 use crate::trace::Trace;
 
-/// What a folder must give back as it was written.
-const SAMPLE: &[u8] = b"mainstay tries here whether this folder can be written";
+/// What a store must give back as it was written.
+const SAMPLE: &[u8] = b"mainstay tries here whether it can write";
 
 /// Probes the store. It holds the adapter weakly: the engine keeps its probes as long as it lives.
 pub(crate) struct StoreProbe(pub(crate) Weak<Inner>);
@@ -46,13 +46,33 @@ impl Inner {
         let (done, seen) = Trace::run(works(&self.store)).await;
         done.map_err(|error| Failed { error, seen })
     }
+
+    /// Whether the store takes a small object of ours: what is refused meanwhile is refused for its own sake.
+    pub(crate) async fn takes_ours(&self) -> bool {
+        let clock = self.guard.clock();
+        let until = self.now() + self.settings.first_byte;
+        let taken = clock.until(until, takes(&self.store)).await;
+        // Where nothing may be deleted, the next trial replaces it.
+        let _ = clock.until(until, self.store.delete(&trial())).await;
+        matches!(taken, Ok(Ok(())))
+    }
+}
+
+fn trial() -> Key {
+    Key::reserved("probe")
 }
 
 async fn works(store: &Store) -> object_store::Result<()> {
     if matches!(store, Store::S3(_)) {
         return store.list(RESERVED, None, 1).await.map(drop);
     }
-    let key = Key::reserved("probe");
+    takes(store).await?;
+    store.delete(&trial()).await
+}
+
+/// Writes and reads back an object of ours.
+async fn takes(store: &Store) -> object_store::Result<()> {
+    let key = trial();
     let about = About {
         content_type: None,
         mark: "trial".into(),
@@ -66,12 +86,11 @@ async fn works(store: &Store) -> object_store::Result<()> {
         )
         .await?;
     let read = store.get(&key, None).await?.bytes().await?;
-    store.delete(&key).await?;
     if read == SAMPLE {
         return Ok(());
     }
     Err(StoreError::Generic {
-        store: "folder",
+        store: "trial",
         source: "what was written came back different".into(),
     })
 }

@@ -48,9 +48,11 @@ pub enum S3Mode {
         prefix: String,
         /// The status, e.g. 403.
         status: u16,
-        /// The code in the body, e.g. `AccessDenied`.
+        /// The code in the body, e.g. `AccessDenied`; without one the body is plain text, as with [`S3Mode::Foreign`].
         code: String,
     },
+    /// 403 `AccessDenied` to writes; reads are answered as they should be.
+    DenyWrites,
     /// Carries nothing out and answers in plain text, not as S3 words its errors: as an ingress does without a route.
     Foreign {
         /// The status, e.g. 404.

@@ -9,7 +9,7 @@ use mainstay_s3::{Condition, PART, Upload, contract};
 use mainstay_testkit::{S3, S3Mode};
 use tokio::sync::Notify;
 
-use crate::world::{World, is_accepted, patient};
+use crate::world::{World, is_accepted, patient, stays_closed};
 
 #[tokio::test]
 async fn an_object_that_is_too_large_is_refused_while_it_arrives() {
@@ -75,7 +75,7 @@ async fn what_the_store_may_have_done_is_never_called_refused() {
     let world = World::at(&server, &server.endpoint(), |settings, journal| {
         let patience = std::time::Duration::from_secs(3);
         (settings.first_byte, settings.idle) = (patience, patience);
-        (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+        stays_closed(settings);
         journal.max_entries = 1;
     })
     .await;

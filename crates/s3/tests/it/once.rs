@@ -8,7 +8,7 @@ use mainstay_runtime::{Answer, Error, ErrorKind};
 use mainstay_s3::{Condition, OnceKey, PART, Receipt, Upload, contract};
 use mainstay_testkit::{S3, S3Mode, eventually};
 
-use crate::world::World;
+use crate::world::{World, stays_closed};
 
 fn key(text: &str) -> OnceKey {
     OnceKey::new("caller", text).expect("a sensible key")
@@ -214,7 +214,7 @@ async fn what_a_caller_has_left_undoes_nothing_that_was_written_since() {
     let world = World::at(&server, &server.endpoint(), |settings, _| {
         let patience = Duration::from_secs(1);
         (settings.first_byte, settings.idle) = (patience, patience);
-        (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+        stays_closed(settings);
     })
     .await;
     world.until_closed().await;

@@ -9,7 +9,7 @@ use mainstay_runtime::{ErrorKind, Source, Status};
 use mainstay_s3::{ByteRange, Condition, PART, Upload, contract};
 use mainstay_testkit::{Fault, FaultProxy, S3, S3Mode, eventually};
 
-use crate::world::{World, is_accepted};
+use crate::world::{World, is_accepted, stays_closed};
 
 /// How soon anything is answered once the breaker is open.
 const AT_ONCE: Duration = Duration::from_millis(250);
@@ -255,8 +255,7 @@ async fn a_missing_bucket_is_no_missing_object() {
 async fn somebody_elses_404_is_no_missing_object_and_no_delete() {
     let server = S3::start().await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {
-        // It stays closed: everything is asked of whatever answers.
-        (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+        stays_closed(settings)
     })
     .await;
     world.until_closed().await;
@@ -341,8 +340,7 @@ async fn a_no_that_is_not_meant_for_this_request_goes_to_the_journal() {
 async fn a_store_out_of_reach_is_called_that() {
     let server = S3::start().await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {
-        // It stays closed: the drain tries again and again.
-        (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+        stays_closed(settings)
     })
     .await;
     world.until_closed().await;
@@ -353,6 +351,34 @@ async fn a_store_out_of_reach_is_called_that() {
         entries[0].last_error.as_deref() == Some("the store can't be reached")
     })
     .await;
+}
+
+#[tokio::test]
+async fn where_every_write_is_denied_nothing_is_set_aside() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        stays_closed(settings)
+    })
+    .await;
+    world.until_closed().await;
+    world.stored("gone", "gone").await;
+    server.set(S3Mode::DenyWrites).await;
+    world.accepted("new", "new").await;
+    is_accepted(world.delete("gone").await);
+    eventually(Duration::from_secs(60), "six attempts", async || {
+        world.objects.drain_now(Duration::from_millis(100)).await;
+        let entries = world.objects.journal_entries(None, None, 2);
+        entries.len() == 2 && entries.iter().all(|entry| entry.attempts >= 6)
+    })
+    .await;
+    assert!(world.set_aside().is_empty());
+    server.set(S3Mode::Ok).await;
+    eventually(Duration::from_secs(30), "both to arrive", async || {
+        world.objects.drain_now(Duration::from_millis(500)).await == 0
+    })
+    .await;
+    assert_eq!(server.content("new").as_deref(), Some(&b"new"[..]));
+    assert_eq!(server.content("gone"), None);
 }
 
 #[tokio::test]

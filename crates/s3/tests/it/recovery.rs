@@ -272,13 +272,17 @@ async fn what_the_store_refuses_for_its_own_sake_is_set_aside_and_its_neighbours
         (400, "EntityTooLarge"),
         (403, "AccessDenied"),
         (400, "KeyTooLongError"),
+        // By something in between, which has no code.
+        (400, ""),
+        (403, ""),
+        (404, ""),
     ] {
         server.set(S3Mode::Internal).await;
         world.until_open().await;
-        let poison = format!("poison/{code}");
+        let poison = format!("poison/{status}{code}");
         world.accepted(&poison, "refused").await;
         world.accepted(&poison, "behind it").await;
-        let neighbour = format!("fine/{code}");
+        let neighbour = format!("fine/{status}{code}");
         world.accepted(&neighbour, "fine").await;
         let prefix = "poison/".to_owned();
         let code = code.to_owned();

@@ -291,6 +291,11 @@ pub(crate) fn patient(settings: &mut Settings) {
     settings.idle = Duration::from_secs(60);
 }
 
+/// A breaker that only slow calls open: everything is asked of whatever answers, again and again.
+pub(crate) fn stays_closed(settings: &mut Settings) {
+    (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
+}
+
 /// The defaults with a breaker that comes back quickly.
 fn breaker() -> breaker::Settings {
     breaker::Settings {

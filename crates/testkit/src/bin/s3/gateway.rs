@@ -113,15 +113,16 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         S3Mode::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
         S3Mode::Internal => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         S3Mode::Hang => std::future::pending().await,
-        S3Mode::Foreign { status } => {
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
-            (status, format!("default backend - {}", status.as_u16())).into_response()
-        }
+        S3Mode::DenyWrites if writes(&head.method) => error(StatusCode::FORBIDDEN, "AccessDenied"),
+        S3Mode::Foreign { status } => foreign(status),
         S3Mode::Refuse {
             prefix,
             status,
             code,
         } if names_key_under(head.uri.path(), &prefix) => {
+            if code.is_empty() {
+                return foreign(status);
+            }
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
             error(status, &code)
         }
@@ -161,6 +162,7 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         | S3Mode::LateUploads { .. }
         | S3Mode::Ok
         | S3Mode::Refuse { .. }
+        | S3Mode::DenyWrites
         | S3Mode::CutWrites
         | S3Mode::HangWrites => gateway.carry_out(Request::from_parts(head, body)).await,
         S3Mode::Slow { ms } => {
@@ -295,6 +297,12 @@ impl Gateway {
             segments.next().unwrap_or_default().is_empty() && request.method() == Method::PUT;
         creates || Path::new(&self.folder).join(bucket).is_dir()
     }
+}
+
+/// Not as S3 words its errors.
+fn foreign(status: u16) -> Response {
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::NOT_FOUND);
+    (status, format!("default backend - {}", status.as_u16())).into_response()
 }
 
 fn writes(method: &Method) -> bool {
