@@ -14,8 +14,8 @@ use super::dice::Dice;
 use super::victim::Victim;
 
 const KEYS: u64 = 4;
-/// A caller that has left is noticed within this.
-const NOTICED: Duration = Duration::from_millis(20);
+/// Within this the connection of a caller that has left is closed.
+const CLOSED: Duration = Duration::from_millis(20);
 
 /// What a key may hold; none is no object.
 type Possible = BTreeSet<Option<Content>>;
@@ -277,7 +277,8 @@ impl Client {
                 self.left = Some(work.key().to_owned());
                 // The server has read by then what was sent, and seen that its caller is gone: nobody can say which of
                 // two requests comes first that are both still in sockets.
-                pause(NOTICED).await;
+                pause(CLOSED).await;
+                self.victim.notices().await;
             }
             Told::Never => self.again = Some((once, work)),
         }

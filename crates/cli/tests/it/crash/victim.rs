@@ -19,6 +19,8 @@ const KEY: &str = "mk_test00001_0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHI";
 pub(crate) const DATA: &str = "data";
 /// The place in the middle of an upload in parts.
 pub(crate) const PART: &str = "drain.part";
+/// What the kernel calls a connection that the other side has closed, and this side hasn't (`include/net/tcp_states.h`).
+const CLOSE_WAIT: &str = "08";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest start.
@@ -157,6 +159,29 @@ impl Victim {
             program.stderr()
         );
         was_dead
+    }
+
+    /// Waits until it has closed, on its side, too, whatever its clients have closed, or is dead: on a busy machine that
+    /// takes its time.
+    pub(crate) async fn notices(&self) {
+        let local = format!(":{:04X}", self.port);
+        let is_half_closed = |line: &str| {
+            let mut fields = line.split_whitespace().skip(1);
+            let is_ours = fields
+                .next()
+                .is_some_and(|address| address.ends_with(&local));
+            is_ours && fields.nth(1) == Some(CLOSE_WAIT)
+        };
+        let mut waited = Duration::ZERO;
+        while waited < START {
+            let sockets = std::fs::read_to_string("/proc/net/tcp").expect("Linux tells of sockets");
+            if !sockets.lines().any(is_half_closed) {
+                return;
+            }
+            pause(LOOK).await;
+            waited += LOOK;
+        }
+        panic!("a closed connection is never noticed");
     }
 
     /// `None` when it can't tell now.
