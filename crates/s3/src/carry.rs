@@ -14,12 +14,13 @@ use crate::drain::{LONGEST_PAUSE, Place};
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
+use crate::probe::Tried;
 use crate::standing::{Base, Present, Standing, standing};
 use crate::store::{Condition, Store};
 use crate::trace::Phase;
 use crate::unanswered::Unwritten;
 
-/// Refusals after which an entry is set aside.
+/// Refusals in a row after which an entry is set aside.
 const REFUSALS: u32 = 3;
 /// Bytes that may be sent in vain, to spare the store a question.
 const CHEAP: u64 = 64 << 10;
@@ -52,7 +53,7 @@ pub(crate) enum Carried {
     /// It has to wait for other entries.
     Waits,
     /// The store failed.
-    Failed,
+    Failed(EntryId),
 }
 
 /// Why an entry didn't reach the store.
@@ -487,7 +488,7 @@ async fn judge(
     };
     if !is_refusal {
         end(claimed.retry_later(&why, pause).await);
-        return Carried::Failed;
+        return Carried::Failed(id);
     }
     if refusals + 1 >= REFUSALS {
         return set_aside(claimed, &why, &why).await;
@@ -513,19 +514,24 @@ async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
     Carried::SetAside(id)
 }
 
-/// Whether the store refuses this entry and not everything. A "no" that may be meant for everybody, because a permission
-/// or a route is missing, is that if an object of our own is taken.
+/// Whether the store refuses this entry and not everything: a permission or a route may be missing, a quota used up. It
+/// does if it takes a small object of our own, or refuses that otherwise.
 async fn is_refusal(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> bool {
     let CallError::Failed(failed) = error else {
         return false;
     };
-    match meaning(failed) {
-        // Which is such an object.
-        Meaning::Misconfigured if is_canary(&entry.key) => true,
-        Meaning::Misconfigured => inner.takes_ours().await,
-        Meaning::Failing if is_foreign_no(failed) => inner.takes_ours().await,
-        Meaning::Overloaded | Meaning::Failing => false,
+    let may_be = match meaning(failed) {
+        Meaning::Overloaded => false,
+        Meaning::Failing => is_foreign_no(failed),
         _ => true,
+    };
+    if !may_be || is_canary(&entry.key) {
+        return may_be;
+    }
+    match inner.try_ours().await {
+        Tried::Taken => true,
+        Tried::Refused(status) => failed.seen.status != Some(status),
+        Tried::Failed => false,
     }
 }
 

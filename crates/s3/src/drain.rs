@@ -73,7 +73,7 @@ struct Drain {
     skipped: i64,
     /// Whether something has reached the store since the breaker closed.
     is_warm: bool,
-    /// How often the store has refused an entry for its own sake.
+    /// How often in a row the store has refused an entry for its own sake.
     refusals: HashMap<EntryId, u32>,
 }
 
@@ -127,8 +127,12 @@ impl Drain {
                 *self.refusals.entry(id).or_default() += 1;
             }
             Some(Carried::Waits) => {}
-            // A failure of the store; or a panic, which gave the entry back.
-            Some(Carried::Failed) | None => self.is_warm = false,
+            Some(Carried::Failed(id)) => {
+                self.is_warm = false;
+                self.refusals.remove(&id);
+            }
+            // A panic, which gave the entry back.
+            None => self.is_warm = false,
         }
     }
 

@@ -233,7 +233,9 @@ impl Inner {
     /// replaced, so that it is never a conflict.
     pub(crate) fn base_of(&self, key: &str) -> Base {
         let only_ours = matches!(self.store, Store::Local(_)) || is_canary(key);
-        if only_ours || self.journal.latest(QUEUE, key).is_some() {
+        // What is still at the store may leave anything, and is ours.
+        let is_changing = self.staying.has(key);
+        if only_ours || is_changing || self.journal.latest(QUEUE, key).is_some() {
             return Base::Unknown;
         }
         Base::after(self.etags.of(key))

@@ -13,7 +13,7 @@ use crate::objects::Inner;
 use crate::store::{About, Condition, Store};
 use crate::trace::Trace;
 
-/// What a store must give back as it was written.
+/// What is written; a folder must give it back.
 const SAMPLE: &[u8] = b"mainstay tries here whether it can write";
 
 /// Probes the store. It holds the adapter weakly: the engine keeps its probes as long as it lives.
@@ -47,50 +47,58 @@ impl Inner {
         done.map_err(|error| Failed { error, seen })
     }
 
-    /// Whether the store takes a small object of ours: what is refused meanwhile is refused for its own sake.
-    pub(crate) async fn takes_ours(&self) -> bool {
+    /// Tries whether the store takes a small object of ours.
+    pub(crate) async fn try_ours(&self) -> Tried {
         let clock = self.guard.clock();
         let until = self.now() + self.settings.first_byte;
-        let taken = clock.until(until, takes(&self.store)).await;
+        let (taken, seen) = Trace::run(clock.until(until, put_ours(&self.store))).await;
         // Where nothing may be deleted, the next trial replaces it.
-        let _ = clock.until(until, self.store.delete(&trial())).await;
-        matches!(taken, Ok(Ok(())))
+        let _ = clock.until(until, self.store.delete(&ours())).await;
+        match (taken, seen.status) {
+            (Ok(Ok(())), _) => Tried::Taken,
+            (Ok(Err(_)), Some(status @ 400..=499)) => Tried::Refused(status),
+            _ => Tried::Failed,
+        }
     }
 }
 
-fn trial() -> Key {
+/// What the store did with an object of ours.
+#[derive(Debug)]
+pub(crate) enum Tried {
+    Taken,
+    /// With this status, 400 to 499.
+    Refused(u16),
+    Failed,
+}
+
+fn ours() -> Key {
     Key::reserved("probe")
+}
+
+async fn put_ours(store: &Store) -> object_store::Result<()> {
+    let about = About {
+        content_type: None,
+        mark: "trial".into(),
+    };
+    let sample = PutPayload::from_static(SAMPLE);
+    store
+        .put(&ours(), sample, &about, &Condition::None)
+        .await
+        .map(drop)
 }
 
 async fn works(store: &Store) -> object_store::Result<()> {
     if matches!(store, Store::S3(_)) {
         return store.list(RESERVED, None, 1).await.map(drop);
     }
-    takes(store).await?;
-    store.delete(&trial()).await
-}
-
-/// Writes and reads back an object of ours.
-async fn takes(store: &Store) -> object_store::Result<()> {
-    let key = trial();
-    let about = About {
-        content_type: None,
-        mark: "trial".into(),
-    };
-    store
-        .put(
-            &key,
-            PutPayload::from_static(SAMPLE),
-            &about,
-            &Condition::None,
-        )
-        .await?;
-    let read = store.get(&key, None).await?.bytes().await?;
+    put_ours(store).await?;
+    let read = store.get(&ours(), None).await?.bytes().await?;
+    store.delete(&ours()).await?;
     if read == SAMPLE {
         return Ok(());
     }
     Err(StoreError::Generic {
-        store: "trial",
+        store: "folder",
         source: "what was written came back different".into(),
     })
 }

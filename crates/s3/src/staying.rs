@@ -12,6 +12,7 @@ use std::task::Poll;
 
 use futures_util::future::poll_fn;
 use futures_util::task::AtomicWaker;
+use tracing::Instrument;
 
 use crate::arriving::{Arrival, Arriving};
 use crate::key::Key;
@@ -122,7 +123,7 @@ pub(crate) fn to_the_end<T: Send + 'static>(
             has_heard: false,
         };
         let write = STAY.scope(Arc::clone(&stay), until_over(stay, write));
-        let done = tokio::spawn(write).await;
+        let done = tokio::spawn(write.in_current_span()).await;
         caller.has_heard = true;
         done.ok().flatten().unwrap_or_else(lost)
     }

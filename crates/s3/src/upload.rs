@@ -39,7 +39,7 @@ impl Objects {
     ///
     /// # Cancel safety
     /// Dropped before the body's end, nothing is stored or accepted. Dropped after it, either may have happened; with an
-    /// idempotency key it goes on to its end.
+    /// idempotency key, what is at the store by then goes on to its end.
     pub async fn put<S, E>(
         &self,
         ctx: &Context,

@@ -21,7 +21,8 @@ impl Objects {
     /// request with the idempotency key runs; `KeyReused`.
     ///
     /// # Cancel safety
-    /// Dropped midway, it may or may not have been carried out or accepted; with an idempotency key it goes on to its end.
+    /// Dropped midway, it may or may not have been carried out or accepted; with an idempotency key, what is at the store by
+    /// then goes on to its end.
     pub async fn delete(
         &self,
         ctx: &Context,

@@ -51,8 +51,13 @@ pub enum S3Mode {
         /// The code in the body, e.g. `AccessDenied`; without one the body is plain text, as with [`S3Mode::Foreign`].
         code: String,
     },
-    /// 403 `AccessDenied` to writes; reads are answered as they should be.
-    DenyWrites,
+    /// An error of the caller's making to writes; reads are answered as they should be.
+    RefuseWrites {
+        /// The status, e.g. 403.
+        status: u16,
+        /// The code in the body, as with [`S3Mode::Refuse`].
+        code: String,
+    },
     /// Carries nothing out and answers in plain text, not as S3 words its errors: as an ingress does without a route.
     Foreign {
         /// The status, e.g. 404.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{Stream, StreamExt, stream};
 use mainstay_journal::Journal;
 use mainstay_runtime::{Clock, Secret};
 use mainstay_server::{Core, KeyRing, Scope};
@@ -61,7 +62,12 @@ async fn serve(around: &Surroundings, loaded: Loaded, log: &Logging) -> Result<E
     print(&format!("mainstay listening on http://{address}"))?;
     tracing::info!(%address, version = env!("CARGO_PKG_VERSION"), "started");
     let router = mainstay_server::app(&core, mainstay_retail::routes(&core));
-    let stop = told_to_stop(signals, core.handle.failed(), log.clone());
+    let last_words = log.clone();
+    let at_once = move || {
+        last_words.end();
+        std::process::exit(1)
+    };
+    let stop = told_to_stop(signals.names(), core.handle.failed(), at_once);
     let served = mainstay_server::serve(
         listener,
         core.clone(),
@@ -122,17 +128,29 @@ fn show_once(key: &Secret) {
     );
 }
 
-/// Ready at the first signal, or when the monitor has failed. From then on the next signal ends the program at once.
-async fn told_to_stop(mut signals: Signals, failed: impl Future<Output = ()>, log: Logging) {
-    tokio::select! {
-        name = signals.next() => tracing::info!(signal = name, "stopping: no new connections"),
-        () = failed => tracing::error!("the monitor has ended: stopping, to be started again"),
+/// Ready at the first signal, or when the monitor has failed. From then on a second signal ends the program `at_once`.
+async fn told_to_stop(
+    signals: impl Stream<Item = &'static str> + Send + 'static,
+    failed: impl Future<Output = ()>,
+    at_once: impl FnOnce() + Send + 'static,
+) {
+    let mut signals = Box::pin(signals);
+    let first = tokio::select! {
+        name = signals.next() => name,
+        () = failed => None,
+    };
+    match first {
+        Some(signal) => tracing::info!(signal, "stopping: no new connections"),
+        None => tracing::error!("the monitor has ended: stopping, to be started again"),
     }
     tokio::spawn(async move {
-        let name = signals.next().await;
-        tracing::warn!(signal = name, "a signal while stopping: exiting at once");
-        log.end();
-        std::process::exit(1);
+        if first.is_none() {
+            let signal = signals.next().await;
+            tracing::info!(signal, "stopping already: a second signal ends it at once");
+        }
+        let signal = signals.next().await;
+        tracing::warn!(signal, "a second signal: exiting at once");
+        at_once();
     });
 }
 
@@ -164,5 +182,54 @@ impl Signals {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+
+    fn names(self) -> impl Stream<Item = &'static str> {
+        stream::unfold(self, async |mut signals| {
+            Some((signals.next().await, signals))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Whether it has ended at once after these signals.
+    async fn ends_at_once(signals: &[&'static str], failed: bool) -> bool {
+        let ended = Arc::new(AtomicBool::new(false));
+        let end = Arc::clone(&ended);
+        let signals = stream::iter(signals.to_vec()).chain(stream::pending());
+        let failed = async move {
+            match failed {
+                true => {}
+                false => std::future::pending().await,
+            }
+        };
+        // One that has failed is seen to before any signal.
+        let signals = signals.then(async |name| {
+            tokio::task::yield_now().await;
+            name
+        });
+        told_to_stop(signals, failed, move || end.store(true, Ordering::Relaxed)).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        ended.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn a_second_signal_ends_it_at_once_also_where_the_monitor_has_failed() {
+        for failed in [false, true] {
+            assert!(!ends_at_once(&["SIGTERM"], failed).await, "{failed}");
+            assert!(
+                ends_at_once(&["SIGTERM", "SIGINT"], failed).await,
+                "{failed}"
+            );
+        }
+        assert!(!ends_at_once(&[], true).await);
     }
 }

@@ -209,6 +209,23 @@ async fn a_caller_that_leaves_does_not_free_its_key_and_the_outcome_is_kept() {
 }
 
 #[tokio::test]
+async fn what_is_accepted_while_a_copy_is_still_at_the_store_is_in_no_conflict_with_it() {
+    let server = S3::start().await;
+    let world = World::patient(&server).await;
+    world.until_closed().await;
+    world.stored("copied", "before").await;
+    // A copy bears the mark of its source, which here isn't ours.
+    World::patient(&server).await.stored("source", "one").await;
+    server.set(S3Mode::Slow { ms: 2000 }).await;
+    let is_copied = || server.content("copied").is_some_and(|c| c.len() == 3);
+    leave(copy(&world, "copy", "source", "copied"), is_copied).await;
+    server.set(S3Mode::Ok).await;
+    world.accepted("copied", "later").await;
+    world.until_drained().await;
+    assert_eq!(server.content("copied").as_deref(), Some(&b"later"[..]));
+}
+
+#[tokio::test]
 async fn what_a_caller_has_left_undoes_nothing_that_was_written_since() {
     let server = S3::start().await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {

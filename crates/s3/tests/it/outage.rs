@@ -354,31 +354,40 @@ async fn a_store_out_of_reach_is_called_that() {
 }
 
 #[tokio::test]
-async fn where_every_write_is_denied_nothing_is_set_aside() {
-    let server = S3::start().await;
-    let world = World::at(&server, &server.endpoint(), |settings, _| {
-        stays_closed(settings)
-    })
-    .await;
-    world.until_closed().await;
-    world.stored("gone", "gone").await;
-    server.set(S3Mode::DenyWrites).await;
-    world.accepted("new", "new").await;
-    is_accepted(world.delete("gone").await);
-    eventually(Duration::from_secs(60), "six attempts", async || {
-        world.objects.drain_now(Duration::from_millis(100)).await;
-        let entries = world.objects.journal_entries(None, None, 2);
-        entries.len() == 2 && entries.iter().all(|entry| entry.attempts >= 6)
-    })
-    .await;
-    assert!(world.set_aside().is_empty());
-    server.set(S3Mode::Ok).await;
-    eventually(Duration::from_secs(30), "both to arrive", async || {
-        world.objects.drain_now(Duration::from_millis(500)).await == 0
-    })
-    .await;
-    assert_eq!(server.content("new").as_deref(), Some(&b"new"[..]));
-    assert_eq!(server.content("gone"), None);
+async fn where_every_write_is_refused_nothing_is_set_aside() {
+    for (status, code) in [
+        (403, "AccessDenied"),
+        (400, "XMinioAdminBucketQuotaExceeded"),
+        (404, ""),
+    ] {
+        let server = S3::start().await;
+        let world = World::at(&server, &server.endpoint(), |settings, _| {
+            stays_closed(settings)
+        })
+        .await;
+        world.until_closed().await;
+        world.stored("gone", "gone").await;
+        server.kill().await;
+        world.accepted("new", "new").await;
+        is_accepted(world.delete("gone").await);
+        server.restart().await;
+        let code = code.to_owned();
+        server.set(S3Mode::RefuseWrites { status, code }).await;
+        eventually(Duration::from_secs(60), "six attempts", async || {
+            world.objects.drain_now(Duration::from_millis(100)).await;
+            let entries = world.objects.journal_entries(None, None, 2);
+            entries.len() == 2 && entries.iter().all(|entry| entry.attempts >= 6)
+        })
+        .await;
+        assert!(world.set_aside().is_empty(), "{status}");
+        server.set(S3Mode::Ok).await;
+        eventually(Duration::from_secs(30), "both to arrive", async || {
+            world.objects.drain_now(Duration::from_millis(500)).await == 0
+        })
+        .await;
+        assert_eq!(server.content("new").as_deref(), Some(&b"new"[..]));
+        assert_eq!(server.content("gone"), None);
+    }
 }
 
 #[tokio::test]

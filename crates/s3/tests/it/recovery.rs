@@ -272,6 +272,7 @@ async fn what_the_store_refuses_for_its_own_sake_is_set_aside_and_its_neighbours
         (400, "EntityTooLarge"),
         (403, "AccessDenied"),
         (400, "KeyTooLongError"),
+        (405, "MethodNotAllowed"),
         // By something in between, which has no code.
         (400, ""),
         (403, ""),

@@ -113,19 +113,13 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         S3Mode::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
         S3Mode::Internal => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         S3Mode::Hang => std::future::pending().await,
-        S3Mode::DenyWrites if writes(&head.method) => error(StatusCode::FORBIDDEN, "AccessDenied"),
+        S3Mode::RefuseWrites { status, code } if writes(&head.method) => refusal(status, &code),
         S3Mode::Foreign { status } => foreign(status),
         S3Mode::Refuse {
             prefix,
             status,
             code,
-        } if names_key_under(head.uri.path(), &prefix) => {
-            if code.is_empty() {
-                return foreign(status);
-            }
-            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
-            error(status, &code)
-        }
+        } if names_key_under(head.uri.path(), &prefix) => refusal(status, &code),
         S3Mode::LateUploads { ms } if is_conditional(&head.headers) && writes(&head.method) => {
             gateway
                 .late(Request::from_parts(head, body), under_way, ms)
@@ -162,7 +156,7 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         | S3Mode::LateUploads { .. }
         | S3Mode::Ok
         | S3Mode::Refuse { .. }
-        | S3Mode::DenyWrites
+        | S3Mode::RefuseWrites { .. }
         | S3Mode::CutWrites
         | S3Mode::HangWrites => gateway.carry_out(Request::from_parts(head, body)).await,
         S3Mode::Slow { ms } => {
@@ -297,6 +291,15 @@ impl Gateway {
             segments.next().unwrap_or_default().is_empty() && request.method() == Method::PUT;
         creates || Path::new(&self.folder).join(bucket).is_dir()
     }
+}
+
+/// As S3 words it, where it has a code.
+fn refusal(status: u16, code: &str) -> Response {
+    if code.is_empty() {
+        return foreign(status);
+    }
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+    error(status, code)
 }
 
 /// Not as S3 words its errors.
