@@ -1,4 +1,4 @@
-//! One accepted entry on its way to the store, and the verdict on it.
+//! One accepted entry on its way to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +8,18 @@ use futures_util::StreamExt;
 use mainstay_journal::{Body, Claimed, Entry, EntryId, ReadError, fault};
 use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Status};
 
-use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
+use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
-use crate::drain::{LONGEST_PAUSE, Place};
+use crate::drain::Place;
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
-use crate::probe::Tried;
 use crate::standing::{Base, Present, Standing, standing};
 use crate::store::{Condition, Store};
-use crate::trace::Phase;
-use crate::unanswered::Unwritten;
+use crate::verdict::{Trouble, judge};
 
-/// Refusals in a row after which an entry is set aside.
-const REFUSALS: u32 = 3;
 /// Bytes that may be sent in vain, to spare the store a question.
 const CHEAP: u64 = 64 << 10;
-/// First pause of an entry that failed, ms.
-const FIRST_PAUSE: i64 = 1000;
 /// Attempts at a conditional upload whose condition turned out wrong.
 const ROUNDS: usize = 4;
 /// The places of the drain where a test may kill the process (see [`mainstay_journal::fault`]).
@@ -54,36 +48,6 @@ pub(crate) enum Carried {
     Waits,
     /// The store failed.
     Failed(EntryId),
-}
-
-/// Why an entry didn't reach the store.
-enum Trouble {
-    Store(CallError<Failed>),
-    Body(ReadError),
-    /// The store doesn't have what it said it took.
-    Differs(String),
-    /// Only a person can tell what to do.
-    Person(&'static str),
-    /// The same: the source of a copy is gone. Its name, which no log may have.
-    NoSource(String),
-}
-
-impl From<CallError<Failed>> for Trouble {
-    fn from(error: CallError<Failed>) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl From<Unwritten> for Trouble {
-    fn from(unwritten: Unwritten) -> Self {
-        Self::Store(unwritten.error)
-    }
-}
-
-impl From<ReadError> for Trouble {
-    fn from(error: ReadError) -> Self {
-        Self::Body(error)
-    }
 }
 
 /// How carrying out an entry ended well: the store has its object (of a delete, none), or somebody else's stays.
@@ -141,7 +105,7 @@ pub(crate) async fn carry(
 }
 
 /// Ends an entry and tells the next of its key how it left the object.
-async fn complete(claimed: Claimed, base: Base) {
+pub(crate) async fn complete(claimed: Claimed, base: Base) {
     let next = claimed
         .next()
         .filter(|_| base != Base::Unknown)
@@ -152,15 +116,16 @@ async fn complete(claimed: Claimed, base: Base) {
     end(claimed.complete_and_tell(next).await);
 }
 
-/// Whether a later entry replaces this one whole, and no copy has to read it in between. A copy that may have been
-/// tried is carried out again all the same: what it leaves bears no mark of ours, and the next entry has to know it.
+/// Whether there is no need to carry it out. A copy that may have been tried is carried out again all the same: what it
+/// leaves bears no mark of ours, and the next entry has to know it.
 fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
     let entry = claimed.entry();
     let was_tried = entry.attempts > 0 || Some(entry.id) <= inner.newest_at_start;
     !(entry.kind == COPY && was_tried) && has_replacement(inner, claimed)
 }
 
-fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
+/// Whether a later entry replaces this one whole, and no copy has to read it in between.
+pub(crate) fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
     let entry = claimed.entry();
     let Some(next) = claimed.next_but(COPY) else {
         return false;
@@ -454,118 +419,8 @@ fn no_source(error: CallError<Failed>, source: &Key) -> Trouble {
     }
 }
 
-async fn judge(
-    inner: &Inner,
-    claimed: Claimed,
-    trouble: Trouble,
-    refusals: u32,
-    now_ms: i64,
-) -> Carried {
-    let id = claimed.id();
-    let pause = now_ms + pause(id, claimed.entry().attempts);
-    let (is_refusal, why) = match trouble {
-        Trouble::Person(_) | Trouble::NoSource(_) if has_replacement(inner, &claimed) => {
-            let base = Base::of(claimed.entry());
-            complete(claimed, base).await;
-            return Carried::Pointless(id);
-        }
-        Trouble::Person(why) => return set_aside(claimed, why, why).await,
-        Trouble::NoSource(source) => {
-            let why = format!("its source `{source}` is gone from the store");
-            return set_aside(claimed, &why, "its source is gone from the store").await;
-        }
-        Trouble::Body(error @ (ReadError::Corrupt { .. } | ReadError::NoBody(_))) => {
-            let why = error.to_string();
-            return set_aside(claimed, &why, &why).await;
-        }
-        // Given back as it is: the journal is being closed, or our disk has a bad moment.
-        Trouble::Body(error) => (false, error.to_string()),
-        Trouble::Differs(why) => (true, why),
-        Trouble::Store(error) => (
-            is_refusal(inner, claimed.entry(), &error).await,
-            words(&error),
-        ),
-    };
-    if !is_refusal {
-        end(claimed.retry_later(&why, pause).await);
-        return Carried::Failed(id);
-    }
-    if refusals + 1 >= REFUSALS {
-        return set_aside(claimed, &why, &why).await;
-    }
-    end(claimed.retry_later(&why, pause).await);
-    Carried::Refused(id)
-}
-
-/// Sets it aside; the log has other words where those for the operator name an object.
-async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
-    let id = claimed.id();
-    if is_canary(&claimed.entry().key) {
-        tracing::warn!(
-            dependency = DEPENDENCY,
-            why = logged,
-            "the journal's canary did not reach the store"
-        );
-        end(claimed.complete().await);
-        return Carried::Pointless(id);
-    }
-    tracing::warn!(dependency = DEPENDENCY, entry = %id, why = logged, "accepted work was set aside: see GET /journal");
-    end(claimed.set_aside(why).await);
-    Carried::SetAside(id)
-}
-
-/// Whether the store refuses this entry and not everything: a permission or a route may be missing, a quota used up. It
-/// does if it takes a small object of our own, or refuses that otherwise.
-async fn is_refusal(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> bool {
-    let CallError::Failed(failed) = error else {
-        return false;
-    };
-    let may_be = match meaning(failed) {
-        Meaning::Overloaded => false,
-        Meaning::Failing => is_foreign_no(failed),
-        _ => true,
-    };
-    if !may_be || is_canary(&entry.key) {
-        return may_be;
-    }
-    match inner.try_ours().await {
-        Tried::Taken => true,
-        Tried::Refused(status) => failed.seen.status != Some(status),
-        Tried::Failed => false,
-    }
-}
-
-fn words(error: &CallError<Failed>) -> String {
-    match error {
-        CallError::Failed(failed) => match (meaning(failed), failed.seen.status) {
-            (Meaning::Misconfigured, _) => "the store denied it".into(),
-            (Meaning::Failing, Some(status)) if is_foreign_no(failed) => {
-                format!("something before the store refused it with status {status}")
-            }
-            (Meaning::Failing | Meaning::Overloaded, Some(status)) => {
-                format!("the store failed with status {status}")
-            }
-            (_, Some(status)) => format!("the store refused it with status {status}"),
-            (_, None) if matches!(failed.seen.phase, Phase::Connect | Phase::Exchange) => {
-                "the store can't be reached".into()
-            }
-            (_, None) => "the store can't take it".into(),
-        },
-        CallError::Deadline { .. } => "the store did not answer in time".into(),
-        CallError::Rejected(_) => "the circuit breaker is open".into(),
-        CallError::Busy { .. } => "too many calls to the store are in flight".into(),
-    }
-}
-
-/// Doubles with every attempt, and is spread by the entry's number over its upper half. In ms.
-fn pause(id: EntryId, attempts: u32) -> i64 {
-    let whole = (FIRST_PAUSE << attempts.min(6)).min(LONGEST_PAUSE);
-    let digest = blake3::hash(format!("{id}/{attempts}").as_bytes());
-    whole / 2 + whole / 2 * i64::from(digest.as_bytes()[0]) / 255
-}
-
 /// An entry whose verdict can't be written returns to the queue: it is carried out again, which does no harm.
-fn end(written: Result<(), mainstay_journal::AppendError>) {
+pub(crate) fn end(written: Result<(), mainstay_journal::AppendError>) {
     if let Err(error) = written {
         tracing::warn!(dependency = DEPENDENCY, %error, "the journal can't be changed");
     }
@@ -583,23 +438,4 @@ fn report(inner: &Inner, is_ok: bool, started: mainstay_runtime::Moment) {
         error: None,
         elapsed: inner.now().saturating_since(started),
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_to_a_minute_and_differ_between_entries() {
-        let id: EntryId = "7".parse().unwrap();
-        let other: EntryId = "8".parse().unwrap();
-        for attempts in 0..40 {
-            let whole = (1000_i64 << attempts.min(6)).min(60_000);
-            assert!(
-                (whole / 2..=whole).contains(&pause(id, attempts)),
-                "{attempts}"
-            );
-        }
-        assert_ne!(pause(id, 3), pause(other, 3));
-    }
 }

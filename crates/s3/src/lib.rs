@@ -48,6 +48,7 @@ mod download;
 mod drain;
 mod etags;
 mod flow;
+mod in_parts;
 mod intake;
 mod key;
 mod listing;
@@ -70,6 +71,7 @@ mod store;
 mod trace;
 mod unanswered;
 mod upload;
+mod verdict;
 mod writes;
 
 pub use carry::FAULT_POINTS;

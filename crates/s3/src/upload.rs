@@ -16,11 +16,11 @@ use crate::objects::{
     DEPENDENCY, Inner, Objects, PUT, Receipt, Upload, is_outage, to_error, unavailable,
 };
 use crate::once::Once;
-use crate::parts::{PART, Sending};
+use crate::parts::PART;
 use crate::standing::Present;
 use crate::staying::to_the_end;
 use crate::store::{About, Condition};
-use crate::unanswered::{Ended, Unwritten, lost, outcome_unknown};
+use crate::unanswered::{Ended, lost, outcome_unknown};
 use crate::writes::stored;
 
 impl Objects {
@@ -109,14 +109,14 @@ fn no_room() -> Error {
 }
 
 /// An upload under way.
-struct Put {
-    key: Key,
+pub(crate) struct Put {
+    pub(crate) key: Key,
     upload: Upload,
-    once: Option<Arc<Once>>,
+    pub(crate) once: Option<Arc<Once>>,
 }
 
 impl Put {
-    fn content_type(&self) -> Option<&str> {
+    pub(crate) fn content_type(&self) -> Option<&str> {
         self.upload.content_type.as_deref()
     }
 }
@@ -251,81 +251,8 @@ impl Inner {
         }
     }
 
-    async fn put_in_parts(
-        self: &Arc<Self>,
-        ctx: &Context,
-        put: &Arc<Put>,
-        first: Bytes,
-        mut intake: Intake<'_>,
-    ) -> Ended {
-        let key = &put.key;
-        let mut tee = self.tee();
-        match self
-            .send_parts(ctx, put, first, &mut intake, &mut tee)
-            .await
-        {
-            Ok(etag) => (Ok(stored(etag)), None),
-            Err(Unsent::Caller(error)) => (Err(error), None),
-            Err(Unsent::Store(unwritten)) => {
-                let may = may_accept(&unwritten.error);
-                let accepted = self.take_in(put, tee, intake);
-                self.or_later(ctx, unwritten, may, (key, key), accepted)
-                    .await
-            }
-        }
-    }
-
-    async fn send_parts(
-        self: &Arc<Self>,
-        ctx: &Context,
-        put: &Arc<Put>,
-        first: Bytes,
-        intake: &mut Intake<'_>,
-        tee: &mut Tee,
-    ) -> Result<Option<String>, Unsent> {
-        tee.write(&first).await;
-        let about = self.about(put.content_type(), None);
-        let mut sending = Sending::start(self, ctx, &put.key, &about).await?;
-        let mut part = first;
-        loop {
-            sending.part(&part).await?;
-            if intake.is_done() {
-                return Ok(self.complete(put, sending).await?);
-            }
-            // Gone before the next one comes.
-            drop(part);
-            part = intake.part().await?;
-            tee.write(&part).await;
-        }
-    }
-
-    async fn complete(
-        self: &Arc<Self>,
-        put: &Arc<Put>,
-        sending: Sending,
-    ) -> Result<Option<String>, Unwritten> {
-        let (inner, owned) = (Arc::clone(self), Arc::clone(put));
-        let write = async move {
-            let etag = sending.complete().await?;
-            inner
-                .keep_outcome(owned.once.as_deref(), etag.as_deref())
-                .await;
-            inner.copies.forget(&owned.key).await;
-            inner.etags.saw(owned.key.as_str(), etag.as_deref());
-            Ok(etag)
-        };
-        let staying = self.staying(put.once.as_deref(), &put.key);
-        to_the_end(staying, write, || {
-            Err(Unwritten {
-                error: CallError::Deadline { sent: true },
-                may_be_done: true,
-            })
-        })
-        .await
-    }
-
     /// Takes the rest of a body into the spool and accepts it.
-    async fn take_in(
+    pub(crate) async fn take_in(
         &self,
         put: &Put,
         mut tee: Tee,
@@ -341,7 +268,7 @@ impl Inner {
         self.accept(put, tee).await
     }
 
-    fn tee(&self) -> Tee {
+    pub(crate) fn tee(&self) -> Tee {
         Tee::new(self.journal.spool())
     }
 
@@ -419,32 +346,9 @@ impl Inner {
     }
 }
 
-enum Unsent {
-    Caller(Error),
-    Store(Unwritten),
-}
-
-impl From<Error> for Unsent {
-    fn from(error: Error) -> Self {
-        Self::Caller(error)
-    }
-}
-
-impl From<CallError<Failed>> for Unsent {
-    fn from(error: CallError<Failed>) -> Self {
-        Self::Store(error.into())
-    }
-}
-
-impl From<Unwritten> for Unsent {
-    fn from(unwritten: Unwritten) -> Self {
-        Self::Store(unwritten)
-    }
-}
-
 /// Whether an unconditional upload that failed like this may be accepted for later: the store is in trouble, lost
 /// track of the upload, or was busy with another write to the key.
-fn may_accept(error: &CallError<Failed>) -> bool {
+pub(crate) fn may_accept(error: &CallError<Failed>) -> bool {
     let lost =
         |failed: &Failed| matches!(meaning(failed), Meaning::Absent | Meaning::ConditionFailed);
     is_outage(error) || matches!(error, CallError::Failed(failed) if lost(failed))

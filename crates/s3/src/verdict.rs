@@ -1,0 +1,179 @@
+//! The verdict on an entry that did not reach the store: tried again, set aside for a person, or pointless by now.
+
+use mainstay_journal::{Claimed, Entry, EntryId, ReadError};
+use mainstay_runtime::CallError;
+
+use crate::carry::{Carried, complete, end, has_replacement};
+use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
+use crate::drain::LONGEST_PAUSE;
+use crate::key::is_canary;
+use crate::objects::{DEPENDENCY, Inner};
+use crate::probe::Tried;
+use crate::standing::Base;
+use crate::trace::Phase;
+use crate::unanswered::Unwritten;
+
+/// Refusals in a row after which an entry is set aside.
+const REFUSALS: u32 = 3;
+/// First pause of an entry that failed, ms.
+const FIRST_PAUSE: i64 = 1000;
+
+/// Why an entry didn't reach the store.
+pub(crate) enum Trouble {
+    Store(CallError<Failed>),
+    Body(ReadError),
+    /// The store doesn't have what it said it took.
+    Differs(String),
+    /// Only a person can tell what to do.
+    Person(&'static str),
+    /// The same: the source of a copy is gone. Its name, which no log may have.
+    NoSource(String),
+}
+
+impl From<CallError<Failed>> for Trouble {
+    fn from(error: CallError<Failed>) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<Unwritten> for Trouble {
+    fn from(unwritten: Unwritten) -> Self {
+        Self::Store(unwritten.error)
+    }
+}
+
+impl From<ReadError> for Trouble {
+    fn from(error: ReadError) -> Self {
+        Self::Body(error)
+    }
+}
+
+/// Judges an entry that did not reach the store.
+pub(crate) async fn judge(
+    inner: &Inner,
+    claimed: Claimed,
+    trouble: Trouble,
+    refusals: u32,
+    now_ms: i64,
+) -> Carried {
+    let id = claimed.id();
+    let pause = now_ms + pause(id, claimed.entry().attempts);
+    let (is_refusal, why) = match trouble {
+        Trouble::Person(_) | Trouble::NoSource(_) if has_replacement(inner, &claimed) => {
+            let base = Base::of(claimed.entry());
+            complete(claimed, base).await;
+            return Carried::Pointless(id);
+        }
+        Trouble::Person(why) => return set_aside(claimed, why, why).await,
+        Trouble::NoSource(source) => {
+            let why = format!("its source `{source}` is gone from the store");
+            return set_aside(claimed, &why, "its source is gone from the store").await;
+        }
+        Trouble::Body(error @ (ReadError::Corrupt { .. } | ReadError::NoBody(_))) => {
+            let why = error.to_string();
+            return set_aside(claimed, &why, &why).await;
+        }
+        // Given back as it is: the journal is being closed, or our disk has a bad moment.
+        Trouble::Body(error) => (false, error.to_string()),
+        Trouble::Differs(why) => (true, why),
+        Trouble::Store(error) => (
+            is_refusal(inner, claimed.entry(), &error).await,
+            words(&error),
+        ),
+    };
+    if !is_refusal {
+        end(claimed.retry_later(&why, pause).await);
+        return Carried::Failed(id);
+    }
+    if refusals + 1 >= REFUSALS {
+        return set_aside(claimed, &why, &why).await;
+    }
+    end(claimed.retry_later(&why, pause).await);
+    Carried::Refused(id)
+}
+
+/// Sets it aside; the log has other words where those for the operator name an object.
+async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
+    let id = claimed.id();
+    if is_canary(&claimed.entry().key) {
+        tracing::warn!(
+            dependency = DEPENDENCY,
+            why = logged,
+            "the journal's canary did not reach the store"
+        );
+        end(claimed.complete().await);
+        return Carried::Pointless(id);
+    }
+    tracing::warn!(dependency = DEPENDENCY, entry = %id, why = logged, "accepted work was set aside: see GET /journal");
+    end(claimed.set_aside(why).await);
+    Carried::SetAside(id)
+}
+
+/// Whether the store refuses this entry and not everything: a permission or a route may be missing, a quota used up. It
+/// does if it takes a small object of our own, or refuses that otherwise.
+async fn is_refusal(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> bool {
+    let CallError::Failed(failed) = error else {
+        return false;
+    };
+    let may_be = match meaning(failed) {
+        Meaning::Overloaded => false,
+        Meaning::Failing => is_foreign_no(failed),
+        _ => true,
+    };
+    if !may_be || is_canary(&entry.key) {
+        return may_be;
+    }
+    match inner.try_ours().await {
+        Tried::Taken => true,
+        Tried::Refused(status) => failed.seen.status != Some(status),
+        Tried::Failed => false,
+    }
+}
+
+fn words(error: &CallError<Failed>) -> String {
+    match error {
+        CallError::Failed(failed) => match (meaning(failed), failed.seen.status) {
+            (Meaning::Misconfigured, _) => "the store denied it".into(),
+            (Meaning::Failing, Some(status)) if is_foreign_no(failed) => {
+                format!("something before the store refused it with status {status}")
+            }
+            (Meaning::Failing | Meaning::Overloaded, Some(status)) => {
+                format!("the store failed with status {status}")
+            }
+            (_, Some(status)) => format!("the store refused it with status {status}"),
+            (_, None) if matches!(failed.seen.phase, Phase::Connect | Phase::Exchange) => {
+                "the store can't be reached".into()
+            }
+            (_, None) => "the store can't take it".into(),
+        },
+        CallError::Deadline { .. } => "the store did not answer in time".into(),
+        CallError::Rejected(_) => "the circuit breaker is open".into(),
+        CallError::Busy { .. } => "too many calls to the store are in flight".into(),
+    }
+}
+
+/// Doubles with every attempt, and is spread by the entry's number over its upper half. In ms.
+fn pause(id: EntryId, attempts: u32) -> i64 {
+    let whole = (FIRST_PAUSE << attempts.min(6)).min(LONGEST_PAUSE);
+    let digest = blake3::hash(format!("{id}/{attempts}").as_bytes());
+    whole / 2 + whole / 2 * i64::from(digest.as_bytes()[0]) / 255
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_to_a_minute_and_differ_between_entries() {
+        let id: EntryId = "7".parse().unwrap();
+        let other: EntryId = "8".parse().unwrap();
+        for attempts in 0..40 {
+            let whole = (1000_i64 << attempts.min(6)).min(60_000);
+            assert!(
+                (whole / 2..=whole).contains(&pause(id, attempts)),
+                "{attempts}"
+            );
+        }
+        assert_ne!(pause(id, 3), pause(other, 3));
+    }
+}
