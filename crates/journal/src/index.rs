@@ -20,6 +20,8 @@ struct Queue {
     ready: BTreeSet<EntryId>,
     /// The same where it can be claimed later, by time.
     deferred: BTreeSet<(i64, EntryId)>,
+    /// The last one claimed, where there was a choice, had made a pause.
+    had_paused: bool,
     /// Entries that aren't set aside.
     waiting: u64,
     /// Keys of entries that may be on disk or not: the next start finds out.
@@ -27,6 +29,19 @@ struct Queue {
 }
 
 impl Queue {
+    /// What is claimed next. Neither goes before the other for ever: many entries that fail again and again leave room
+    /// for what was never tried, and those for them.
+    fn next(&mut self, now_ms: i64) -> Option<EntryId> {
+        let due = self.deferred.first().filter(|(time, _)| *time <= now_ms);
+        match (due, self.ready.first()) {
+            (Some((_, paused)), Some(fresh)) => {
+                self.had_paused = !self.had_paused;
+                Some(if self.had_paused { *paused } else { *fresh })
+            }
+            (due, ready) => due.map(|(_, id)| id).or(ready).copied(),
+        }
+    }
+
     /// Takes an entry out of its key's; gives the oldest that is left.
     fn take_out(&mut self, key: &Arc<str>, id: EntryId) -> Option<EntryId> {
         let Occupied(mut ids) = self.keys.entry(key.clone()) else {
@@ -123,19 +138,13 @@ impl Index {
         }
     }
 
-    /// Takes up to `limit` entries of a queue, oldest first.
+    /// Takes up to `limit` entries of a queue, oldest first; those whose pause is over in turn with those that made none.
     pub(crate) fn claim(&mut self, queue: &str, limit: usize, now_ms: i64) -> Vec<Entry> {
-        let Some(queue) = self.queues.get_mut(queue) else {
-            return Vec::new();
+        let claimed = |_| {
+            let id = self.queues.get_mut(queue)?.next(now_ms)?;
+            self.hold(id)
         };
-        while let Some(&(due, id)) = queue.deferred.first()
-            && due <= now_ms
-        {
-            queue.deferred.pop_first();
-            queue.ready.insert(id);
-        }
-        let ids: Vec<EntryId> = queue.ready.iter().take(limit).copied().collect();
-        ids.into_iter().filter_map(|id| self.hold(id)).collect()
+        (0..limit).map_while(claimed).collect()
     }
 
     /// Takes one entry for a change if `allowed` says so of its state; that state is the error otherwise.

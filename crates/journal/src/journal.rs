@@ -124,7 +124,7 @@ impl Journal {
     }
 
     /// Takes up to `limit` entries of a queue, oldest first: of each key only the oldest, if it waits and its time has
-    /// come. `now_ms` is compared with what [`Claimed::retry_later`] got, and with nothing else, so any clock will do;
+    /// come. Those that had to wait for a time take turns with those that had not. `now_ms` is compared with what [`Claimed::retry_later`] got, and with nothing else, so any clock will do;
     /// a monotonic one is best. Nothing is handed out that couldn't be completed: a faulted or closed journal gives none.
     pub fn claim(&self, queue: &str, limit: usize, now_ms: i64) -> Vec<Claimed> {
         if self.shared.accepts().is_err() {

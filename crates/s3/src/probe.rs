@@ -7,7 +7,7 @@ use mainstay_runtime::breaker::FailureKind;
 use mainstay_runtime::{Probe, Verdict};
 use object_store::{Error as StoreError, PutPayload};
 
-use crate::classify::{Failed, classify};
+use crate::classify::{Failed, classify, names_absence};
 use crate::key::{Key, RESERVED};
 use crate::objects::Inner;
 use crate::store::{About, Condition, Store};
@@ -47,16 +47,30 @@ impl Inner {
         done.map_err(|error| Failed { error, seen })
     }
 
-    /// Tries whether the store takes a small object of ours.
-    pub(crate) async fn try_ours(&self) -> Tried {
+    /// Tries whether the store does with a small object of ours what accepted work needs: takes it, shows it, and, if
+    /// `deletes`, deletes it.
+    pub(crate) async fn try_ours(&self, deletes: bool) -> Tried {
+        let tried = async {
+            put_ours(&self.store).await?;
+            // Another trial may have deleted it.
+            match self.store.head(&ours()).await {
+                Err(error) if !names_absence(&error) => return Err(error),
+                _ => {}
+            }
+            match self.store.delete(&ours()).await {
+                Err(error) if deletes => Err(error),
+                // The next trial replaces it.
+                _ => Ok(()),
+            }
+        };
         let clock = self.guard.clock();
         let until = self.now() + self.settings.first_byte;
-        let (taken, seen) = Trace::run(clock.until(until, put_ours(&self.store))).await;
-        // Where nothing may be deleted, the next trial replaces it.
-        let _ = clock.until(until, self.store.delete(&ours())).await;
-        match (taken, seen.status) {
+        let (tried, seen) = Trace::run(clock.until(until, tried)).await;
+        match (tried, seen.status) {
             (Ok(Ok(())), _) => Tried::Taken,
-            (Ok(Err(_)), Some(status @ 400..=499)) => Tried::Refused(status),
+            (Ok(Err(_)), Some(status @ (400..=407 | 409..=428 | 430..=499))) => {
+                Tried::Refused(status)
+            }
             _ => Tried::Failed,
         }
     }
@@ -66,7 +80,7 @@ impl Inner {
 #[derive(Debug)]
 pub(crate) enum Tried {
     Taken,
-    /// With this status, 400 to 499.
+    /// With this status, which is none that asks for patience.
     Refused(u16),
     Failed,
 }

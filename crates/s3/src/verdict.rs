@@ -7,7 +7,7 @@ use crate::carry::{Carried, complete, end, has_replacement};
 use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::drain::LONGEST_PAUSE;
 use crate::key::is_canary;
-use crate::objects::{DEPENDENCY, Inner};
+use crate::objects::{DELETE, DEPENDENCY, Inner};
 use crate::probe::Tried;
 use crate::standing::Base;
 use crate::trace::Phase;
@@ -110,22 +110,26 @@ async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
 }
 
 /// Whether the store refuses this entry and not everything: a permission or a route may be missing, a quota used up. It
-/// does if it takes a small object of our own, or refuses that otherwise.
+/// does if it takes a small object of our own; of what S3 itself says about a request, also if it refuses that otherwise.
 async fn is_refusal(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> bool {
     let CallError::Failed(failed) = error else {
         return false;
     };
-    let may_be = match meaning(failed) {
+    let (meaning, is_foreign) = (meaning(failed), is_foreign_no(failed));
+    let may_be = match meaning {
         Meaning::Overloaded => false,
-        Meaning::Failing => is_foreign_no(failed),
+        Meaning::Failing => is_foreign,
         _ => true,
     };
     if !may_be || is_canary(&entry.key) {
         return may_be;
     }
-    match inner.try_ours().await {
+    match inner.try_ours(entry.kind == DELETE).await {
         Tried::Taken => true,
-        Tried::Refused(status) => failed.seen.status != Some(status),
+        Tried::Refused(status) => {
+            let is_about_it = meaning != Meaning::Misconfigured && !is_foreign;
+            is_about_it && failed.seen.status != Some(status)
+        }
         Tried::Failed => false,
     }
 }

@@ -117,6 +117,9 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
+        // It may land also where nobody hears of it: what was there before is no base for what is accepted meanwhile.
+        let before = self.etags.of(to.as_str());
+        self.etags.saw(to.as_str(), None);
         match self.write(call, || self.store.copy(from, to)).await {
             Ok(()) => {
                 self.keep_outcome(once, None).await;
@@ -125,6 +128,9 @@ impl Inner {
                 (Ok(stored(None)), None)
             }
             Err(unwritten) => {
+                if !unwritten.may_be_done {
+                    self.etags.saw(to.as_str(), before.as_deref());
+                }
                 let may = is_outage(&unwritten.error);
                 let accepted = self.accept_copy(from, to, once);
                 self.or_later(ctx, unwritten, may, (to, from), accepted)

@@ -51,8 +51,10 @@ pub enum S3Mode {
         /// The code in the body, e.g. `AccessDenied`; without one the body is plain text, as with [`S3Mode::Foreign`].
         code: String,
     },
-    /// An error of the caller's making to writes; reads are answered as they should be.
-    RefuseWrites {
+    /// An error of the caller's making to writes, or else to reads of objects; the others are answered as they should be.
+    RefuseHalf {
+        /// Which half.
+        writes: bool,
         /// The status, e.g. 403.
         status: u16,
         /// The code in the body, as with [`S3Mode::Refuse`].

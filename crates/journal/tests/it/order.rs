@@ -53,6 +53,28 @@ async fn later_entries_of_a_key_wait_and_other_keys_do_not() {
     assert_eq!(journal.discard(a1).await, Err(ChangeError::Unknown(a1)));
 }
 
+#[tokio::test]
+async fn what_fails_again_and_again_leaves_room_for_what_was_never_tried_and_that_for_it() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    let failing = [append(&journal, "a").await, append(&journal, "b").await];
+    for claimed in journal.claim(QUEUE, 2, 0) {
+        claimed.retry_later("no", 10).await.unwrap();
+    }
+    let fresh = [append(&journal, "c").await, append(&journal, "d").await];
+    let mut order = Vec::new();
+    for now in [10, 20, 30, 40] {
+        let claimed = journal.claim(QUEUE, 1, now).pop().unwrap();
+        order.push(claimed.id());
+        if failing.contains(&claimed.id()) {
+            claimed.retry_later("no", now + 1).await.unwrap();
+        } else {
+            claimed.complete().await.unwrap();
+        }
+    }
+    assert_eq!(order, [failing[0], fresh[0], failing[1], fresh[1]]);
+}
+
 /// Polls it once and drops it.
 async fn begun_and_left(append: impl Future) {
     let mut append = std::pin::pin!(append);
@@ -205,23 +227,44 @@ struct ModelEntry {
 struct Model {
     entries: Vec<ModelEntry>,
     now: i64,
+    had_paused: bool,
 }
 
 impl Model {
     fn claim(&mut self, limit: usize) -> Vec<EntryId> {
         let mut claimed = Vec::new();
-        for i in 0..self.entries.len() {
-            let entry = &self.entries[i];
-            let first = self.entries[..i]
-                .iter()
-                .all(|earlier| earlier.key != entry.key);
-            let waits = entry.state == State::Queued && entry.not_before <= self.now;
-            if claimed.len() < limit && first && waits {
-                self.entries[i].state = State::InFlight;
-                claimed.push(self.entries[i].id);
-            }
+        while claimed.len() < limit {
+            let (paused, fresh): (Vec<_>, Vec<_>) = self
+                .claimable()
+                .into_iter()
+                .partition(|(time, _)| *time > 0);
+            let take_paused = match (paused.is_empty(), fresh.is_empty()) {
+                (true, true) => break,
+                (false, false) => {
+                    self.had_paused = !self.had_paused;
+                    self.had_paused
+                }
+                (_, no_fresh) => no_fresh,
+            };
+            let (time, id) = if take_paused { paused[0] } else { fresh[0] };
+            self.set(id, State::InFlight, time);
+            claimed.push(id);
         }
         claimed
+    }
+
+    /// By the time before which they could not be claimed, 0 without one, and age.
+    fn claimable(&self) -> Vec<(i64, EntryId)> {
+        let mut all = Vec::new();
+        for (i, entry) in self.entries.iter().enumerate() {
+            let mut earlier = self.entries[..i].iter();
+            let first = earlier.all(|earlier| earlier.key != entry.key);
+            if first && entry.state == State::Queued && entry.not_before <= self.now {
+                all.push((entry.not_before, entry.id));
+            }
+        }
+        all.sort();
+        all
     }
 
     fn set(&mut self, id: EntryId, state: State, not_before: i64) {
@@ -328,6 +371,7 @@ async fn follows_the_model(steps: Vec<Step>) {
                 claims.clear();
                 drop(journal);
                 journal = open(dir.path()).await;
+                model.had_paused = false;
                 for entry in &mut model.entries {
                     entry.not_before = 0;
                     if entry.state == State::InFlight {

@@ -354,11 +354,12 @@ async fn a_store_out_of_reach_is_called_that() {
 }
 
 #[tokio::test]
-async fn where_every_write_is_refused_nothing_is_set_aside() {
-    for (status, code) in [
-        (403, "AccessDenied"),
-        (400, "XMinioAdminBucketQuotaExceeded"),
-        (404, ""),
+async fn where_every_write_or_read_is_refused_nothing_is_set_aside() {
+    for (writes, status, code) in [
+        (true, 403, "AccessDenied"),
+        (true, 400, "XMinioAdminBucketQuotaExceeded"),
+        (true, 404, ""),
+        (false, 403, "AccessDenied"),
     ] {
         let server = S3::start().await;
         let world = World::at(&server, &server.endpoint(), |settings, _| {
@@ -372,14 +373,19 @@ async fn where_every_write_is_refused_nothing_is_set_aside() {
         is_accepted(world.delete("gone").await);
         server.restart().await;
         let code = code.to_owned();
-        server.set(S3Mode::RefuseWrites { status, code }).await;
+        let half = S3Mode::RefuseHalf {
+            writes,
+            status,
+            code,
+        };
+        server.set(half).await;
         eventually(Duration::from_secs(60), "six attempts", async || {
             world.objects.drain_now(Duration::from_millis(100)).await;
             let entries = world.objects.journal_entries(None, None, 2);
             entries.len() == 2 && entries.iter().all(|entry| entry.attempts >= 6)
         })
         .await;
-        assert!(world.set_aside().is_empty(), "{status}");
+        assert!(world.set_aside().is_empty(), "{writes} {status}");
         server.set(S3Mode::Ok).await;
         eventually(Duration::from_secs(30), "both to arrive", async || {
             world.objects.drain_now(Duration::from_millis(500)).await == 0

@@ -62,7 +62,7 @@ impl Log {
     fn told_of(&self, key: &str) -> String {
         let lines = self.history.iter().filter(|line| line.contains(key));
         let lines: Vec<_> = lines.map(String::as_str).collect();
-        lines[lines.len().saturating_sub(12)..].join("\n")
+        lines[lines.len().saturating_sub(40)..].join("\n")
     }
 
     /// Compares with what the store has in the end.
@@ -297,7 +297,7 @@ impl Client {
             return;
         };
         // A local copy says that it is old.
-        if source.is_some_and(|source| source == "cache") {
+        if source.as_ref().is_some_and(|source| source == "cache") {
             return;
         }
         let found = match status {
@@ -310,7 +310,7 @@ impl Client {
         let possible = self.possible(&key).clone();
         assert!(
             is_right,
-            "`{key}` reads {found:?} in life {}, and should be one of {possible:?}\n{}",
+            "`{key}` reads {found:?} from {source:?} in life {}, and should be one of {possible:?}\n{}",
             self.victim.lives(),
             self.log.told_of(&key)
         );

@@ -113,7 +113,13 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         S3Mode::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
         S3Mode::Internal => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         S3Mode::Hang => std::future::pending().await,
-        S3Mode::RefuseWrites { status, code } if writes(&head.method) => refusal(status, &code),
+        S3Mode::RefuseHalf {
+            writes: half,
+            status,
+            code,
+        } if writes(&head.method) == half && names_key_under(head.uri.path(), "") => {
+            refusal(status, &code)
+        }
         S3Mode::Foreign { status } => foreign(status),
         S3Mode::Refuse {
             prefix,
@@ -156,7 +162,7 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         | S3Mode::LateUploads { .. }
         | S3Mode::Ok
         | S3Mode::Refuse { .. }
-        | S3Mode::RefuseWrites { .. }
+        | S3Mode::RefuseHalf { .. }
         | S3Mode::CutWrites
         | S3Mode::HangWrites => gateway.carry_out(Request::from_parts(head, body)).await,
         S3Mode::Slow { ms } => {
