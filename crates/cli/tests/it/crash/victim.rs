@@ -21,6 +21,8 @@ pub(crate) const DATA: &str = "data";
 pub(crate) const PART: &str = "drain.part";
 /// What the kernel calls a connection that the other side has closed, and this side hasn't (`include/net/tcp_states.h`).
 const CLOSE_WAIT: &str = "08";
+/// The same of one that this side has closed, and the other hasn't taken all that was sent on it.
+const FIN_WAIT1: &str = "04";
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(20);
 /// Longest start.
@@ -162,15 +164,18 @@ impl Victim {
     }
 
     /// Waits until it has closed, on its side, too, whatever its clients have closed, or is dead: on a busy machine that
-    /// takes its time.
+    /// takes its time, and a large body that waits in sockets is read first.
     pub(crate) async fn notices(&self) {
-        let local = format!(":{:04X}", self.port);
+        let port = format!(":{:04X}", self.port);
         let is_half_closed = |line: &str| {
-            let mut fields = line.split_whitespace().skip(1);
-            let is_ours = fields
-                .next()
-                .is_some_and(|address| address.ends_with(&local));
-            is_ours && fields.nth(1) == Some(CLOSE_WAIT)
+            let fields: Vec<_> = line.split_whitespace().collect();
+            match fields[..] {
+                [_, here, there, state, ..] => {
+                    (here.ends_with(&port) && state == CLOSE_WAIT)
+                        || (there.ends_with(&port) && state == FIN_WAIT1)
+                }
+                _ => false,
+            }
         };
         let mut waited = Duration::ZERO;
         while waited < START {
