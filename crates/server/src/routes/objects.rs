@@ -67,7 +67,7 @@ pub struct ListReply {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ListedObject {
     key: String,
-    /// Bytes; absent for an accepted copy whose source nobody can ask now.
+    /// Bytes; absent for an accepted copy until it is carried out, unless its source was accepted, too.
     #[serde(skip_serializing_if = "Option::is_none")]
     size: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
