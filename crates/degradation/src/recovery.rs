@@ -81,7 +81,9 @@ pub(crate) struct Prober {
     step: usize,
     missed_in_epoch: bool,
     recovered_at: Option<Moment>,
-    opened_at: Option<Moment>,
+    /// When the breaker last opened after it was closed, or became half-open: what a probe that began before found
+    /// says nothing about the time since.
+    speaks_from: Option<Moment>,
     missed_since_open: bool,
     early: Early,
 }
@@ -99,7 +101,7 @@ impl Prober {
             step: 0,
             missed_in_epoch: false,
             recovered_at: None,
-            opened_at: None,
+            speaks_from: None,
             missed_since_open: false,
             early: Early::Unused,
         }
@@ -164,20 +166,24 @@ impl Prober {
             self.next_at = Some(self.next_at.map_or(again, |wanted| wanted.min(again)));
             return Verdict::default();
         };
-        // What began before the breaker opened says nothing about the time since.
-        let since_open = self.opened_at.is_none_or(|opened| started >= opened);
+        let speaks = self.speaks_from.is_none_or(|from| started >= from);
         let verdict = if passed {
-            self.passed(now, since_open, view, schedule)
+            self.passed(now, speaks, view, schedule)
         } else {
-            self.failed(since_open, view, schedule)
+            self.failed(speaks, view, schedule)
         };
         if verdict.new_epoch && view.is_usable() {
             self.recovered_at = Some(now);
         }
         self.plan(now, view, schedule, pace);
-        // The open time ended while it ran: nothing it found could close the breaker.
+        // The open time ended while it ran, or a call has made the breaker half-open: nothing it found could close it.
         let over = |retry_at: Moment| started < retry_at && retry_at <= now;
-        if view.state == State::Open && view.retry_at.is_some_and(over) {
+        let in_vain = match view.state {
+            State::Closed => false,
+            State::Open => view.retry_at.is_some_and(over),
+            State::HalfOpen => !speaks,
+        };
+        if in_vain {
             self.next_at = Some(now);
         }
         verdict
@@ -186,13 +192,13 @@ impl Prober {
     fn passed(
         &mut self,
         now: Moment,
-        since_open: bool,
+        speaks: bool,
         view: &EndpointView,
         schedule: &ProbeSchedule,
     ) -> Verdict {
         self.failures = 0;
         self.step = 0;
-        self.passes = self.passes.saturating_add(u32::from(since_open));
+        self.passes = self.passes.saturating_add(u32::from(speaks));
         let confirmed = self.passes >= schedule.early_after;
         let new_epoch = confirmed && self.missed_in_epoch;
         if new_epoch {
@@ -212,16 +218,11 @@ impl Prober {
         }
     }
 
-    fn failed(
-        &mut self,
-        since_open: bool,
-        view: &EndpointView,
-        schedule: &ProbeSchedule,
-    ) -> Verdict {
+    fn failed(&mut self, speaks: bool, view: &EndpointView, schedule: &ProbeSchedule) -> Verdict {
         self.passes = 0;
         self.failures = self.failures.saturating_add(1);
         self.missed_in_epoch = true;
-        self.missed_since_open |= since_open && view.state == State::Open;
+        self.missed_since_open |= speaks && view.state == State::Open;
         Verdict {
             trip: view.state == State::Closed && self.failures >= schedule.trip_after,
             ..Verdict::default()
@@ -239,7 +240,7 @@ impl Prober {
     ) {
         match (transition.from, transition.to) {
             (State::Closed, State::Open) => {
-                self.opened_at = Some(transition.at);
+                self.speaks_from = Some(transition.at);
                 self.missed_since_open = false;
                 self.early = Early::Unused;
                 self.passes = 0;
@@ -251,9 +252,9 @@ impl Prober {
                     self.early = Early::Failed;
                 }
             }
-            (_, State::HalfOpen) => {}
+            (_, State::HalfOpen) => self.speaks_from = Some(transition.at),
             (_, State::Closed) => {
-                self.opened_at = None;
+                self.speaks_from = None;
                 self.missed_in_epoch = false;
                 self.early = Early::Unused;
                 self.failures = 0;
@@ -274,12 +275,14 @@ impl Prober {
     ) {
         self.replan(now, view.state, view, schedule, random);
         let over = view.retry_at.is_some_and(|retry_at| retry_at <= now);
-        if self.is_planned() && over && view.state == State::Open {
+        // What runs began under the other mode, and another one has to follow it.
+        let wanted = self.is_planned() || self.asked.is_some_and(|asked| asked < now);
+        if wanted && over && view.state == State::Open {
             self.next_at = Some(now);
         }
     }
 
-    /// The schedule is another one: what is planned comes no later than it would by that.
+    /// The schedule is another one: what is planned comes no later than it would by that, from its first pause on.
     pub(crate) fn rescheduled(
         &mut self,
         now: Moment,
@@ -287,6 +290,7 @@ impl Prober {
         schedule: &ProbeSchedule,
         random: &mut SplitMix64,
     ) {
+        self.step = 0;
         self.replan(now, view.state, view, schedule, random);
     }
 

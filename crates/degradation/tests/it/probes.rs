@@ -1,6 +1,7 @@
 //! Probes at the very moments that bound their rules.
 
 use mainstay_breaker::{Mode, State};
+use mainstay_degradation::{Input, Settings};
 
 use crate::told::{INSTANT, MILLI, START, Told};
 use crate::world::{SECOND, at};
@@ -154,6 +155,71 @@ fn another_mode_puts_off_and_hurries_no_probe_before_the_open_time_is_over() {
         told.view.mode = mode;
         assert_eq!((told.tick(opened + SECOND), told.next()), (vec![], planned));
     }
+}
+
+#[test]
+fn a_probe_that_ran_as_a_call_made_the_breaker_half_open_is_followed_at_once_by_one_with_a_place() {
+    for passes in [false, true] {
+        let (mut told, due) = Told::healthy("openai");
+        let opened = due - 20 * SECOND;
+        told.moves(opened, State::Open, Some(opened + 3 * SECOND));
+        let begun = opened + 2 * SECOND;
+        assert_eq!(told.wants(begun), [begun]);
+        told.moves(begun + 2 * SECOND, State::HalfOpen, None);
+        let ended = begun + 5 * SECOND;
+        let next = if passes {
+            told.passes(begun, ended)
+        } else {
+            told.fails(begun, ended)
+        };
+        assert_eq!(next, [ended], "passes: {passes}");
+
+        // This one has a place, whose verdict counts: it is confirmed as any other.
+        told.passes(ended, ended + MILLI);
+        assert_eq!(told.next(), Some(ended + 201 * MILLI));
+    }
+    let (mut told, due) = Told::healthy("openai");
+    let retry_at = due - 20 * SECOND;
+    told.moves(retry_at - SECOND, State::Open, Some(retry_at));
+    assert_eq!(told.asked, Some(retry_at));
+    told.moves(retry_at, State::HalfOpen, None);
+    told.passes(retry_at, retry_at + MILLI);
+    assert_eq!(
+        told.next(),
+        Some(retry_at + 201 * MILLI),
+        "it made it half-open itself"
+    );
+}
+
+#[test]
+fn a_probe_that_ran_as_an_operators_mode_ended_is_followed_at_once_by_one_with_a_place() {
+    let (mut told, due) = Told::healthy("openai");
+    let opened = due - 20 * SECOND;
+    let retry_at = opened + 3 * SECOND;
+    told.moves(opened, State::Open, Some(retry_at));
+    told.view.mode = Mode::ForcedOpen;
+    told.tick(opened + SECOND);
+    assert_eq!(told.tick(retry_at), [retry_at]);
+    told.view.mode = Mode::Auto;
+    assert_eq!(told.tick(retry_at + SECOND), [], "one is running");
+    let ended = retry_at + 5 * SECOND;
+    assert_eq!(told.fails(retry_at, ended), [ended]);
+}
+
+#[test]
+fn another_schedule_begins_with_its_first_pause_however_long_it_has_failed() {
+    let (mut told, due) = Told::healthy("openai");
+    let now = due - 20 * SECOND;
+    for failed in 0..3 {
+        told.probe(now + failed * 100 * SECOND, false);
+    }
+    let now = now + 200 * SECOND;
+    assert_eq!(told.next(), Some(now + 40 * SECOND));
+    let mut settings = Settings::standard();
+    settings.dependency_mut("openai").unwrap().probes.trip_after = 1;
+    let rules = settings.validate().unwrap();
+    told.tell(now + SECOND, Input::Settings(Box::new(rules)));
+    assert_eq!(told.next(), Some(now + 11 * SECOND));
 }
 
 #[test]
