@@ -12,6 +12,15 @@ use crate::entry::{Entry, EntryId, Filter, State, Stats};
 use crate::ids::Ids;
 use crate::record::{Label, Place, Record, StoredBody};
 
+/// Which of the keys' oldest entries is claimed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The oldest of those whose time has come.
+    OldestFirst,
+    /// One whose pause is over and one that made none, in turn.
+    InTurn,
+}
+
 #[derive(Debug, Default)]
 struct Queue {
     /// The entries of each key.
@@ -29,9 +38,17 @@ struct Queue {
 }
 
 impl Queue {
-    /// What is claimed next. Neither goes before the other for ever: many entries that fail again and again leave room
-    /// for what was never tried, and those for them.
-    fn next(&mut self, now_ms: i64) -> Option<EntryId> {
+    fn oldest(&mut self, now_ms: i64) -> Option<EntryId> {
+        while let Some(&(due, id)) = self.deferred.first()
+            && due <= now_ms
+        {
+            self.deferred.pop_first();
+            self.ready.insert(id);
+        }
+        self.ready.first().copied()
+    }
+
+    fn next_in_turn(&mut self, now_ms: i64) -> Option<EntryId> {
         let due = self.deferred.first().filter(|(time, _)| *time <= now_ms);
         match (due, self.ready.first()) {
             (Some((_, paused)), Some(fresh)) => {
@@ -138,10 +155,20 @@ impl Index {
         }
     }
 
-    /// Takes up to `limit` entries of a queue, oldest first; those whose pause is over in turn with those that made none.
-    pub(crate) fn claim(&mut self, queue: &str, limit: usize, now_ms: i64) -> Vec<Entry> {
+    /// Takes up to `limit` entries of a queue.
+    pub(crate) fn claim(
+        &mut self,
+        queue: &str,
+        limit: usize,
+        now_ms: i64,
+        order: Order,
+    ) -> Vec<Entry> {
         let claimed = |_| {
-            let id = self.queues.get_mut(queue)?.next(now_ms)?;
+            let queue = self.queues.get_mut(queue)?;
+            let id = match order {
+                Order::OldestFirst => queue.oldest(now_ms)?,
+                Order::InTurn => queue.next_in_turn(now_ms)?,
+            };
             self.hold(id)
         };
         (0..limit).map_while(claimed).collect()

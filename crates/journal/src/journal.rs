@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use crate::body::Body;
 use crate::claim::Claimed;
 use crate::entry::{Entry, EntryId, Filter, Health, NewEntry, State, Stats};
+use crate::index::Order;
 use crate::open::{WriterThread, open};
 use crate::record::Record;
 use crate::shared::{Hold, Shared};
@@ -124,13 +125,24 @@ impl Journal {
     }
 
     /// Takes up to `limit` entries of a queue, oldest first: of each key only the oldest, if it waits and its time has
-    /// come. Those that had to wait for a time take turns with those that had not. `now_ms` is compared with what [`Claimed::retry_later`] got, and with nothing else, so any clock will do;
+    /// come. `now_ms` is compared with what [`Claimed::retry_later`] got, and with nothing else, so any clock will do;
     /// a monotonic one is best. Nothing is handed out that couldn't be completed: a faulted or closed journal gives none.
     pub fn claim(&self, queue: &str, limit: usize, now_ms: i64) -> Vec<Claimed> {
+        self.claim_by(Order::OldestFirst, queue, limit, now_ms)
+    }
+
+    /// As [`claim`](Self::claim), where only the order of each key's entries matters: those that had to wait for a time
+    /// take turns with those that had not, oldest first. Many entries that fail again and again leave room for what was
+    /// never tried, and that for them.
+    pub fn claim_in_turn(&self, queue: &str, limit: usize, now_ms: i64) -> Vec<Claimed> {
+        self.claim_by(Order::InTurn, queue, limit, now_ms)
+    }
+
+    fn claim_by(&self, order: Order, queue: &str, limit: usize, now_ms: i64) -> Vec<Claimed> {
         if self.shared.accepts().is_err() {
             return Vec::new();
         }
-        let entries = self.shared.index().claim(queue, limit, now_ms);
+        let entries = self.shared.index().claim(queue, limit, now_ms, order);
         let hold = |id| Hold {
             shared: self.shared.clone(),
             id,

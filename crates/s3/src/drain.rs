@@ -102,7 +102,7 @@ impl Drain {
 
     fn claim(&mut self) {
         let now = self.now_ms();
-        for claimed in self.inner.journal.claim(QUEUE, self.room(), now) {
+        for claimed in self.inner.journal.claim_in_turn(QUEUE, self.room(), now) {
             let (inner, place) = (Arc::clone(&self.inner), self.taken.take());
             let refusals = self.refusals.get(&claimed.id()).copied().unwrap_or(0);
             self.under_way.spawn(async move {

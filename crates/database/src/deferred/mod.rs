@@ -122,7 +122,7 @@ impl Deferred {
         self.journal.is_waiting(QUEUE)
     }
 
-    /// The oldest that waits, for the drain.
+    /// The oldest that waits, for the drain: also before a younger one that has not failed yet.
     fn next(&self) -> Option<Claimed> {
         self.journal.claim(QUEUE, 1, i64::MAX).pop()
     }

@@ -64,7 +64,7 @@ async fn what_fails_again_and_again_leaves_room_for_what_was_never_tried_and_tha
     let fresh = [append(&journal, "c").await, append(&journal, "d").await];
     let mut order = Vec::new();
     for now in [10, 20, 30, 40] {
-        let claimed = journal.claim(QUEUE, 1, now).pop().unwrap();
+        let claimed = journal.claim_in_turn(QUEUE, 1, now).pop().unwrap();
         order.push(claimed.id());
         if failing.contains(&claimed.id()) {
             claimed.retry_later("no", now + 1).await.unwrap();
@@ -73,6 +73,19 @@ async fn what_fails_again_and_again_leaves_room_for_what_was_never_tried_and_tha
         }
     }
     assert_eq!(order, [failing[0], fresh[0], failing[1], fresh[1]]);
+}
+
+#[tokio::test]
+async fn where_the_oldest_is_first_what_failed_goes_before_what_came_later() {
+    let dir = tempdir().unwrap();
+    let journal = open(dir.path()).await;
+    let failing = append(&journal, "a").await;
+    for now in [0, 10, 20] {
+        append(&journal, &now.to_string()).await;
+        let claimed = journal.claim(QUEUE, 1, now).pop().unwrap();
+        assert_eq!(claimed.id(), failing);
+        claimed.retry_later("no", now + 10).await.unwrap();
+    }
 }
 
 /// Polls it once and drops it.
@@ -227,13 +240,21 @@ struct ModelEntry {
 struct Model {
     entries: Vec<ModelEntry>,
     now: i64,
+    in_turn: bool,
     had_paused: bool,
 }
 
 impl Model {
     fn claim(&mut self, limit: usize) -> Vec<EntryId> {
         let mut claimed = Vec::new();
-        while claimed.len() < limit {
+        while claimed.len() < limit && !self.in_turn {
+            let Some((time, id)) = self.oldest() else {
+                break;
+            };
+            self.set(id, State::InFlight, time);
+            claimed.push(id);
+        }
+        while claimed.len() < limit && self.in_turn {
             let (paused, fresh): (Vec<_>, Vec<_>) = self
                 .claimable()
                 .into_iter()
@@ -251,6 +272,10 @@ impl Model {
             claimed.push(id);
         }
         claimed
+    }
+
+    fn oldest(&self) -> Option<(i64, EntryId)> {
+        self.claimable().into_iter().min_by_key(|(_, id)| *id)
     }
 
     /// By the time before which they could not be claimed, 0 without one, and age.
@@ -346,10 +371,11 @@ async fn operator(model: &mut Model, journal: &Journal, step: &Step) {
     }
 }
 
-async fn follows_the_model(steps: Vec<Step>) {
+async fn follows_the_model(in_turn: bool, steps: Vec<Step>) {
     let dir = tempdir().unwrap();
     let mut journal = open(dir.path()).await;
     let (mut model, mut claims) = (Model::default(), Vec::new());
+    model.in_turn = in_turn;
     for step in steps {
         match step {
             Step::Append(key) => {
@@ -362,7 +388,10 @@ async fn follows_the_model(steps: Vec<Step>) {
                 });
             }
             Step::Claim(limit) => {
-                let claimed = journal.claim(QUEUE, limit, model.now);
+                let claimed = match in_turn {
+                    true => journal.claim_in_turn(QUEUE, limit, model.now),
+                    false => journal.claim(QUEUE, limit, model.now),
+                };
                 assert_eq!(ids(&claimed), model.claim(limit));
                 claims.extend(claimed);
             }
@@ -402,8 +431,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn claims_follow_a_naive_model(steps in prop::collection::vec(step(), 1..50)) {
+    fn claims_follow_a_naive_model(in_turn: bool, steps in prop::collection::vec(step(), 1..50)) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(follows_the_model(steps));
+        runtime.block_on(follows_the_model(in_turn, steps));
     }
 }
