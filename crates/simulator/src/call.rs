@@ -187,6 +187,9 @@ impl World {
         };
         endpoint.in_flight -= 1;
         endpoint.count(outcome, slow && !flight.marked_slow, elapsed);
+        if outcome != Outcome::Neutral {
+            self.inspector.took(now, index, elapsed);
+        }
         self.tally(outcome);
         self.settle(index, number, flight.ticket, outcome, slow);
         self.let_in(index);

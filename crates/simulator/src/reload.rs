@@ -32,6 +32,8 @@ impl World {
         let Ok(rules) = self.check_reload(reload) else {
             return;
         };
+        // As in the runtime, what an earlier run remembered is told first of all: it is known before.
+        self.decide();
         let before = self.known(self.breakers());
         for endpoint in &mut self.endpoints {
             let latency = endpoint.figures.latency;

@@ -29,6 +29,8 @@ pub(super) struct Watched {
     ill: bool,
     /// When something last counted against it, or it last changed from outside.
     pub(super) last_bad: Moment,
+    /// When a call last ended that took longer than its health allows, whatever the breaker makes of it.
+    last_late: Moment,
     pub(super) touched_at: Option<Moment>,
     pub(super) opened_at: Option<Moment>,
     pub(super) closed_at: Moment,
@@ -54,6 +56,7 @@ impl Watched {
             unnoticed_since: None,
             ill: false,
             last_bad: now,
+            last_late: now,
             touched_at: None,
             opened_at: None,
             closed_at: now,
@@ -202,6 +205,16 @@ impl Inspector {
         }
     }
 
+    /// A call that counts took this long. What was asked before a repair may be answered long after it, and no breaker
+    /// need call that slow: its latency is a real call's all the same, and weighs on the score for a window from now.
+    pub fn took(&mut self, now: Moment, endpoint: usize, elapsed: Duration) {
+        let rule = self.rules.endpoint(crate::world::id(endpoint));
+        let health = &self.rules.dependency(rule.dependency).health;
+        if elapsed > health.p95_threshold {
+            self.watched[endpoint].last_late = now;
+        }
+    }
+
     pub(super) fn look_at_opening(&mut self, now: Moment, index: usize, transition: &Transition) {
         if transition.to != State::Open {
             return;
@@ -270,7 +283,8 @@ impl Inspector {
             } else {
                 watched.closed_by(self.schedule(index))
             };
-            calm_since = calm_since.max(watched.last_bad).max(closed);
+            let uneasy = watched.last_bad.max(watched.last_late);
+            calm_since = calm_since.max(uneasy).max(closed);
         }
         let Some(last) = self.last.as_ref().filter(|last| last.pin.is_none()) else {
             self.level_held_at(now);

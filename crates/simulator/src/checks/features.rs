@@ -79,7 +79,9 @@ impl Inspector {
         let live = requires
             .iter()
             .any(|id| snapshot.component(*id).is_live_cause);
-        let trouble = many_down && level >= Level::Minimal;
+        // Until the first round is over, EMERGENCY says only that nobody knows better: it has no cause and sheds
+        // nothing, whoever has failed already.
+        let trouble = many_down && level >= Level::Minimal && snapshot.first_round_over;
         let gated = live || trouble;
         let row = self.rules.feature(feature.id);
         let allowed = if gated {

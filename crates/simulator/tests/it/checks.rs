@@ -336,6 +336,22 @@ fn a_breaker_that_stays_open_and_a_level_that_stays_down() {
 }
 
 #[test]
+fn an_answer_that_comes_late_excuses_a_low_level_for_a_window_and_one_in_time_does_not() {
+    let not_back = |took: Duration, tick: Duration| {
+        let mut bench = Bench::new();
+        let now = bench.now;
+        bench.show(None, falls_at(now));
+        bench.inspector.took(now + 30 * SECOND, 1, took);
+        bench.tick(now + tick);
+        let mut all = bench.inspector.violations().iter();
+        all.any(|one| one.check == Check::NotBack)
+    };
+    assert!(not_back(3 * SECOND, 100 * SECOND));
+    assert!(!not_back(11 * SECOND, 100 * SECOND));
+    assert!(not_back(11 * SECOND, 140 * SECOND));
+}
+
+#[test]
 fn an_outage_that_nobody_notices() {
     let mut bench = Bench::new();
     let now = bench.now;

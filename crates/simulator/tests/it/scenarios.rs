@@ -1,10 +1,15 @@
 //! Scenarios made by hand, with exact expectations.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use mainstay_breaker::{Mode, Rule, State};
-use mainstay_degradation::{FeatureMode, HeldBy, Level};
-use mainstay_simulator::{Action, Condition, Outage, Report, Scenario, Traffic, World};
+use mainstay_degradation::{
+    FeatureMode, FeatureState, HeldBy, Level, Outage as OutageOver, Settings,
+};
+use mainstay_simulator::{
+    Action, Condition, Figures, Outage, Reload, Report, Scenario, Traffic, World,
+};
 
 const ALL: [&str; 4] = ["database", "openai", "redis", "s3"];
 
@@ -338,6 +343,75 @@ fn a_probe_that_passes_while_calls_fail_does_not_defeat_the_growing_open_time() 
         .map(|one| one.at)
         .collect();
     assert!((3..=8).contains(&opened.len()), "{opened:?}");
+}
+
+fn same_settings() -> Action {
+    Action::Reload(Box::new(Reload {
+        settings: Settings::standard(),
+        figures: BTreeMap::new(),
+    }))
+}
+
+#[test]
+fn until_the_first_round_is_over_nothing_is_shed_whoever_is_down_already() {
+    let scenario = Scenario::quiet()
+        .phase("database", Duration::ZERO, Condition::Refuses)
+        .phase("redis", Duration::ZERO, Condition::Refuses)
+        .phase("s3", Duration::ZERO, Condition::Hangs)
+        .order(millis(500), same_settings(), None);
+    let (mut world, _) = play(scenario, millis(900));
+    let snapshot = world.snapshot();
+    let down = snapshot.components.iter();
+    let down = down.filter(|one| one.down_since.is_some()).count();
+    assert_eq!((down, snapshot.first_round_over), (2, false));
+    let all_on = |one: &FeatureState| one.mode == FeatureMode::On;
+    assert!(snapshot.features.iter().all(all_on));
+    assert!(world.run(seconds(2)).violations.is_empty());
+    assert!(!world.snapshot().features.iter().all(all_on));
+}
+
+#[test]
+fn a_reload_at_the_very_start_comes_after_what_an_earlier_run_remembered() {
+    let mut scenario = Scenario::quiet().order(Duration::ZERO, same_settings(), None);
+    let outage = OutageOver {
+        lasted: seconds(7),
+        complete: true,
+        worked: None,
+    };
+    scenario.history.push("redis", outage);
+    let (world, _) = play(scenario, seconds(2));
+    let redis = world.rules().dependency_id("redis").unwrap();
+    let recoveries = world.snapshot().component(redis).recoveries;
+    assert_eq!(recoveries.map(|one| one.last), Some(seconds(7)));
+}
+
+#[test]
+fn what_was_asked_before_a_repair_and_is_answered_late_weighs_for_a_window_and_no_longer() {
+    let mut scenario = Scenario::quiet();
+    scenario.settings.level.dwell = Duration::ZERO;
+    let mut figures = Figures::of("openai");
+    figures.call_deadline = seconds(60);
+    figures.breaker.slow = None;
+    scenario.figures.insert("openai".to_owned(), figures);
+    scenario.traffic.push(Traffic {
+        endpoint: "openai".to_owned(),
+        caller: 1,
+        from: seconds(56),
+        until: millis(57_900),
+        every: seconds(1),
+        burst: 4,
+        patience: None,
+    });
+    let slow = Condition::Slow(seconds(40));
+    let scenario = scenario.outage("openai", seconds(55), seconds(59), slow);
+    let (_, report) = play(scenario, seconds(300));
+    let (down, up) = (
+        (Level::Optimal, Level::Degraded),
+        (Level::Degraded, Level::Optimal),
+    );
+    assert_eq!(changes(&report, seconds(55)), [down, up]);
+    let back = report.level_changes.last().unwrap().at;
+    assert!(back < seconds(55 + 5 + 40 + 60), "{back:?}");
 }
 
 #[test]
