@@ -1,4 +1,5 @@
-//! Brings accepted work to the store, oldest first, behind live traffic.
+//! Brings accepted work to the store, in order per key, behind live traffic; what was tried before in turn with what was
+//! not, oldest first.
 //!
 //! It runs while the breaker is closed, goes through the guard like everybody else, and after an outage sends one
 //! entry alone before it sends several at once.
@@ -108,7 +109,10 @@ impl Drain {
             self.under_way.spawn(async move {
                 let source = source_of(claimed.entry());
                 let done = carry(Arc::clone(&inner), claimed, place, refusals, now).await;
-                if let Some(source) = source {
+                // What waits is still there, and may be one of very many.
+                if let Some(source) = source
+                    && !matches!(done, Carried::Waits)
+                {
                     inner.pending.tidy(&source, &inner.journal);
                 }
                 done

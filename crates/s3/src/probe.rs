@@ -47,42 +47,24 @@ impl Inner {
         done.map_err(|error| Failed { error, seen })
     }
 
-    /// Tries whether the store does with a small object of ours what accepted work needs: takes it, shows it, and, if
+    /// Whether the store does with a small object of ours what accepted work needs: takes it, shows it, and, if
     /// `deletes`, deletes it.
-    pub(crate) async fn try_ours(&self, deletes: bool) -> Tried {
-        let tried = async {
-            put_ours(&self.store).await?;
-            // Another trial may have deleted it.
-            match self.store.head(&ours()).await {
-                Err(error) if !names_absence(&error) => return Err(error),
-                _ => {}
-            }
-            match self.store.delete(&ours()).await {
-                Err(error) if deletes => Err(error),
-                // The next trial replaces it.
-                _ => Ok(()),
-            }
-        };
+    pub(crate) async fn takes_ours(&self, deletes: bool) -> bool {
         let clock = self.guard.clock();
-        let until = self.now() + self.settings.first_byte;
-        let (tried, seen) = Trace::run(clock.until(until, tried)).await;
-        match (tried, seen.status) {
-            (Ok(Ok(())), _) => Tried::Taken,
-            (Ok(Err(_)), Some(status @ (400..=407 | 409..=428 | 430..=499))) => {
-                Tried::Refused(status)
-            }
-            _ => Tried::Failed,
-        }
+        let soon = || clock.now() + self.settings.first_byte;
+        let put = clock.until(soon(), put_ours(&self.store)).await;
+        let shown = match put {
+            Ok(Ok(())) => clock.until(soon(), self.store.head(&ours())).await,
+            _ => return false,
+        };
+        let deleted = clock.until(soon(), self.store.delete(&ours())).await;
+        // Another trial may have deleted it already; what isn't deleted, the next one replaces.
+        let is_shown = match shown {
+            Ok(Err(error)) => names_absence(&error),
+            shown => shown.is_ok(),
+        };
+        is_shown && (!deletes || matches!(deleted, Ok(Ok(()))))
     }
-}
-
-/// What the store did with an object of ours.
-#[derive(Debug)]
-pub(crate) enum Tried {
-    Taken,
-    /// With this status, which is none that asks for patience.
-    Refused(u16),
-    Failed,
 }
 
 fn ours() -> Key {

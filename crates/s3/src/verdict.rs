@@ -8,7 +8,6 @@ use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::drain::LONGEST_PAUSE;
 use crate::key::is_canary;
 use crate::objects::{DELETE, DEPENDENCY, Inner};
-use crate::probe::Tried;
 use crate::standing::Base;
 use crate::trace::Phase;
 use crate::unanswered::Unwritten;
@@ -110,28 +109,20 @@ async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
 }
 
 /// Whether the store refuses this entry and not everything: a permission or a route may be missing, a quota used up. It
-/// does if it takes a small object of our own; of what S3 itself says about a request, also if it refuses that otherwise.
+/// does if it takes a small object of our own.
 async fn is_refusal(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> bool {
     let CallError::Failed(failed) = error else {
         return false;
     };
-    let (meaning, is_foreign) = (meaning(failed), is_foreign_no(failed));
-    let may_be = match meaning {
+    let may_be = match meaning(failed) {
         Meaning::Overloaded => false,
-        Meaning::Failing => is_foreign,
+        Meaning::Failing => is_foreign_no(failed),
         _ => true,
     };
     if !may_be || is_canary(&entry.key) {
         return may_be;
     }
-    match inner.try_ours(entry.kind == DELETE).await {
-        Tried::Taken => true,
-        Tried::Refused(status) => {
-            let is_about_it = meaning != Meaning::Misconfigured && !is_foreign;
-            is_about_it && failed.seen.status != Some(status)
-        }
-        Tried::Failed => false,
-    }
+    inner.takes_ours(entry.kind == DELETE).await
 }
 
 fn words(error: &CallError<Failed>) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mainstay_runtime::{Answer, Call, Context, Error, Source};
 
 use crate::arriving::Arriving;
+use crate::etags::Etags;
 use crate::key::Key;
 use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage};
 use crate::once::{Once, OnceKey};
@@ -117,26 +118,44 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
-        // It may land also where nobody hears of it: what was there before is no base for what is accepted meanwhile.
-        let before = self.etags.of(to.as_str());
-        self.etags.saw(to.as_str(), None);
-        match self.write(call, || self.store.copy(from, to)).await {
+        let copy = || {
+            let unknown = Unknown::from_now(&self.etags, to);
+            async move {
+                let copied = self.store.copy(from, to).await;
+                drop(unknown);
+                copied
+            }
+        };
+        match self.write(call, copy).await {
             Ok(()) => {
                 self.keep_outcome(once, None).await;
                 self.copies.forget(to).await;
-                self.etags.saw(to.as_str(), None);
                 (Ok(stored(None)), None)
             }
             Err(unwritten) => {
-                if !unwritten.may_be_done {
-                    self.etags.saw(to.as_str(), before.as_deref());
-                }
                 let may = is_outage(&unwritten.error);
                 let accepted = self.accept_copy(from, to, once);
                 self.or_later(ctx, unwritten, may, (to, from), accepted)
                     .await
             }
         }
+    }
+}
+
+/// A key whose object a copy may replace at any time, until this is dropped: what was there before, or is seen meanwhile,
+/// is no base for what is accepted, also where nobody hears how the copy ended.
+struct Unknown<'a>(&'a Etags, &'a Key);
+
+impl<'a> Unknown<'a> {
+    fn from_now(etags: &'a Etags, key: &'a Key) -> Self {
+        etags.saw(key.as_str(), None);
+        Self(etags, key)
+    }
+}
+
+impl Drop for Unknown<'_> {
+    fn drop(&mut self) {
+        self.0.saw(self.1.as_str(), None);
     }
 }
 
