@@ -287,7 +287,6 @@ impl Inspector {
             calm_since = calm_since.max(uneasy).max(closed);
         }
         let Some(last) = self.last.as_ref().filter(|last| last.pin.is_none()) else {
-            self.level_held_at(now);
             return;
         };
         let calm_since = calm_since.max(self.level_free_since).max(self.reloaded_at);
@@ -297,10 +296,6 @@ impl Inspector {
             let detail = format!("{level} at score {score}, all well since {calm_since:?}");
             self.violated(Check::NotBack, now, detail);
         }
-    }
-
-    fn level_held_at(&mut self, now: Moment) {
-        self.level_free_since = now;
     }
 
     /// Until samples of the outage have left every window, and then step by step.

@@ -285,6 +285,11 @@ impl Inspector {
         {
             self.level_changed_at = snapshot.at;
         }
+        // A pin may come and go between two ticks.
+        let was_pinned = self.last.as_ref().is_some_and(|last| last.pin.is_some());
+        if was_pinned || snapshot.pin.is_some() {
+            self.level_free_since = snapshot.at;
+        }
         self.last = Some(snapshot.clone());
     }
 

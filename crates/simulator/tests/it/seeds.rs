@@ -67,6 +67,8 @@ const REMEMBERED: &[u64] = &[
     518_918,
     // What was asked before a repair was answered long after it, and pulled the score down for another window.
     35_196, 123_863, 365_778, 374_559, 426_403, 506_442,
+    // A pin came and went between two ticks, and what it had left was taken for a late return.
+    847_716,
 ];
 
 #[test]
