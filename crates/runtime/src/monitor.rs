@@ -210,9 +210,12 @@ impl Monitor {
     /// Has it written down, from time to time in an outage, how long that was seen: after a crash nobody could tell it
     /// from a later one.
     fn remember_those_that_last(&mut self, now: Moment) {
-        let components = &self.inner.snapshot.load().components;
-        let is_any_down = components.iter().any(|one| one.down_since.is_some());
-        if is_any_down && now.saturating_since(self.remembered) >= REMEMBERED_EVERY {
+        if now.saturating_since(self.remembered) < REMEMBERED_EVERY {
+            return;
+        }
+        let snapshot = self.inner.snapshot.load();
+        let mut components = snapshot.components.iter();
+        if components.any(|one| one.down_since.is_some()) {
             self.remember_outages(now);
         }
     }

@@ -102,8 +102,8 @@ pub(crate) fn is_alone() -> bool {
     STAY.try_with(|stay| stay.is_alone()).unwrap_or(false)
 }
 
-/// Carries a write out; one of a `staying` key goes on when its caller leaves while it is at the store. `lost` is how one ends that
-/// the end of the runtime takes along.
+/// Carries a write out; one of a `staying` key goes on when its caller leaves while it is at the store. `lost` is how one
+/// ends that the end of the runtime takes along.
 pub(crate) fn to_the_end<T: Send + 'static>(
     staying: Option<(Arriving, Key)>,
     write: impl Future<Output = T> + Send + 'static,

@@ -204,9 +204,8 @@ mod tests {
         let end = Arc::clone(&ended);
         let signals = stream::iter(signals.to_vec()).chain(stream::pending());
         let failed = async move {
-            match failed {
-                true => {}
-                false => std::future::pending().await,
+            if !failed {
+                std::future::pending().await
             }
         };
         // One that has failed is seen to before any signal.

@@ -16,7 +16,7 @@ use crate::settings::DependencyId;
 
 /// Longest time that nobody may have watched for what was down before and is down after to be one outage: a restart
 /// takes less, and how an outage stands is written down more often.
-pub(super) const UNWATCHED: Duration = Duration::from_secs(60);
+const UNWATCHED: Duration = Duration::from_secs(60);
 
 /// The outage that a dependency is in.
 #[derive(Debug, Clone, Serialize, Deserialize)]

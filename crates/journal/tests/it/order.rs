@@ -247,31 +247,30 @@ struct Model {
 impl Model {
     fn claim(&mut self, limit: usize) -> Vec<EntryId> {
         let mut claimed = Vec::new();
-        while claimed.len() < limit && !self.in_turn {
-            let Some((time, id)) = self.oldest() else {
+        while claimed.len() < limit {
+            let next = match self.in_turn {
+                true => self.next_in_turn(),
+                false => self.oldest(),
+            };
+            let Some((time, id)) = next else {
                 break;
             };
             self.set(id, State::InFlight, time);
             claimed.push(id);
         }
-        while claimed.len() < limit && self.in_turn {
-            let (paused, fresh): (Vec<_>, Vec<_>) = self
-                .claimable()
-                .into_iter()
-                .partition(|(time, _)| *time > 0);
-            let take_paused = match (paused.is_empty(), fresh.is_empty()) {
-                (true, true) => break,
-                (false, false) => {
-                    self.had_paused = !self.had_paused;
-                    self.had_paused
-                }
-                (_, no_fresh) => no_fresh,
-            };
-            let (time, id) = if take_paused { paused[0] } else { fresh[0] };
-            self.set(id, State::InFlight, time);
-            claimed.push(id);
-        }
         claimed
+    }
+
+    fn next_in_turn(&mut self) -> Option<(i64, EntryId)> {
+        let all = self.claimable().into_iter();
+        let (paused, fresh): (Vec<_>, Vec<_>) = all.partition(|(time, _)| *time > 0);
+        match (paused.first(), fresh.first()) {
+            (Some(paused), Some(fresh)) => {
+                self.had_paused = !self.had_paused;
+                Some(if self.had_paused { *paused } else { *fresh })
+            }
+            (paused, fresh) => paused.or(fresh).copied(),
+        }
     }
 
     fn oldest(&self) -> Option<(i64, EntryId)> {
@@ -374,8 +373,11 @@ async fn operator(model: &mut Model, journal: &Journal, step: &Step) {
 async fn follows_the_model(in_turn: bool, steps: Vec<Step>) {
     let dir = tempdir().unwrap();
     let mut journal = open(dir.path()).await;
-    let (mut model, mut claims) = (Model::default(), Vec::new());
-    model.in_turn = in_turn;
+    let mut claims = Vec::new();
+    let mut model = Model {
+        in_turn,
+        ..Model::default()
+    };
     for step in steps {
         match step {
             Step::Append(key) => {

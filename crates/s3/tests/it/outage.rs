@@ -9,7 +9,7 @@ use mainstay_runtime::{ErrorKind, Source, Status};
 use mainstay_s3::{ByteRange, Condition, PART, Upload, contract};
 use mainstay_testkit::{Fault, FaultProxy, S3, S3Mode, eventually};
 
-use crate::world::{World, is_accepted, stays_closed};
+use crate::world::{World, is_accepted};
 
 /// How soon anything is answered once the breaker is open.
 const AT_ONCE: Duration = Duration::from_millis(250);
@@ -254,10 +254,7 @@ async fn a_missing_bucket_is_no_missing_object() {
 #[tokio::test]
 async fn somebody_elses_404_is_no_missing_object_and_no_delete() {
     let server = S3::start().await;
-    let world = World::at(&server, &server.endpoint(), |settings, _| {
-        stays_closed(settings)
-    })
-    .await;
+    let world = World::that_stays_closed(&server).await;
     world.until_closed().await;
     world.stored("there", "there").await;
     world.stored("unwanted", "unwanted").await;
@@ -339,10 +336,7 @@ async fn a_no_that_is_not_meant_for_this_request_goes_to_the_journal() {
 #[tokio::test]
 async fn a_store_out_of_reach_is_called_that() {
     let server = S3::start().await;
-    let world = World::at(&server, &server.endpoint(), |settings, _| {
-        stays_closed(settings)
-    })
-    .await;
+    let world = World::that_stays_closed(&server).await;
     world.until_closed().await;
     server.kill().await;
     world.accepted("a", "a").await;
@@ -362,10 +356,7 @@ async fn where_every_write_or_read_is_refused_nothing_is_set_aside() {
         (false, 403, "AccessDenied"),
     ] {
         let server = S3::start().await;
-        let world = World::at(&server, &server.endpoint(), |settings, _| {
-            stays_closed(settings)
-        })
-        .await;
+        let world = World::that_stays_closed(&server).await;
         world.until_closed().await;
         world.stored("gone", "gone").await;
         server.kill().await;

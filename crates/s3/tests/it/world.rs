@@ -51,6 +51,12 @@ impl World {
         Self::at(server, &server.endpoint(), |settings, _| patient(settings)).await
     }
 
+    /// For what is asked of whatever answers, again and again.
+    pub(crate) async fn that_stays_closed(server: &S3) -> Self {
+        let change = |settings: &mut Settings, _: &mut _| stays_closed(settings);
+        Self::at(server, &server.endpoint(), change).await
+    }
+
     pub(crate) async fn behind(proxy: &FaultProxy, server: &S3) -> Self {
         Self::at(server, &format!("http://{}", proxy.addr()), |_, _| {}).await
     }
@@ -291,7 +297,7 @@ pub(crate) fn patient(settings: &mut Settings) {
     settings.idle = Duration::from_secs(60);
 }
 
-/// A breaker that only slow calls open: everything is asked of whatever answers, again and again.
+/// A breaker that only slow calls open.
 pub(crate) fn stays_closed(settings: &mut Settings) {
     (settings.breaker.consecutive, settings.breaker.rate) = (None, None);
 }
