@@ -31,6 +31,9 @@ pub enum Fault {
     CutAfter(u64),
     /// Closes a connection once this many bytes of requests have passed on it since the fault was set.
     CutRequestAfter(u64),
+    /// Loses the first answer that has this text, of any connection, and is [`Fault::Reset`] from then on: what was
+    /// asked has been done, and nobody hears of it. Found in answers that arrive in one piece.
+    LoseAnswer(&'static str),
     /// Resets (RST) every connection, new ones as soon as they are accepted.
     Reset,
     /// Passes at most this many bytes a second in each direction.
@@ -167,7 +170,7 @@ impl Acceptor {
     fn relay(&mut self, client: TcpStream) {
         self.accepted.fetch_add(1, Ordering::SeqCst);
         let open = Open::count(&self.connections);
-        let (upstream, fault) = (self.upstream, self.fault.subscribe());
+        let (upstream, fault) = (self.upstream, self.fault.clone());
         self.relays.spawn(async move {
             relay::relay(client, upstream, fault).await;
             drop(open);

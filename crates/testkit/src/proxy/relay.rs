@@ -35,9 +35,9 @@ enum Direction {
 pub(super) async fn relay(
     mut client: TcpStream,
     upstream: SocketAddr,
-    mut fault: watch::Receiver<Fault>,
+    fault: watch::Sender<Fault>,
 ) {
-    let end = match open(&mut client, upstream, &mut fault).await {
+    let end = match open(&mut client, upstream, &mut fault.subscribe()).await {
         Ok(mut server) => {
             let end = both_ways(&mut client, &mut server, &fault).await;
             if end == End::Reset {
@@ -86,12 +86,12 @@ async fn open(
 async fn both_ways(
     client: &mut TcpStream,
     server: &mut TcpStream,
-    fault: &watch::Receiver<Fault>,
+    fault: &watch::Sender<Fault>,
 ) -> End {
     let (from_client, to_client) = client.split();
     let (from_server, to_server) = server.split();
-    let requests = Pump::new(from_client, to_server, fault.clone(), Direction::Request).run();
-    let answers = Pump::new(from_server, to_client, fault.clone(), Direction::Answer).run();
+    let requests = Pump::new(from_client, to_server, fault, Direction::Request).run();
+    let answers = Pump::new(from_server, to_client, fault, Direction::Answer).run();
     tokio::pin!(requests, answers);
     tokio::select! {
         end = &mut requests => if end == End::Finished { answers.await } else { end },
@@ -102,10 +102,10 @@ async fn both_ways(
 /// One direction of a connection.
 ///
 /// What it holds back stays in here when a fault changes, so a change alone loses nothing.
-struct Pump<R, W> {
+struct Pump<'a, R, W> {
     reader: R,
     writer: W,
-    fault: watch::Receiver<Fault>,
+    fault: &'a watch::Sender<Fault>,
     direction: Direction,
     buffer: Vec<u8>,
     /// The part of the buffer that was read and is still to be written.
@@ -118,8 +118,8 @@ struct Pump<R, W> {
     lost: bool,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
-    fn new(reader: R, writer: W, fault: watch::Receiver<Fault>, direction: Direction) -> Self {
+impl<'a, R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<'a, R, W> {
+    fn new(reader: R, writer: W, fault: &'a watch::Sender<Fault>, direction: Direction) -> Self {
         let buffer = vec![0; CHUNK];
         Self {
             reader,
@@ -136,7 +136,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
 
     async fn run(mut self) -> End {
         loop {
-            let mut changes = self.fault.clone();
+            let mut changes = self.fault.subscribe();
             let fault = *changes.borrow_and_update();
             match fault {
                 Fault::Reset => return End::Reset,
@@ -188,6 +188,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
             Fault::CutRequestAfter(limit) if self.direction == Direction::Request => {
                 self.cut(limit).await
             }
+            Fault::LoseAnswer(text) if self.direction == Direction::Answer && self.holds(text) => {
+                self.fault.send_replace(Fault::Reset);
+                Ok(Some(End::Reset))
+            }
             Fault::Throttle(rate) => {
                 let slice = (rate / 20).clamp(1, CHUNK as u64);
                 pause(Duration::from_secs_f64(slice as f64 / rate.max(1) as f64)).await;
@@ -213,6 +217,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Pump<R, W> {
         self.held = 0..read;
         self.waited = false;
         Ok(None)
+    }
+
+    fn holds(&self, text: &str) -> bool {
+        let mut windows = self.buffer[self.held.clone()].windows(text.len());
+        windows.any(|window| window == text.as_bytes())
     }
 
     async fn cut(&mut self, limit: u64) -> io::Result<Option<End>> {

@@ -187,6 +187,23 @@ async fn a_cut_request_reaches_the_server_in_part() {
 }
 
 #[tokio::test]
+async fn an_answer_is_lost_after_the_server_gave_it_and_all_connections_with_it() {
+    let proxy = proxy().await;
+    let mut other = connect(&proxy).await;
+    let mut stream = connect(&proxy).await;
+    proxy.set(Fault::LoseAnswer("that")).await;
+    exchange(&mut stream, "this").await.unwrap();
+    stream.write_all(b"and that").await.unwrap();
+    for stream in [&mut stream, &mut other, &mut connect(&proxy).await] {
+        let ended = ends_with(stream).await;
+        assert_eq!(ended, Err(ErrorKind::ConnectionReset));
+    }
+    proxy.set(Fault::Pass).await;
+    let mut new = connect(&proxy).await;
+    exchange(&mut new, "and that").await.unwrap();
+}
+
+#[tokio::test]
 async fn a_reset_reaches_old_and_new_connections() {
     let proxy = proxy().await;
     let mut old = connect(&proxy).await;
