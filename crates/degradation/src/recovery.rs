@@ -265,7 +265,8 @@ impl Prober {
         self.replan(now, transition.to, view, schedule, random);
     }
 
-    /// An operator has put on another mode, or taken one off: what is planned for the one may be late for the other.
+    /// An operator has put on another mode, or taken one off: what is planned for the one may be late for the other,
+    /// under which failures may count at last.
     pub(crate) fn mode_changed(
         &mut self,
         now: Moment,
@@ -273,7 +274,7 @@ impl Prober {
         schedule: &ProbeSchedule,
         random: &mut SplitMix64,
     ) {
-        self.replan(now, view.state, view, schedule, random);
+        self.rescheduled(now, view, schedule, random);
         let over = view.retry_at.is_some_and(|retry_at| retry_at <= now);
         // What runs began under the other mode, and another one has to follow it.
         let wanted = self.is_planned() || self.asked.is_some_and(|asked| asked < now);

@@ -223,6 +223,22 @@ fn another_schedule_begins_with_its_first_pause_however_long_it_has_failed() {
 }
 
 #[test]
+fn what_failed_long_while_it_was_disabled_is_probed_soon_once_it_is_not() {
+    let (mut told, due) = Told::healthy("openai");
+    let now = due - 20 * SECOND;
+    told.view.mode = Mode::Disabled;
+    told.tick(now);
+    for failed in 0..4 {
+        told.probe(now + failed * 100 * SECOND, false);
+    }
+    let now = now + 300 * SECOND;
+    assert_eq!(told.next(), Some(now + 40 * SECOND));
+    told.view.mode = Mode::Auto;
+    told.tick(now + SECOND);
+    assert_eq!(told.next(), Some(now + 11 * SECOND));
+}
+
+#[test]
 fn the_minute_after_a_recovery_ends_at_its_very_moment() {
     let (healthy, due) = Told::healthy("database");
     let closed = due - 20 * SECOND;
