@@ -29,6 +29,7 @@ mod names;
 mod player;
 mod policy;
 mod story;
+mod trouble;
 mod unplayed;
 
 use std::collections::BTreeMap;

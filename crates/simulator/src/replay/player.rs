@@ -6,23 +6,14 @@ use std::time::Duration;
 use mainstay_breaker::{Moment, Settings, State};
 use mainstay_degradation::recording::{Decided, Entry, Head, RecordingError, digest};
 use mainstay_degradation::{
-    Controller, Effect, Event, FeatureMode, Input, Language, Level, ProbeResult, Snapshot,
+    Controller, Effect, Event, FeatureMode, Input, Language, Level, Snapshot,
 };
 
 use super::WhatIf;
 use super::estimate::Estimates;
 use super::policy::Policy;
 use super::story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
-
-/// Failures less than this apart are of one trouble.
-const CALM: Duration = Duration::from_secs(10);
-
-/// First and last failure of the present or last trouble.
-#[derive(Debug, Clone, Copy)]
-struct Trouble {
-    first: Moment,
-    last: Moment,
-}
+use super::trouble::Troubles;
 
 pub(super) struct Player {
     head: Head,
@@ -37,7 +28,7 @@ pub(super) struct Player {
     /// What the last input led to besides, as recorded and as it came out.
     done: (Option<u64>, Option<u64>),
     differs: Option<Moment>,
-    trouble: Option<Trouble>,
+    troubles: Troubles,
     happened: Vec<Happened>,
     scores: Vec<(Duration, f64)>,
     levels: Vec<LevelSpan>,
@@ -79,7 +70,7 @@ impl Player {
             decided: None,
             done: (None, None),
             differs: None,
-            trouble: None,
+            troubles: Troubles::default(),
             happened: Vec::new(),
             scores: Vec::new(),
             levels: Vec::new(),
@@ -112,7 +103,7 @@ impl Player {
             Entry::Input { at, input } => {
                 self.compare();
                 self.pass_time(at);
-                self.note_trouble(at, &input);
+                self.troubles.note(self.policy.recorded(), at, &input);
                 self.hear(at, input);
             }
             Entry::Decided(decided) => self.expected = Some(decided),
@@ -143,29 +134,6 @@ impl Player {
             }
         }
         self.now = at;
-    }
-
-    fn note_trouble(&mut self, at: Moment, input: &Input) {
-        let failed = match input {
-            Input::Tick { observed } => observed
-                .iter()
-                .any(|(_, one)| one.failures.iter().any(|count| *count > 0)),
-            Input::Probe { result, .. } => matches!(result, ProbeResult::Failed { .. }),
-            Input::Transition { transition, .. } => transition.to == State::Open,
-            _ => false,
-        };
-        if !failed {
-            return;
-        }
-        let fresh = Trouble {
-            first: at,
-            last: at,
-        };
-        let running = self
-            .trouble
-            .filter(|one| at.saturating_since(one.last) <= CALM);
-        let first = running.unwrap_or(fresh).first;
-        self.trouble = Some(Trouble { first, last: at });
     }
 
     fn hear(&mut self, at: Moment, input: Input) {
@@ -209,6 +177,10 @@ impl Player {
             self.snapshot.clone_from(snapshot);
             self.follow_score();
             self.decided = Decided::by(effects);
+            if snapshot.level != Level::Optimal {
+                let rules = self.controller.rules();
+                self.troubles.blame(rules, &snapshot.causes);
+            }
             self.follow_level(snapshot.level);
         }
         for effect in effects {
@@ -274,7 +246,7 @@ impl Player {
             self.leave(level);
         }
         let now = self.now;
-        let last = self.trouble.map(|one| now.saturating_since(one.last));
+        let last = self.troubles.last().map(|at| now.saturating_since(at));
         if let Some(away) = self.away.last_mut().filter(|one| one.lasted.is_none()) {
             away.worst = away.worst.max(level);
             if level == Level::Optimal {
@@ -282,15 +254,18 @@ impl Player {
                 away.recovered = last;
             }
         }
+        if level == Level::Optimal {
+            self.troubles.end();
+        }
     }
 
     fn leave(&mut self, level: Level) {
         let now = self.now;
-        let fresh = |one: &Trouble| now.saturating_since(one.last) <= CALM;
-        let trouble = self.trouble.filter(fresh);
+        let (rules, causes) = (self.controller.rules(), &self.snapshot.causes);
+        let first = self.troubles.first(rules, causes, now);
         self.away.push(Away {
             from: now.saturating_since(self.head.at),
-            detected: trouble.map(|one| now.saturating_since(one.first)),
+            detected: first.map(|at| now.saturating_since(at)),
             lasted: None,
             recovered: None,
             worst: level,

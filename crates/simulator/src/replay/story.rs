@@ -114,12 +114,13 @@ pub struct Summary {
 pub struct Away {
     /// Since when.
     pub from: Duration,
-    /// From the first failure that was seen of the trouble (failures less than ten seconds apart are one) until OPTIMAL
-    /// was left; `None`: nothing was seen to fail before. How long nobody looked isn't in it.
+    /// From the first failure that was seen of what took the level down (failures of a dependency less than ten seconds
+    /// apart are of one trouble, and none from before all was last well) until OPTIMAL was left; `None`: nothing was
+    /// seen to fail before. How long nobody looked isn't in it.
     pub detected: Option<Duration>,
     /// How long; `None`: it still was when the recording ended.
     pub lasted: Option<Duration>,
-    /// From the last failure that was seen until OPTIMAL was back; `None` as above.
+    /// From the last failure that was seen of what kept the level down until OPTIMAL was back; `None` as above.
     pub recovered: Option<Duration>,
     /// The worst level.
     pub worst: Level,

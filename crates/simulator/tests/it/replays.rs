@@ -124,6 +124,47 @@ fn the_story_of_an_outage_says_when_what_and_why() {
 }
 
 #[test]
+fn every_time_away_counts_from_the_first_failure_since_all_was_well() {
+    let mut flapping = Scenario::quiet().square_wave(
+        "redis",
+        seconds(60),
+        seconds(1_800),
+        seconds(8),
+        Condition::Refuses,
+    );
+    for caller in 1..=2 {
+        flapping = flapping.calls("redis", caller, Duration::from_millis(500));
+    }
+    let (recording, _) = recorded(flapping, 2, seconds(1_900));
+    let away = as_it_was(&recording).summary.away;
+    assert!(away.len() > 5, "{away:?}");
+    for one in &away {
+        assert!(one.detected.unwrap() < seconds(5), "{one:?}");
+    }
+}
+
+#[test]
+fn what_fails_now_and_then_is_not_the_beginning_of_another_dependencys_outage() {
+    let calls = Duration::from_millis(100);
+    let scenario = Scenario::quiet()
+        .calls("redis", 1, calls)
+        .phase("redis", seconds(30), Condition::Flaky { percent: 5 })
+        .calls("database", 1, calls)
+        .outage("database", seconds(120), seconds(150), Condition::Refuses);
+    let (recording, _) = recorded(scenario, 1, seconds(240));
+    let away = as_it_was(&recording).summary.away;
+    let [away] = away[..] else {
+        panic!("{away:?}");
+    };
+    assert!(away.from > seconds(120), "{away:?}");
+    assert!(away.detected.unwrap() < seconds(2), "{away:?}");
+    // Nor is it the end of it: the database is well from 150 s on.
+    let back = away.from + away.lasted.unwrap();
+    let recovered = back - away.recovered.unwrap();
+    assert!(recovered <= seconds(151), "{away:?}");
+}
+
+#[test]
 fn a_shorter_dwell_would_have_been_back_sooner_and_a_longer_one_later() {
     let scenario = Scenario::quiet()
         .calls("database", 1, Duration::from_millis(50))
