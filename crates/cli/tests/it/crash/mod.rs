@@ -11,7 +11,7 @@ mod counters;
 pub(crate) mod dice;
 mod objects;
 mod power_cut;
-mod rows;
+pub(crate) mod rows;
 mod sky;
 mod victim;
 mod world;
