@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mainstay_runtime::{Attempt, Call, CallError, Context, Exercised, Source};
 
-use crate::cache::Key;
+use crate::cache::{Key, Unreadable};
 use crate::client::{Database, Replica};
 use crate::fault::Fault;
 use crate::reads::REPLICA;
@@ -25,8 +25,11 @@ impl Database {
             async move {
                 let kept = match earlier {
                     Some(earlier) => earlier,
-                    // Asked for the first time, or too large to be kept: nothing to compare.
-                    None => cache.on_disk(&key).await?.0,
+                    None => match cache.examine(&key).await {
+                        // Asked for the first time, or too large to be kept: nothing to compare.
+                        Ok(found) => found?.0,
+                        Err(Unreadable) => return Some(Exercised::Failed),
+                    },
                 };
                 Some(compared(*kept == *rows))
             }

@@ -57,7 +57,13 @@ pub(crate) struct Copies {
     max_bytes: u64,
     max_one: u64,
     index: Mutex<Index>,
+    /// Held while a copy's files are made or removed: with it, files and index tell the same.
+    writing: tokio::sync::Mutex<()>,
 }
+
+/// There is a copy, and what is left of it can't be given to anybody.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Damaged;
 
 #[derive(Debug, Default)]
 struct Index {
@@ -89,6 +95,7 @@ impl Copies {
             max_bytes,
             max_one,
             index: Mutex::default(),
+            writing: tokio::sync::Mutex::default(),
         };
         for entry in std::fs::read_dir(dir)? {
             copies.take_up(&entry?.path());
@@ -124,15 +131,28 @@ impl Copies {
 
     /// The copy's content, if it is still what was kept.
     pub(crate) async fn read(&self, key: &Key) -> Option<(CopyInfo, Bytes)> {
-        let info = self.info(key)?;
-        let content = tokio::fs::read(self.file(key.as_str(), "body"))
-            .await
-            .ok()?;
-        if blake3::hash(&content).to_hex().as_str() != info.blake3 {
-            self.forget(key).await;
-            return None;
+        self.examine(key).await?.ok()
+    }
+
+    /// As [`Self::read`], and tells a copy that is damaged from none. It is dropped.
+    pub(crate) async fn examine(&self, key: &Key) -> Option<Result<(CopyInfo, Bytes), Damaged>> {
+        if let Some(found) = self.sound(self.info(key)?).await {
+            return Some(Ok(found));
         }
-        Some((info, content.into()))
+        let _alone = self.writing.lock().await;
+        // It may have been renewed or dropped while it was read.
+        if let Some(found) = self.sound(self.info(key)?).await {
+            return Some(Ok(found));
+        }
+        self.lock().remove(key.as_str());
+        self.remove_files(key.as_str()).await;
+        Some(Err(Damaged))
+    }
+
+    async fn sound(&self, info: CopyInfo) -> Option<(CopyInfo, Bytes)> {
+        let content = tokio::fs::read(self.file(&info.key, "body")).await.ok()?;
+        let same = blake3::hash(&content).to_hex().as_str() == info.blake3;
+        same.then(|| (info, content.into()))
     }
 
     /// Keeps a copy, if it fits. Failing to keep one is no error of the operation that made it.
@@ -149,8 +169,10 @@ impl Copies {
         info.size = content.len() as u64;
         info.blake3 = blake3::hash(&content).to_hex().to_string();
         let (key, size) = (info.key.clone(), info.size);
+        let _alone = self.writing.lock().await;
         if let Err(error) = self.write(&info, &content).await {
             tracing::warn!(%error, "a local copy of an object could not be kept");
+            self.lock().remove(&key);
             self.remove_files(&key).await;
             return;
         }
@@ -167,6 +189,7 @@ impl Copies {
 
     /// Drops the copy of a key: the object has changed or is gone.
     pub(crate) async fn forget(&self, key: &Key) {
+        let _alone = self.writing.lock().await;
         let known = self.lock().remove(key.as_str());
         if known {
             self.remove_files(key.as_str()).await;
@@ -175,6 +198,7 @@ impl Copies {
 
     /// Drops all copies. What is being read meanwhile may be kept.
     pub(crate) async fn clear(&self) -> io::Result<()> {
+        let _alone = self.writing.lock().await;
         *self.lock() = Index::default();
         let dir = self.dir.clone();
         tokio::task::spawn_blocking(move || purge(&dir)).await?
@@ -344,7 +368,11 @@ mod tests {
         let again = Copies::open(dir.path(), 100_000, 10).unwrap();
         assert_eq!(again.read(&key("a")).await.unwrap().1, "1234");
         std::fs::write(again.file("a", "body"), "9999").unwrap();
-        assert!(again.read(&key("a")).await.is_none());
+        assert_eq!(again.examine(&key("a")).await, Some(Err(Damaged)));
+        assert_eq!(again.examine(&key("a")).await, None, "it was dropped");
+        again.keep(info("a"), Bytes::from_static(b"1234")).await;
+        std::fs::remove_file(again.file("a", "body")).unwrap();
+        assert_eq!(again.examine(&key("a")).await, Some(Err(Damaged)));
     }
 
     #[tokio::test]

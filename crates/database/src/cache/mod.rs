@@ -31,6 +31,9 @@ pub(crate) struct Cache {
     clock: Clock,
 }
 
+/// The file gave nothing but an error. The log says which.
+pub(crate) struct Unreadable;
+
 /// The file; opened by who needs it first, on a thread that may wait.
 enum Place {
     Nowhere,
@@ -69,12 +72,26 @@ impl Cache {
     }
 
     /// The same of what an earlier process, or this one, has brought to the disk.
-    pub(crate) async fn on_disk(&self, key: &Key) -> Option<(Arc<Rows>, Duration)> {
+    async fn on_disk(&self, key: &Key) -> Option<(Arc<Rows>, Duration)> {
+        self.examine(key).await.ok().flatten()
+    }
+
+    /// The same, and tells a file that can't be read from one that has no such result.
+    pub(crate) async fn examine(
+        &self,
+        key: &Key,
+    ) -> Result<Option<(Arc<Rows>, Duration)>, Unreadable> {
+        if !self.has_file {
+            return Ok(None);
+        }
         let (key, now_ms) = (*key, self.clock.steady().as_millisecond());
         let found = self.with_file(move |file| file.get(&key, now_ms)).await;
-        let (rows, stored_ms) = found??;
-        let age = Duration::from_millis(now_ms.saturating_sub(stored_ms).try_into().unwrap_or(0));
-        (age <= self.settings.max_stale).then(|| (Arc::new(rows), age))
+        let aged = |(rows, stored_ms)| {
+            let age = now_ms.saturating_sub(stored_ms).try_into().unwrap_or(0);
+            (Arc::new(rows), Duration::from_millis(age))
+        };
+        let found = found.ok_or(Unreadable)?.map(aged);
+        Ok(found.filter(|(_, age)| *age <= self.settings.max_stale))
     }
 
     /// Forgets everything, on disk too; says whether the disk let it go.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mainstay_database::{Database, PostgresUrl, Settings, Target};
-use mainstay_runtime::degradation::{self, EndpointSettings};
+use mainstay_runtime::degradation::{self, EndpointSettings, Level};
 use mainstay_runtime::{EngineBuilder, EngineSettings, Exercised, Handle, Observer, Report};
 use mainstay_testkit::Postgres;
 use tempfile::TempDir;
@@ -38,6 +38,10 @@ impl Fixture {
         let all = self.handle.events().recent(1000).into_iter();
         let ours = all.filter(|event| event.kind == kind);
         ours.map(|event| event.data).collect()
+    }
+
+    pub(crate) fn level(&self) -> Level {
+        self.handle.snapshot().level
     }
 
     /// Every read exercises the fallbacks from now on.

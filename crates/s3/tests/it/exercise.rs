@@ -42,6 +42,26 @@ async fn a_read_shows_whether_the_local_copy_is_what_the_store_has() {
     .await;
 }
 
+#[tokio::test]
+async fn a_local_copy_that_is_damaged_has_failed_its_exercise() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.exercise().await;
+    put(&world, "one").await;
+    let read = || contract::get(&world.objects, "a.txt", None);
+    eventually(Duration::from_secs(10), "the damage is told", async || {
+        world.damage_copies();
+        read().await.unwrap();
+        world.exercised("cache") == Some(Exercised::Failed)
+    })
+    .await;
+    eventually(Duration::from_secs(10), "it was renewed", async || {
+        read().await.unwrap();
+        world.exercised("cache") == Some(Exercised::Agreed)
+    })
+    .await;
+}
+
 /// Uploads of canaries, and of nothing else, end like this.
 fn spoil(leaves: Leaves) -> S3Mode {
     S3Mode::Spoil {

@@ -132,6 +132,16 @@ impl World {
         self.handle.reload(settings).await.expect("all as before");
     }
 
+    /// What is kept of objects is no longer what was kept.
+    pub(crate) fn damage_copies(&self) {
+        for entry in std::fs::read_dir(&self.settings.copies_dir).expect("the folder of copies") {
+            let path = entry.expect("the folder of copies").path();
+            if path.extension().is_some_and(|ending| ending == "body") {
+                std::fs::write(path, "ruined").expect("it is ours");
+            }
+        }
+    }
+
     /// Pins the level, as an operator does.
     pub(crate) async fn pin(&self, level: Level) {
         let command = OperatorCommand {
