@@ -20,11 +20,12 @@ stage_scale() { MAINSTAY_SCALE_ENTRIES=400000 cargo nextest run --workspace $TES
 stage_loom() { RUSTFLAGS="--cfg loom" cargo test -p mainstay-breaker --release --test loom --target-dir target/loom; }
 # Outside the repository's own lists: what a run finds worth keeping stays in fuzz/corpus, which git doesn't take.
 stage_fuzz() {
-  local target
+  local target failed=0
   for target in recording inputs configuration requests; do
     mkdir -p "fuzz/corpus/$target"
-    cargo +nightly fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- -max_total_time="${MAINSTAY_FUZZ_SECONDS:-300}" -timeout=30 -rss_limit_mb=4096
+    cargo +nightly fuzz run --sanitizer none "$target" "fuzz/corpus/$target" "fuzz/seeds/$target" -- -max_total_time="${MAINSTAY_FUZZ_SECONDS:-300}" -timeout=30 -rss_limit_mb=4096 || failed=1
   done
+  return "$failed"
 }
 stage_bench() { cargo build --release --quiet --bin mainstay && cargo bench --package mainstay-bench; }
 stage_miri() { PROPTEST_CASES=2 cargo +nightly miri test --package mainstay-breaker; }

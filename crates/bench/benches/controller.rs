@@ -44,38 +44,78 @@ fn observed() -> Observed {
 
 #[divan::bench(args = [4, 1000])]
 fn tick_under_traffic(bencher: divan::Bencher<'_, '_>, dependencies: usize) {
+    tick(bencher, dependencies, |_| false);
+}
+
+/// Every cause that is live is looked at, named, and weighed against all others.
+#[divan::bench(args = [4, 1000])]
+fn tick_with_a_third_down(bencher: divan::Bencher<'_, '_>, dependencies: usize) {
+    tick(bencher, dependencies, |dependency| dependency % 3 == 1);
+}
+
+fn tick(bencher: divan::Bencher<'_, '_>, dependencies: usize, is_down: fn(usize) -> bool) {
     let rules = rules(dependencies);
     let mut now = Moment::from_nanos(1_000_000_000);
     let mut controller = Controller::new(rules, now);
     let mut effects = Vec::new();
-    for i in 0..dependencies {
-        let result = ProbeResult::Passed {
-            latency: Duration::from_millis(1),
-        };
-        let endpoint = EndpointId(i as u16);
-        controller.handle(
-            now,
-            Input::Probe {
-                endpoint,
-                started: now,
-                result,
-            },
-            &mut effects,
-        );
-    }
-    let one = observed();
-    bencher
-        .with_inputs(|| {
-            (0..dependencies)
-                .map(|i| (EndpointId(i as u16), one.clone()))
-                .collect::<Vec<_>>()
+    let all: Vec<_> = (0..dependencies)
+        .map(|i| {
+            let endpoint = EndpointId(i as u16);
+            if is_down(i) {
+                (endpoint, down(&mut controller, now, endpoint))
+            } else {
+                (endpoint, well(&mut controller, now, endpoint))
+            }
         })
+        .collect();
+    bencher
+        .with_inputs(|| all.clone())
         .bench_local_values(|observed| {
             now = now + Duration::from_secs(1);
             effects.clear();
             controller.handle(now, Input::Tick { observed }, &mut effects);
             effects.len()
         });
+}
+
+/// Its first probe has passed; gives what each second brings.
+fn well(controller: &mut Controller, now: Moment, endpoint: EndpointId) -> Observed {
+    let result = ProbeResult::Passed {
+        latency: Duration::from_millis(1),
+    };
+    let passed = Input::Probe {
+        endpoint,
+        started: now,
+        result,
+    };
+    controller.handle(now, passed, &mut Vec::new());
+    observed()
+}
+
+/// Its breaker has opened; gives what each second brings.
+fn down(controller: &mut Controller, now: Moment, endpoint: EndpointId) -> Observed {
+    let transition = Transition {
+        from: State::Closed,
+        to: State::Open,
+        at: now,
+        generation: 1,
+        rule: None,
+        kind: None,
+        retry_at: None,
+    };
+    let opened = Input::Transition {
+        endpoint,
+        transition,
+    };
+    controller.handle(now, opened, &mut Vec::new());
+    Observed {
+        breaker: EndpointView {
+            state: State::Open,
+            generation: 1,
+            ..EndpointView::default()
+        },
+        ..Observed::default()
+    }
 }
 
 /// A day of ticks, idle but for a breaker that flaps five thousand times.
