@@ -17,7 +17,8 @@ use crate::{Database, IdempotencyKey, Isolation, Statement, WriteMode, Written};
 
 /// A context that leaves five seconds.
 pub fn context(database: &Database) -> Context {
-    context_for(database, Duration::from_secs(5))
+    // A busy machine takes its time to start a connection.
+    context_for(database, Duration::from_secs(20))
 }
 
 /// A context that leaves this long.

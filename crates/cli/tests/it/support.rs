@@ -7,7 +7,7 @@ use std::time::Duration;
 use mainstay_testkit::{Program, S3};
 
 /// Longest time for the program to start, to end, or to say something.
-pub(crate) const SOON: Duration = Duration::from_secs(20);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// The program in a folder of its own, with nothing of this machine's environment that concerns it.
 pub(crate) fn mainstay(folder: &Path) -> Command {

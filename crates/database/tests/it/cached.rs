@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::support::{connect, postgres, settings};
 
 /// A different answer for each call to the database: two clocks may be read in the same microsecond.
-pub(crate) const EACH_ITS_OWN: &str = "SELECT gen_random_uuid()::text AS id, pg_sleep(0.4)::text";
+pub(crate) const EACH_ITS_OWN: &str = "SELECT gen_random_uuid()::text AS id, pg_sleep(1)::text";
 
 async fn ask(
     database: &Database,
@@ -60,7 +60,7 @@ async fn identical_reads_of_a_cold_moment_are_one_call_and_of_a_good_one_their_o
 
 #[tokio::test]
 async fn a_joined_read_says_its_age_and_outlives_whoever_began_it() {
-    const SLOW: &str = "SELECT 1, pg_sleep(1.5)::text";
+    const SLOW: &str = "SELECT 1, pg_sleep(3)::text";
     let (_server, fixture) = postgres().await;
     let database = &fixture.database;
     let ctx = context(database);
@@ -73,7 +73,7 @@ async fn a_joined_read_says_its_age_and_outlives_whoever_began_it() {
     assert!(joined.unwrap().1.is_some(), "it joined, and says so");
     let took = database.guard().now().saturating_since(began);
     assert!(
-        took < Duration::from_millis(2500),
+        took < Duration::from_millis(4000),
         "it didn't begin anew: {took:?}"
     );
 }
@@ -109,7 +109,7 @@ async fn each_of_a_joined_read_keeps_its_own_deadline() {
 
 #[tokio::test]
 async fn a_read_that_follows_a_write_sees_it_whatever_is_under_way() {
-    const SLOW_COUNT: &str = "SELECT count(*)::text, pg_sleep(1)::text FROM noted";
+    const SLOW_COUNT: &str = "SELECT count(*)::text, pg_sleep(3)::text FROM noted";
     let (server, fixture) = postgres().await;
     let database = &fixture.database;
     write(database, "CREATE TABLE noted (id int)", &[]).await;
@@ -141,15 +141,17 @@ async fn reads_of_an_outage_travel_together_to_the_replica() {
     let database = &fixture.database;
     let _ = rows(database, "SELECT 1", &[]).await;
     primary.kill().await;
+    // A replica has a fifth of a second for each, which a busy machine may take for itself.
     let query = "SELECT gen_random_uuid()::text, pg_sleep(0.05)::text";
-    eventually(Duration::from_secs(10), "the replica answers", async || {
-        ask(database, &context(database), query).await.is_ok()
+    let what = "ten get one answer of the replica";
+    eventually(Duration::from_secs(60), what, async || {
+        let ctx = context(database);
+        let all = join_all((0..10).map(|_| ask(database, &ctx, query))).await;
+        let answers: Vec<_> = all.into_iter().flatten().map(|one| one.0).collect();
+        let distinct: BTreeSet<_> = answers.iter().collect();
+        (answers.len(), distinct.len()) == (10, 1)
     })
     .await;
-    let ctx = context(database);
-    let all = join_all((0..10).map(|_| ask(database, &ctx, query))).await;
-    let distinct: BTreeSet<_> = all.into_iter().map(|one| one.unwrap().0).collect();
-    assert_eq!(distinct.len(), 1);
 }
 
 async fn within(database: &Database, max_age: Duration) -> Result<Answer<()>, Error> {
@@ -166,7 +168,7 @@ async fn a_result_older_than_the_caller_takes_is_refused() {
     let _ = rows(database, "SELECT 1", &[]).await;
     server.kill().await;
     let most = Duration::from_millis(300);
-    eventually(Duration::from_secs(5), "it is older", async || {
+    eventually(Duration::from_secs(30), "it is older", async || {
         let answer = within(database, Duration::from_secs(60)).await.unwrap();
         assert_eq!(answer.source, Source::Cache);
         answer.age.unwrap() > most

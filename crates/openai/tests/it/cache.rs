@@ -88,5 +88,5 @@ async fn a_frozen_provider_is_given_up_at_the_deadline_for_an_earlier_answer() {
     api.stop().await;
     let (old, took) = world.time(world.say("hello")).await;
     assert_eq!(old.unwrap().source, Source::Cache);
-    assert!(took < Duration::from_millis(1500), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }

@@ -21,11 +21,11 @@ fn error(kind: &str) -> StreamFault {
 /// Providers that are soon given up.
 fn impatient(apis: &[(&str, &ModelApi)]) -> Settings {
     let of = |(name, api): &(&str, &ModelApi)| ProviderSettings {
-        deadline: Duration::from_millis(400),
+        deadline: Duration::from_secs(1),
         ..provider(name, api)
     };
     let mut settings = Settings {
-        idle: Duration::from_millis(400),
+        idle: Duration::from_secs(1),
         ..settings(apis.iter().map(of).collect())
     };
     // Here each fault is to meet the provider itself, not an open breaker.
@@ -189,7 +189,7 @@ async fn a_success_counts_at_the_end_and_not_before() {
     let (heard, took) = world.time(Heard::of(begun)).await;
     let end = heard.end.unwrap_err();
     assert_eq!(end.kind, ErrorKind::Timeout, "the total bound: {end}");
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(world.totals("openai/a").failures, 1);
     eventually(LONG, "the provider to be left", async || {
         api.streams().await.abandoned == 1
@@ -260,11 +260,11 @@ async fn a_caller_who_leaves_a_provider_that_has_long_been_silent_has_seen_somet
     let api = ModelApi::start().await;
     let mut settings = settings(vec![provider("a", &api)]);
     if let Some(slow) = &mut settings.breaker.slow {
-        slow.after = Duration::from_millis(200);
+        slow.after = Duration::from_secs(1);
     }
     let world = World::with(settings).await;
     set(&api, 1, StreamFault::Stall).await;
-    for (patience, slow) in [(0, 0), (400, 1)] {
+    for (patience, slow) in [(0, 0), (1_500, 1)] {
         let begun = world.begin(TEXT).await.unwrap();
         world.pass::<()>(Duration::from_millis(patience)).await;
         drop(begun);
@@ -330,7 +330,7 @@ async fn a_caller_who_reads_slowly_holds_no_place_and_delays_no_verdict() {
 async fn what_a_caller_does_not_read_in_time_is_dropped_and_said_to_be() {
     let api = ModelApi::start().await;
     let world = World::with(Settings {
-        stream_deadline: Duration::from_millis(500),
+        stream_deadline: Duration::from_secs(2),
         ..settings(vec![provider("a", &api)])
     })
     .await;
@@ -343,14 +343,14 @@ async fn what_a_caller_does_not_read_in_time_is_dropped_and_said_to_be() {
                 // One chunk at a time, and never to the end.
                 match unread.value.next().await {
                     Some(Err(error)) => Some(error),
-                    Some(Ok(_)) => world.pass(Duration::from_millis(150)).await,
+                    Some(Ok(_)) => world.pass(Duration::from_millis(500)).await,
                     None => panic!("read to the end"),
                 }
             },
         ))
         .await;
     assert_eq!(error.kind, ErrorKind::Timeout, "{error}");
-    assert!(took >= Duration::from_millis(400), "{took:?}");
+    assert!(took >= Duration::from_millis(1_900), "{took:?}");
     assert_eq!(
         world.totals("openai/a").successes,
         Some(1),
@@ -388,7 +388,7 @@ async fn an_answer_that_grows_unread_is_given_up_within_its_bound() {
 async fn a_frozen_provider_gets_half_of_the_time_while_another_is_left() {
     let (a, b) = tokio::join!(ModelApi::start(), ModelApi::start());
     let world = World::with(Settings {
-        total_deadline: Duration::from_secs(2),
+        total_deadline: Duration::from_secs(4),
         ..settings(vec![provider("a", &a), provider("b", &b)])
     })
     .await;
@@ -396,7 +396,7 @@ async fn a_frozen_provider_gets_half_of_the_time_while_another_is_left() {
     let (heard, took) = world.time(world.hear(TEXT)).await;
     assert_eq!(heard.unwrap().source, Source::Provider("b".into()));
     assert!(
-        took >= Duration::from_millis(900) && took < Duration::from_secs(2),
+        took >= Duration::from_millis(1_900) && took < Duration::from_secs(4),
         "{took:?}"
     );
 }

@@ -53,7 +53,7 @@ impl World {
             probes.heartbeat = Duration::from_millis(100);
             probes.recovered = Duration::from_millis(100);
             probes.failing = vec![Duration::from_millis(100)];
-            probes.deadline = Duration::from_millis(300);
+            probes.deadline = Duration::from_secs(2);
         })
     }
 

@@ -79,7 +79,7 @@ async fn complex_queries_at_partial_have_a_second() {
     let world = World::healthy().await;
     let tuning = world.core.handle.tuning().request_deadline;
     assert!(
-        tuning.as_millis() > 1500,
+        tuning.as_millis() >= 2000,
         "or the level's deadline comes first"
     );
     knob(&world, "complex_queries", "partial").await;
@@ -87,7 +87,7 @@ async fn complex_queries_at_partial_have_a_second() {
     let ended = world.post("/db/read", endless()).await;
     let took = world.core.handle.clock().now().saturating_since(started);
     assert!(!ended.status.is_success(), "{ended:?}");
-    let limit = 900..1450;
+    let limit = 900..1900;
     assert!(limit.contains(&took.as_millis()), "{took:?}");
     assert_ok(&world.post("/db/read", read()).await);
 }

@@ -331,10 +331,10 @@ async fn its_modes_are_seen_on_the_wire() {
 async fn a_late_upload_arrives_though_its_client_has_gone_and_only_if_its_condition_holds_then() {
     let server = S3::start().await;
     let store = store(&server);
-    server.set(S3Mode::LateUploads { ms: 300 }).await;
+    server.set(S3Mode::LateUploads { ms: 2_000 }).await;
     for key in ["key", "other"] {
         let gone = put_with(&store, key, "late", PutMode::Create);
-        tokio::time::timeout(Duration::from_millis(100), gone)
+        tokio::time::timeout(Duration::from_millis(500), gone)
             .await
             .unwrap_err();
     }

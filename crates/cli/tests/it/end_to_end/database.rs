@@ -65,7 +65,7 @@ async fn a_killed_database_gives_old_reads_with_their_age_and_refuses_writes() {
         (503, "read-only"),
         "{refused:?}"
     );
-    assert!(refused.header("retry-after").is_some() && refused.took < Duration::from_millis(500));
+    assert!(refused.header("retry-after").is_some() && refused.took < Duration::from_secs(2));
     let unseen = server
         .post("/db/read", json!({"query": "select 41 + 1"}))
         .await;
@@ -142,7 +142,7 @@ async fn a_frozen_database_answers_within_its_deadlines() {
     server.breaker("database", "open").await;
     let old = read(&server).await;
     assert_eq!(old.body["source"], "cache");
-    assert!(old.took < Duration::from_millis(500), "{:?}", old.took);
+    assert!(old.took < Duration::from_millis(900), "{:?}", old.took);
     outage::DATABASE.assert_down(&server).await;
 
     postgres.cont();

@@ -291,7 +291,7 @@ async fn a_deferred_write_that_may_be_on_disk_is_overtaken_by_none() {
 
 #[tokio::test]
 async fn while_a_slow_disk_opens_the_journal_the_server_says_that_it_lives_and_is_not_ready() {
-    let slow = |machine: &Trouble| machine.fsync_takes(Duration::from_millis(700));
+    let slow = |machine: &Trouble| machine.fsync_takes(Duration::from_secs(2));
     let server = Server::launch_on("", &[], slow);
     let asked = async |path: &str| {
         let reply = server
@@ -331,7 +331,7 @@ async fn while_a_slow_disk_opens_the_journal_the_server_says_that_it_lives_and_i
 
 #[tokio::test]
 async fn whoever_waits_for_a_slow_disk_can_be_told_to_stop() {
-    let slow = |machine: &Trouble| machine.fsync_takes(Duration::from_millis(700));
+    let slow = |machine: &Trouble| machine.fsync_takes(Duration::from_secs(2));
     let mut server = Server::launch_on("", &[], slow);
     eventually(SOON, "it lives", async || {
         let reply = server.request(reqwest::Method::GET, "/livez").send().await;

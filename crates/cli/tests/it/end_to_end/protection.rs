@@ -14,7 +14,7 @@ const SHARE: &str = "protection_share{from=\"redis\",to=\"database\"}";
 const JOINED: &str = "single_flight_joined_total{dependency=\"database\"}";
 
 /// Different at each call: two clocks may be read in the same microsecond.
-const EACH_ITS_OWN: &str = "select gen_random_uuid()::text as id, pg_sleep(0.2)::text";
+const EACH_ITS_OWN: &str = "select gen_random_uuid()::text as id, pg_sleep(1)::text";
 
 async fn read(server: &Server, query: &str, instead_of: Option<&str>) -> Reply {
     let mut request = server.request(Method::POST, "/db/read");
@@ -104,7 +104,7 @@ async fn while_redis_is_down_the_database_takes_less_and_reads_once_and_afterwar
 async fn in_redis_place(server: &Server) {
     const REFUSED: &str = "instead_of_calls_total{endpoint=\"database\",status=\"refused\"}";
     let crowd = (0..30).map(async |n| {
-        let query = format!("select {n} as n, pg_sleep(0.3)::text");
+        let query = format!("select {n} as n, pg_sleep(1)::text");
         read(server, &query, Some("redis")).await
     });
     let own = async {

@@ -32,7 +32,7 @@ async fn a_killed_redis_is_answered_for_from_memory_and_taken_up_again() {
     );
     assert_eq!(known.header("mainstay-source"), Some("memory"));
     assert_eq!(known.header("mainstay-level"), Some("DEGRADED"));
-    assert!(known.took < Duration::from_millis(250), "{:?}", known.took);
+    assert!(known.took < Duration::from_secs(1), "{:?}", known.took);
     let unknown = server
         .post("/cache/get", json!({"key": "never seen"}))
         .await;
