@@ -117,6 +117,14 @@ impl Histogram {
         self.total
     }
 
+    /// How many latencies are longer than this, those within 3.2 % of it aside.
+    #[must_use]
+    pub fn longer_than(&self, latency: Duration) -> u64 {
+        let longer = |entry: &&(u16, u32)| Self::middle(entry.0) > latency;
+        let longer = self.counts.iter().filter(longer);
+        longer.map(|entry| u64::from(entry.1)).sum()
+    }
+
     /// The smallest latency that at least this share (`0.0..=1.0`) is no longer than, within 3.2 %; `None` when empty.
     #[must_use]
     #[expect(
@@ -193,6 +201,18 @@ mod tests {
             let rank = ((latencies.len() as f64 * share).ceil() as usize).max(1);
             let exact = latencies[rank - 1] as f64;
             prop_assert!((read - exact).abs() <= exact / 32.0 + 0.5, "{read} for {exact}");
+        }
+
+        #[test]
+        fn what_is_longer_than_a_limit_is_counted_within_the_same_bound(
+            latencies in prop::collection::vec(1_u64..1_000_000, 0..300),
+            limit in 1_u64..1_000_000,
+        ) {
+            let read = of(&latencies).longer_than(Duration::from_nanos(limit));
+            let above = |edge: u64| latencies.iter().filter(|one| **one > edge).count() as u64;
+            let margin = limit / 31 + 1;
+            prop_assert!(read >= above(limit + margin), "{read}");
+            prop_assert!(read <= above(limit.saturating_sub(margin)), "{read}");
         }
 
         #[test]

@@ -3,6 +3,10 @@
 //! Each second's calls are put to a real breaker with the other settings, failures spread evenly among them, all at
 //! the end of the second. Calls that the recorded breaker rejected were never made, so only probes speak for that
 //! time; calls that the other breaker rejects are left out of what the controller hears.
+//!
+//! Under another `slow.after` those calls are slow that took longer, within 3.2 %: calls that were still running at the
+//! end of the second aren't among them before they end, nor are those that nobody waited for, or that the dependency
+//! gave up by itself before.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +20,11 @@ const MOST_CALLS: u64 = 1_000_000;
 
 /// The estimated breakers, by endpoint.
 #[derive(Debug, Default)]
-pub(super) struct Estimates(BTreeMap<String, Breaker>);
+pub(super) struct Estimates {
+    breakers: BTreeMap<String, Breaker>,
+    /// Each endpoint's settings that were in force.
+    recorded: Vec<Settings>,
+}
 
 impl Estimates {
     /// Those of `wanted` that differ from what was in force at any time of the recording: one that differs later than
@@ -40,18 +48,26 @@ impl Estimates {
         let differing = wanted.iter().filter(|(name, one)| differs(name, one));
         let made =
             differing.filter_map(|(name, one)| Some((name.clone(), Breaker::new(*one, 0).ok()?)));
-        Self(made.collect())
+        Self {
+            breakers: made.collect(),
+            recorded: recorded.clone().next().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Other settings were in force from here on.
+    pub(super) fn reloaded(&mut self, recorded: Vec<Settings>) {
+        self.recorded = recorded;
     }
 
     pub(super) fn endpoints(&self) -> Vec<String> {
-        self.0.keys().cloned().collect()
+        self.breakers.keys().cloned().collect()
     }
 
     fn of(&self, rules: &Rules, id: EndpointId) -> Option<&Breaker> {
-        if self.0.is_empty() || id.index() >= rules.endpoints().count() {
+        if self.breakers.is_empty() || id.index() >= rules.endpoints().count() {
             return None;
         }
-        self.0.get(&rules.endpoint(id).name)
+        self.breakers.get(&rules.endpoint(id).name)
     }
 
     /// What the controller hears instead of a recorded input. `rules`: those the recorded indices belong to.
@@ -71,6 +87,7 @@ impl Estimates {
                 let mut inputs = Vec::new();
                 for (endpoint, one) in &mut observed {
                     if let Some(breaker) = self.of(rules, *endpoint) {
+                        one.slow = self.slow(*endpoint, breaker, one);
                         inputs.extend(told(*endpoint, called(breaker, now, one)));
                     }
                 }
@@ -78,6 +95,17 @@ impl Estimates {
                 inputs
             }
             other => vec![other],
+        }
+    }
+
+    /// How many of a second's calls are slow to this breaker.
+    fn slow(&self, id: EndpointId, breaker: &Breaker, observed: &Observed) -> u64 {
+        let recorded = self.recorded.get(id.index()).and_then(|one| one.slow);
+        match breaker.slow_after() {
+            Some(after) if recorded.is_none_or(|one| one.after != after) => {
+                observed.latency.longer_than(after)
+            }
+            _ => observed.slow,
         }
     }
 

@@ -108,8 +108,7 @@ impl Player {
             }
             Entry::Decided(decided) => self.expected = Some(decided),
             Entry::Done(digest) => self.done.0 = Some(digest),
-            // The estimates know of them from the beginning.
-            Entry::Breakers(_) => {}
+            Entry::Breakers(settings) => self.estimates.reloaded(settings),
         }
     }
 

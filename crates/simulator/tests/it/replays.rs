@@ -9,7 +9,8 @@ use mainstay_degradation::{
     Alert, Criticality, Effect, Event, Gating, Input, Language, Level, Rules, Settings,
 };
 use mainstay_simulator::{
-    Condition, Fidelity, Figures, Report, Scenario, Story, Unplayed, WhatIf, World, replay,
+    Action, Condition, Fidelity, Figures, Reload, Report, Scenario, Story, Unplayed, WhatIf, World,
+    replay,
 };
 
 fn seconds(seconds: u64) -> Duration {
@@ -240,6 +241,52 @@ fn other_breaker_settings_are_estimated_and_say_so() {
         "{:?}",
         deaf.summary.away
     );
+}
+
+/// The database's figures where every call takes 140 ms and one is slow `after` so many.
+fn slow_after(after: u64) -> Figures {
+    let mut figures = Figures::of("database");
+    figures.breaker.slow.as_mut().unwrap().after = Duration::from_millis(after);
+    let takes = Duration::from_millis(140);
+    figures.latency = (takes, takes);
+    figures
+}
+
+/// A scenario with that database, under calls.
+fn slow_database(after: u64) -> Scenario {
+    let mut scenario = Scenario::quiet().calls("database", 1, Duration::from_millis(100));
+    let figures = [("database".to_owned(), slow_after(after))];
+    scenario.figures.extend(figures);
+    scenario
+}
+
+/// How often the database's breaker opened, and how often one would have whose calls are slow `after` so many ms.
+fn openings(scenario: Scenario, after: u64) -> (usize, usize) {
+    let (recording, _) = recorded(scenario, 1, seconds(120));
+    let what_if = WhatIf {
+        breakers: [("database".to_owned(), slow_after(after).breaker)].into(),
+        ..WhatIf::default()
+    };
+    let story = replay(&recording, &what_if, Language::English).unwrap();
+    assert_eq!(story.fidelity, estimated(&["database"]));
+    let was = as_it_was(&recording).summary.openings;
+    (was, story.summary.openings)
+}
+
+#[test]
+fn what_another_threshold_calls_slow_is_counted_by_how_long_it_took() {
+    let (was, other) = openings(slow_database(500), 50);
+    assert!(was == 0 && other > 0, "{was} {other}");
+    let (was, other) = openings(slow_database(50), 500);
+    assert!(was > 0 && other == 0, "{was} {other}");
+    let reload = Reload {
+        settings: Settings::standard(),
+        figures: [("database".to_owned(), slow_after(50))].into(),
+    };
+    let reload = Action::Reload(Box::new(reload));
+    let scenario = slow_database(500).order(seconds(60), reload, None);
+    let (was, other) = openings(scenario, 500);
+    assert!(was > 0 && other == 0, "{was} {other}");
 }
 
 /// The recording of the same events with a reload at `at`: other rules, and other breakers if there are any.
