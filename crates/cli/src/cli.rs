@@ -140,8 +140,9 @@ The table tells the story: time, score, level, what happened and why; below it a
 configuration is put to the same course of events, side by side, and followed to the end whatever was reloaded meanwhile. \
 The controller's decisions are computed exactly; other breaker settings would have let other calls pass, so their effect \
 is an estimate, and labelled as one. The probes and calls are the recorded ones: what other degradation.probes, \
-degradation.tuning or degradation.cascade would have changed in them is not replayed, and the story names those that \
-differ. (In a made-up world `mainstay simulate` plays them.)
+degradation.tuning, degradation.cascade, in-flight limits or deadlines would have changed in them is not replayed, and \
+the story names those that differ, or that are set and that no recording tells. (In a made-up world `mainstay simulate` \
+plays them.)
 
 Examples:
   mainstay replay                                  list the recordings

@@ -7,7 +7,7 @@
 //! | 8 | `mainrec\n` |
 //! | 2 | [`VERSION`], little-endian |
 //! | 4 + n | length, little-endian, and the [`Head`]: when it begins, every breaker's settings, and the controller itself with its rules, seed and memory, so that a recording may begin at any time |
-//! | 4 + n, again and again | length and an [`Entry`]: an input, the breakers' new settings, what was decided, or the digest of what was done |
+//! | 4 + n, again and again | length and an [`Entry`]: an input, the breakers' new settings, what bounds calls, what was decided, or the digest of what was done |
 //!
 //! Head and entries are written by `postcard` from the types they are. Times are steps since the entry before, and
 //! ticks without news are counted instead of repeated. Whoever keeps a recording compresses it and begins another
@@ -52,6 +52,7 @@ mod encoder;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use mainstay_breaker::Moment;
 use serde::{Deserialize, Serialize};
@@ -64,7 +65,8 @@ pub use decoder::{Entries, read};
 pub use digest::digest;
 pub use encoder::Encoder;
 
-/// The format's number: it grows with every change of a type that is written.
+/// The format's number: it grows with every change of a type that is written. A kind of entry that is added after the
+/// others changes no type: recordings without it are read as before.
 pub const VERSION: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"mainrec\n";
@@ -104,6 +106,17 @@ pub enum Entry {
     Breakers(Vec<mainstay_breaker::Settings>),
     /// The last input had other effects than a snapshot: their [`digest()`].
     Done(u64),
+    /// What bounds calls from here on: each endpoint's, in the order of the rules in force.
+    Bounds(Vec<Bounds>),
+}
+
+/// What bounds an endpoint's calls. The level and cascades take from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bounds {
+    /// Calls in flight at most.
+    pub limit: u32,
+    /// How long one attempt may take.
+    pub deadline: Duration,
 }
 
 /// What readers of a snapshot act on.
@@ -148,6 +161,7 @@ enum Kept {
     Decided(Decided),
     Breakers(Vec<mainstay_breaker::Settings>),
     Done(u64),
+    Bounds(Vec<Bounds>),
 }
 
 /// An endpoint of which a tick has something to say.
@@ -162,6 +176,7 @@ enum Keeping<'a> {
     Decided(&'a Decided),
     Breakers(&'a [mainstay_breaker::Settings]),
     Done(u64),
+    Bounds(&'a [Bounds]),
 }
 
 /// Why a recording can't be read, or not further.

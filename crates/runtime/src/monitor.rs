@@ -191,7 +191,7 @@ impl Monitor {
     fn record_input(&mut self, now: Moment, input: &Input) {
         if let Some(mut recorder) = self.recorder.take() {
             let wall = self.inner.shared.clock.wall();
-            recorder.prepare(now, wall, &self.controller, || self.breakers());
+            recorder.prepare(now, wall, &self.controller, || self.deployed());
             recorder.input(now, input);
             self.recorder = Some(recorder);
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mainstay_breaker::{Moment, Settings};
-use mainstay_degradation::recording::{Encoder, Head};
+use mainstay_degradation::recording::{Bounds, Encoder, Head};
 use mainstay_degradation::{Controller, Effect, Input};
 use tokio::sync::{mpsc, oneshot};
 
@@ -37,6 +37,13 @@ pub(crate) enum Piece {
     More(Vec<u8>),
     /// All recordings are to go, and with them what came before this; whoever asked is told.
     Purge(oneshot::Sender<io::Result<()>>),
+}
+
+/// How the endpoints are set up, in the order of the rules.
+#[derive(Debug, Default)]
+pub(crate) struct Deployed {
+    pub(crate) breakers: Vec<Settings>,
+    pub(crate) bounds: Vec<Bounds>,
 }
 
 /// What monitor and writer share.
@@ -91,7 +98,7 @@ impl Recorder {
         now: Moment,
         wall: Timestamp,
         controller: &Controller,
-        breakers: impl FnOnce() -> Vec<Settings>,
+        deployed: impl FnOnce() -> Deployed,
     ) {
         let broken = self.progress.broken.load(Ordering::Relaxed);
         if broken != self.broken_seen {
@@ -106,17 +113,11 @@ impl Recorder {
             self.end();
         }
         if self.present.is_none() && self.again.is_none_or(|at| now >= at) {
-            self.begin(now, wall, controller, breakers());
+            self.begin(now, wall, controller, deployed());
         }
     }
 
-    fn begin(
-        &mut self,
-        now: Moment,
-        wall: Timestamp,
-        controller: &Controller,
-        breakers: Vec<Settings>,
-    ) {
+    fn begin(&mut self, now: Moment, wall: Timestamp, controller: &Controller, deployed: Deployed) {
         // Without room for its beginning there is no recording.
         let Ok(place) = self.queue.try_reserve() else {
             return;
@@ -125,11 +126,12 @@ impl Recorder {
             at: now,
             wall_ms: wall.as_millisecond(),
             program: concat!("mainstay ", env!("CARGO_PKG_VERSION")).to_owned(),
-            breakers,
+            breakers: deployed.breakers,
             controller: controller.clone(),
         };
         let mut bytes = Vec::new();
-        let encoder = Encoder::new(&head, &mut bytes);
+        let mut encoder = Encoder::new(&head, &mut bytes);
+        encoder.bounds(&deployed.bounds, &mut bytes);
         self.begun += 1;
         let number = self.begun;
         place.send(Piece::Begin(number, wall, bytes));
@@ -167,10 +169,14 @@ impl Recorder {
         }
     }
 
-    /// The breakers were set anew.
-    pub(crate) fn breakers(&mut self, settings: &[Settings]) {
-        if let Some(present) = &mut self.present {
-            present.encoder.breakers(settings, &mut present.buffer);
+    /// The endpoints were set up anew.
+    pub(crate) fn deployed(&mut self, deployed: &Deployed) {
+        if let Some(Present {
+            encoder, buffer, ..
+        }) = &mut self.present
+        {
+            encoder.breakers(&deployed.breakers, buffer);
+            encoder.bounds(&deployed.bounds, buffer);
         }
     }
 
@@ -223,7 +229,7 @@ mod tests {
         let mut begun = || {
             second += 1;
             let now = Moment::from_nanos(second * 1_000_000_000);
-            recorder.prepare(now, Timestamp::UNIX_EPOCH, &controller, Vec::new);
+            recorder.prepare(now, Timestamp::UNIX_EPOCH, &controller, Deployed::default);
             let numbers = std::iter::from_fn(|| pieces.try_recv().ok());
             let numbers = numbers.filter_map(|piece| match piece {
                 Piece::Begin(number, ..) => Some(number),

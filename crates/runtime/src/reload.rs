@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use mainstay_degradation::recording::Bounds;
 use mainstay_degradation::{Input, Presence, Rules};
 
 use crate::differences;
@@ -13,6 +14,7 @@ use crate::endpoint::Endpoint;
 use crate::engine::EndpointSpec;
 use crate::error::{Error, ErrorKind};
 use crate::monitor::Monitor;
+use crate::recorder::Deployed;
 
 /// Everything an engine can be told anew.
 #[derive(Clone, Debug)]
@@ -67,9 +69,9 @@ impl Monitor {
         self.inner.sampler.set(exercise_share);
         self.inner.rules.store(Arc::new(rules.clone()));
         self.pending.push_back(Input::Settings(Box::new(rules)));
-        let breakers = self.breakers();
+        let deployed = self.deployed();
         if let Some(recorder) = &mut self.recorder {
-            recorder.breakers(&breakers);
+            recorder.deployed(&deployed);
         }
         Ok(changes)
     }
@@ -101,10 +103,17 @@ impl Monitor {
         }
     }
 
-    /// The breakers' settings, in the order of the endpoints.
-    pub(crate) fn breakers(&self) -> Vec<mainstay_breaker::Settings> {
+    /// How the endpoints are set up.
+    pub(crate) fn deployed(&self) -> Deployed {
         let endpoints = self.inner.endpoints.iter();
-        endpoints.map(|one| one.breaker.settings()).collect()
+        let bounds = endpoints.clone().map(|one| Bounds {
+            limit: u32::try_from(one.limit.base()).unwrap_or(u32::MAX),
+            deadline: one.call_deadline(),
+        });
+        Deployed {
+            bounds: bounds.collect(),
+            breakers: endpoints.map(|one| one.breaker.settings()).collect(),
+        }
     }
 
     fn put_into_force(&mut self, rules: &Rules, specs: Vec<EndpointSpec>) {

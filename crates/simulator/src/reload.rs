@@ -49,13 +49,12 @@ impl World {
             debug_assert_eq!(reconfigured, Ok(()), "settings that were checked");
         }
         let breakers = self.breakers();
-        let figures = self.endpoints.iter().map(|one| one.figures).collect();
+        let figures: Vec<_> = self.endpoints.iter().map(|one| one.figures).collect();
+        if let Some(recorder) = &mut self.recorder {
+            recorder.figures(&figures);
+        }
         self.inspector.reloads(self.now, rules.clone(), figures);
         self.rules = rules.clone();
-        if let Some(recorder) = &mut self.recorder {
-            let settings = self.endpoints.iter().map(|one| one.figures.breaker);
-            recorder.breakers(&settings.collect::<Vec<_>>());
-        }
         self.pending.push_back(Input::Settings(Box::new(rules)));
         self.decide();
         let after = self.known(breakers);

@@ -32,9 +32,10 @@ mod story;
 mod trouble;
 mod unplayed;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use mainstay_degradation::recording::{Entries, Entry, RecordingError, read};
+use mainstay_degradation::recording::{Bounds, Entries, Entry, RecordingError, read};
 use mainstay_degradation::{Language, Rules};
 
 pub use story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
@@ -50,6 +51,22 @@ pub struct WhatIf {
     pub rules: Option<Rules>,
     /// Settings of breakers, by endpoint, from beginning to end; what isn't named stays as it was.
     pub breakers: BTreeMap<String, mainstay_breaker::Settings>,
+    /// Limits of calls in flight, by endpoint. They are not replayed: a story names those that were others
+    /// ([`Unplayed::Limit`]), or that nobody recorded.
+    pub limits: BTreeMap<String, u32>,
+    /// How long one attempt may take, by endpoint: the same ([`Unplayed::Deadline`]).
+    pub deadlines: BTreeMap<String, Duration>,
+    /// Settings that would make other calls and that no recording tells: a story names them ([`Unplayed::Untold`]).
+    pub untold: BTreeSet<String>,
+}
+
+/// How the endpoints were set up, each in the order of the rules.
+#[derive(Debug, Default)]
+struct Deployed {
+    /// Their breakers after every reload.
+    breakers: Vec<Vec<mainstay_breaker::Settings>>,
+    /// What bounded their calls, at first and after every reload.
+    bounds: Vec<Vec<Bounds>>,
 }
 
 /// The story of a recording. One that is cut off or damaged is told as far as it goes, see [`Story::broken`].
@@ -62,12 +79,12 @@ pub fn replay(
     language: Language,
 ) -> Result<Story, RecordingError> {
     let (head, entries) = read(recording)?;
-    let reloads = if what_if.breakers.is_empty() {
-        Vec::new()
+    let deployed = if what_if.is_deployed() {
+        Deployed::read(entries.clone())
     } else {
-        breakers(entries.clone())
+        Deployed::default()
     };
-    let mut player = Player::new(head, what_if, &reloads, language);
+    let mut player = Player::new(head, what_if, &deployed, language);
     let mut broken = None;
     for entry in entries {
         match entry {
@@ -78,11 +95,23 @@ pub fn replay(
     Ok(player.finish(broken))
 }
 
-/// Each endpoint's settings after every reload.
-fn breakers(entries: Entries<'_>) -> Vec<Vec<mainstay_breaker::Settings>> {
-    let set = entries.filter_map(|entry| match entry {
-        Ok(Entry::Breakers(settings)) => Some(settings),
-        _ => None,
-    });
-    set.collect()
+impl WhatIf {
+    /// It names settings that a recording holds by endpoint.
+    fn is_deployed(&self) -> bool {
+        !(self.breakers.is_empty() && self.limits.is_empty() && self.deadlines.is_empty())
+    }
+}
+
+impl Deployed {
+    fn read(entries: Entries<'_>) -> Self {
+        let mut deployed = Self::default();
+        for entry in entries {
+            match entry {
+                Ok(Entry::Breakers(settings)) => deployed.breakers.push(settings),
+                Ok(Entry::Bounds(bounds)) => deployed.bounds.push(bounds),
+                _ => {}
+            }
+        }
+        deployed
+    }
 }

@@ -1,17 +1,18 @@
 //! `mainstay replay`: a recording told, as it was and as it would have been.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use mainstay_degradation::recording::{RecordingError, read};
-use mainstay_degradation::{Language, Rules, Settings};
+use mainstay_degradation::{Language, Presence, Rules, Settings};
 use mainstay_runtime::recordings;
 use mainstay_simulator::{WhatIf, replay};
 
 use super::{Failure, Surroundings};
 use crate::cli::{ReplayArguments, StoryArguments};
-use crate::config::Config;
+use crate::config::{Config, Loaded, Origin};
 use crate::output::{Screen, Text, print};
 use crate::story::{Told, compare, svg, table};
 
@@ -57,7 +58,7 @@ fn tell(
     let other = match &around.config {
         None => None,
         Some(path) => {
-            let what_if = what_if(bytes, &around.load()?.config).map_err(failed)?;
+            let what_if = what_if(bytes, &around.load()?).map_err(failed)?;
             Some(story(format!("with {}", path.display()), &what_if?)?)
         }
     };
@@ -82,8 +83,8 @@ pub(super) fn show(
 }
 
 /// The rules and breakers of a configuration over what was connected when the recording was made.
-fn what_if(bytes: &[u8], config: &Config) -> Result<Result<WhatIf, Failure>, RecordingError> {
-    let (head, _) = read(bytes)?;
+fn what_if(bytes: &[u8], loaded: &Loaded) -> Result<Result<WhatIf, Failure>, RecordingError> {
+    let ((head, _), config) = (read(bytes)?, &loaded.config);
     let recorded = head.controller.rules();
     let settings = connected_as(recorded.settings(), config.degradation.clone());
     let rules = settings.validate().map_err(|errors| {
@@ -91,10 +92,73 @@ fn what_if(bytes: &[u8], config: &Config) -> Result<Result<WhatIf, Failure>, Rec
         Failure::Usage(errors.join("\n"))
     });
     let breakers = breakers(recorded, &head.breakers, config);
+    let untold = untold(recorded, loaded);
     Ok(rules.map(|rules| WhatIf {
         rules: Some(rules),
         breakers,
+        limits: limits(recorded, config),
+        deadlines: deadlines(recorded, config),
+        untold,
     }))
+}
+
+/// Deadlines that no endpoint has.
+const UNTOLD: [&str; 5] = [
+    "openai.first_content",
+    "openai.idle",
+    "openai.stream_deadline",
+    "openai.total_deadline",
+    "s3.first_byte",
+];
+
+/// Those of them that somebody has set for what was connected.
+fn untold(rules: &Rules, loaded: &Loaded) -> BTreeSet<String> {
+    let connected = |key: &str| {
+        let name = key.split('.').next()?;
+        let dependency = rules.dependency(rules.dependency_id(name)?);
+        (dependency.presence != Presence::Absent).then_some(())
+    };
+    let set = loaded.entries.iter().filter(|entry| {
+        let key = entry.key.as_str();
+        entry.origin != Origin::Default && UNTOLD.contains(&key) && connected(key).is_some()
+    });
+    set.map(|entry| entry.key.clone()).collect()
+}
+
+/// By endpoint.
+fn limits(rules: &Rules, config: &Config) -> BTreeMap<String, u32> {
+    let all = rules.endpoints().filter_map(|(_, endpoint)| {
+        let limit = match rules.dependency(endpoint.dependency).name.as_str() {
+            "database" => config.database.limit,
+            "openai" => config.openai.limit,
+            "redis" => config.redis.limit,
+            "s3" => config.s3.limit,
+            _ => return None,
+        };
+        let limit = u32::try_from(limit).unwrap_or(u32::MAX);
+        Some((endpoint.name.clone(), limit))
+    });
+    all.collect()
+}
+
+/// By endpoint. A provider that the configuration doesn't name stays as it was, as what is connected does.
+fn deadlines(rules: &Rules, config: &Config) -> BTreeMap<String, Duration> {
+    let provider = |endpoint: &str| {
+        let mut all = config.openai.providers.iter();
+        let found = all.find(|one| endpoint.strip_prefix("openai/") == Some(&one.name));
+        found.map(|one| one.deadline)
+    };
+    let all = rules.endpoints().filter_map(|(_, endpoint)| {
+        let deadline = match rules.dependency(endpoint.dependency).name.as_str() {
+            "database" => config.database.call_deadline,
+            "openai" => provider(&endpoint.name)?,
+            "redis" => config.redis.call_deadline,
+            "s3" => config.s3.idle,
+            _ => return None,
+        };
+        Some((endpoint.name.clone(), deadline))
+    });
+    all.collect()
 }
 
 /// A configuration's settings for the endpoints that are connected in `recorded`.

@@ -96,17 +96,35 @@ pub(super) fn reliance(fidelity: &Fidelity) -> (String, Tone) {
 
 /// The settings that differ to no effect, by their names in the configuration.
 fn left_out(unplayed: &[Unplayed]) -> String {
-    if unplayed.is_empty() {
-        return String::new();
+    let is_untold = |one: &&Unplayed| matches!(one, Unplayed::Untold(_));
+    let (untold, told): (Vec<_>, Vec<_>) = unplayed.iter().partition(is_untold);
+    let mut words = String::new();
+    if !told.is_empty() {
+        let keys = keys(&told);
+        words += &format!("; {keys} would have made other calls or probes, which is not replayed");
     }
+    if !untold.is_empty() {
+        let keys = keys(&untold);
+        words += &format!("; recordings don't tell {keys}, whose effect is not replayed");
+    }
+    words
+}
+
+fn keys(unplayed: &[&Unplayed]) -> String {
     let keys = unplayed.iter().map(|one| match one {
         Unplayed::Probes(whose) => format!("degradation.probes.{whose}"),
         Unplayed::Tuning => "degradation.tuning".to_owned(),
         Unplayed::Cascade => "degradation.cascade".to_owned(),
+        Unplayed::Limit(whose) => format!("{whose}.limit"),
+        Unplayed::Deadline(whose) => match whose.as_str() {
+            "s3" => "s3.idle".to_owned(),
+            "openai" => "openai.providers.deadline".to_owned(),
+            _ => format!("{whose}.call_deadline"),
+        },
+        Unplayed::Untold(key) => key.clone(),
     });
     let keys: Vec<_> = keys.collect();
-    let keys = keys.join(", ");
-    format!("; {keys} would have made other calls or probes, which is not replayed")
+    keys.join(", ")
 }
 
 /// A change of level brings its own reason, after a colon.
@@ -150,6 +168,12 @@ mod tests {
         let partly = words(vec![Unplayed::Probes("redis".to_owned()), Unplayed::Tuning]);
         assert!(!partly.contains("computed exactly"), "{partly}");
         let keys = "degradation.probes.redis, degradation.tuning would have made other calls or probes, which is not replayed";
+        assert!(partly.ends_with(keys), "{partly}");
+        let bounds = [Unplayed::Limit, Unplayed::Deadline].map(|kind| kind("s3".to_owned()));
+        let untold = ["openai.idle", "s3.first_byte"].map(|key| Unplayed::Untold(key.to_owned()));
+        let partly = words(bounds.into_iter().chain(untold).collect());
+        let keys = "; s3.limit, s3.idle would have made other calls or probes, which is not replayed; recordings don't \
+                    tell openai.idle, s3.first_byte, whose effect is not replayed";
         assert!(partly.ends_with(keys), "{partly}");
         let estimated = reliance(&Fidelity::Estimated {
             endpoints: vec!["redis".to_owned()],

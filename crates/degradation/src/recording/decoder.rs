@@ -106,6 +106,7 @@ impl Entries<'_> {
             Kept::Decided(decided) => Ok(Entry::Decided(decided)),
             Kept::Breakers(settings) => Ok(Entry::Breakers(settings)),
             Kept::Done(digest) => Ok(Entry::Done(digest)),
+            Kept::Bounds(bounds) => Ok(Entry::Bounds(bounds)),
         }
     }
 

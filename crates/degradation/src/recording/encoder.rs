@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use mainstay_breaker::Moment;
 use serde::Serialize;
 
-use super::{Decided, Head, Keeping, LONGEST_RUN, MAGIC, News, VERSION, digest};
+use super::{Bounds, Decided, Head, Keeping, LONGEST_RUN, MAGIC, News, VERSION, digest};
 use crate::controller::{Effect, Input, Observed};
 use crate::snapshot::EndpointView;
 
@@ -87,6 +87,12 @@ impl Encoder {
     pub fn breakers(&mut self, settings: &[mainstay_breaker::Settings], out: &mut Vec<u8>) {
         self.flush(out);
         write(&Keeping::Breakers(settings), out);
+    }
+
+    /// What bounds calls from here on: each endpoint's, in the order of the rules in force.
+    pub fn bounds(&mut self, bounds: &[Bounds], out: &mut Vec<u8>) {
+        self.flush(out);
+        write(&Keeping::Bounds(bounds), out);
     }
 
     /// Writes what is being counted: before a recording ends, and whenever its bytes go to a file.

@@ -1,12 +1,13 @@
 //! The format of recordings: one that was kept is still read, word for word.
 //!
-//! `recording.hex` was written by this format's first program. Whoever changes a type that is written changes the format,
-//! perhaps without noticing: recordings of earlier programs would then be read as nonsense.
+//! `recording.hex` was written by this format's first program; its last entry, of a kind that came later, was added. Whoever
+//! changes a type that is written changes the format, perhaps without noticing: recordings of earlier programs would then
+//! be read as nonsense.
 
 use std::path::Path;
 
 use mainstay_breaker::{FailureKind, Mode, Rule, State, Transition};
-use mainstay_degradation::recording::{Encoder, Entry, Head, VERSION, read};
+use mainstay_degradation::recording::{Bounds, Encoder, Entry, Head, VERSION, read};
 use mainstay_degradation::{
     Command, Controller, DependencyId, Effect, EndpointId, EndpointView, Facts, Fallback,
     FeatureId, FeatureMode, Histogram, Input, Journal, Level, Moment, Observed, Outage,
@@ -146,6 +147,15 @@ fn inputs() -> Vec<(Moment, Input)> {
         .collect()
 }
 
+/// What bounds the calls of both.
+fn bounds() -> [Bounds; 2] {
+    let one = Bounds {
+        limit: 300,
+        deadline: 5 * SECOND + SECOND / 4,
+    };
+    [one, Bounds { limit: 16, ..one }]
+}
+
 /// What this program writes of it, the controller half-way through included.
 fn written() -> Vec<u8> {
     let rules = settings().validate().unwrap();
@@ -171,6 +181,7 @@ fn written() -> Vec<u8> {
         encoder.effects(&effects, &mut bytes);
     }
     encoder.breakers(&head.breakers, &mut bytes);
+    encoder.bounds(&bounds(), &mut bytes);
     encoder.flush(&mut bytes);
     bytes
 }
@@ -185,6 +196,7 @@ fn again(head: &Head, entries: &[Entry]) -> Vec<u8> {
             Entry::Input { at, input } => encoder.input(*at, input, &mut bytes),
             Entry::Breakers(breakers) => encoder.breakers(breakers, &mut bytes),
             Entry::Done(digest) => encoder.done(*digest, &mut bytes),
+            Entry::Bounds(bounds) => encoder.bounds(bounds, &mut bytes),
             Entry::Decided(decided) => {
                 let mut features = shown.features.clone();
                 for (feature, mode) in features.iter_mut().zip(&decided.features) {
@@ -251,6 +263,9 @@ fn a_recording_of_an_earlier_program_is_read_word_for_word() {
         .iter()
         .filter(|one| matches!(one, Entry::Decided(_)));
     assert!(decided.count() >= 2, "decisions are among them");
+
+    let last = Entry::Bounds(bounds().into());
+    assert_eq!(entries.last(), Some(&last), "{advice}");
 
     let rules = head.controller.rules().settings();
     let figures = (rules.level.dwell, rules.level.confirm, rules.seed);

@@ -119,7 +119,7 @@ fn a_replay_from_any_time_on_has_exactly_the_effects_of_the_original() {
                 }
                 Entry::Decided(decided) => assert_eq!(Some(decided), last),
                 Entry::Done(digest) => assert_eq!(Some(digest), done.take()),
-                Entry::Breakers(_) => unreachable!("none were set"),
+                Entry::Breakers(_) | Entry::Bounds(_) => unreachable!("none were set"),
             }
         }
         assert!(rest.next().is_none());

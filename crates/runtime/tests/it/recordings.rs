@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use mainstay_runtime::EngineSettings;
 use mainstay_runtime::breaker::State;
 use mainstay_runtime::degradation::Input;
-use mainstay_runtime::degradation::recording::{Decided, Entry, digest, read};
+use mainstay_runtime::degradation::recording::{Bounds, Decided, Entry, digest, read};
 use mainstay_runtime::recordings;
+use mainstay_runtime::{EndpointSpec, EngineSettings};
 
 use crate::world::{DOWN, Finds, NAMES, Setup, World};
 
@@ -35,7 +35,7 @@ fn replay(bytes: &[u8]) -> (usize, usize) {
                 assert_eq!(Some(decided), Decided::by(&effects));
             }
             Entry::Done(done) => assert_eq!(Some(done), digest(&effects)),
-            Entry::Breakers(_) => {}
+            Entry::Breakers(_) | Entry::Bounds(_) => {}
         }
     }
     (ticks, decisions)
@@ -109,6 +109,44 @@ async fn recordings_of_an_earlier_process_are_purged_where_nothing_is_recorded()
     std::fs::write(folder.join("2026-01-31T12-00-00Z-000.rec.gz"), "old").unwrap();
     world.handle.purge_recordings().await.unwrap();
     assert_eq!(recordings::list(&folder).unwrap(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_and_deadlines_are_recorded_at_first_and_after_a_reload() {
+    let setup = Setup {
+        prepare: Some(Box::new(|engine, _| engine.record(64 << 20))),
+        ..Setup::default()
+    };
+    let bounds = |endpoints: &[EndpointSpec]| {
+        let bounds = endpoints.iter().map(|one| Bounds {
+            limit: u32::try_from(one.limit).unwrap(),
+            deadline: one.call_deadline,
+        });
+        bounds.collect::<Vec<_>>()
+    };
+    let mut endpoints = NAMES.map(|name| setup.spec(name));
+    let before = bounds(&endpoints);
+    endpoints[0].limit += 5;
+    endpoints[2].call_deadline += Duration::from_millis(50);
+    let after = bounds(&endpoints);
+    let settings = EngineSettings {
+        rules: setup.rules().validate().unwrap(),
+        endpoints: endpoints.into(),
+        exercise_share: Some(0.005),
+    };
+    let world = World::from(setup).await;
+    world.pass(3_000).await;
+    world.handle.reload(settings).await.unwrap();
+    world.pass(3_000).await;
+    world.handle.shutdown(Duration::from_secs(5)).await;
+    let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
+    let bytes = recordings::read(&files[0].0).unwrap();
+    let (_, entries) = read(&bytes).unwrap();
+    let found = entries.filter_map(|entry| match entry.unwrap() {
+        Entry::Bounds(bounds) => Some(bounds),
+        _ => None,
+    });
+    assert_eq!(found.collect::<Vec<_>>(), [before, after]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,25 +1,28 @@
 //! Feeds what was recorded to a controller and gathers what it decides.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mainstay_breaker::{Moment, Settings, State};
+use mainstay_breaker::{Moment, State};
 use mainstay_degradation::recording::{Decided, Entry, Head, RecordingError, digest};
 use mainstay_degradation::{
     Controller, Effect, Event, FeatureMode, Input, Language, Level, Snapshot,
 };
 
-use super::WhatIf;
 use super::estimate::Estimates;
 use super::policy::Policy;
 use super::story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
 use super::trouble::Troubles;
+use super::unplayed::{Unplayed, bounded};
+use super::{Deployed, WhatIf};
 
 pub(super) struct Player {
     head: Head,
     language: Language,
     controller: Controller,
     policy: Policy,
+    /// What of limits and deadlines has no effect here.
+    bounded: BTreeSet<Unplayed>,
     estimates: Estimates,
     now: Moment,
     snapshot: Snapshot,
@@ -40,11 +43,10 @@ pub(super) struct Player {
 }
 
 impl Player {
-    /// `reloads`: the breakers' settings as they were set anew during the recording.
     pub(super) fn new(
         head: Head,
         what_if: &WhatIf,
-        reloads: &[Vec<Settings>],
+        deployed: &Deployed,
         language: Language,
     ) -> Self {
         let mut controller = head.controller.clone();
@@ -57,9 +59,10 @@ impl Player {
         let mut player = Self {
             estimates: Estimates::new(
                 &what_if.breakers,
-                std::iter::once(&head.breakers).chain(reloads),
+                std::iter::once(&head.breakers).chain(&deployed.breakers),
                 policy.recorded(),
             ),
+            bounded: bounded(what_if, &deployed.bounds, policy.recorded()),
             now: head.at,
             head,
             language,
@@ -109,6 +112,8 @@ impl Player {
             Entry::Decided(decided) => self.expected = Some(decided),
             Entry::Done(digest) => self.done.0 = Some(digest),
             Entry::Breakers(settings) => self.estimates.reloaded(settings),
+            // They were compared at the beginning.
+            Entry::Bounds(_) => {}
         }
     }
 
@@ -310,22 +315,21 @@ impl Player {
 
     fn fidelity(&self) -> Fidelity {
         let endpoints = self.estimates.endpoints();
+        let unplayed = self.policy.unplayed().union(&self.bounded);
+        let unplayed: Vec<_> = unplayed.cloned().collect();
         if !endpoints.is_empty() {
             return Fidelity::Estimated {
                 endpoints,
-                unplayed: self.policy.unplayed(),
+                unplayed,
             };
         }
-        match (self.policy.differs(), self.differs) {
-            (true, _) => Fidelity::Recomputed {
-                unplayed: self.policy.unplayed(),
-            },
-            (false, None) => Fidelity::Exact,
-            (false, Some(at)) => {
-                let at = at.saturating_since(self.head.at);
-                Fidelity::Differs { at }
-            }
+        if self.policy.differs() || !unplayed.is_empty() {
+            return Fidelity::Recomputed { unplayed };
         }
+        self.differs.map_or(Fidelity::Exact, |at| {
+            let at = at.saturating_since(self.head.at);
+            Fidelity::Differs { at }
+        })
     }
 }
 

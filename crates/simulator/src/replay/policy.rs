@@ -47,8 +47,8 @@ impl Policy {
     }
 
     /// What of the named rules has no effect here.
-    pub(super) fn unplayed(&self) -> Vec<Unplayed> {
-        self.unplayed.iter().cloned().collect()
+    pub(super) const fn unplayed(&self) -> &BTreeSet<Unplayed> {
+        &self.unplayed
     }
 
     /// What the controller hears of a recorded input; `None`: nothing.

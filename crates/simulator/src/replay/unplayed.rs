@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use mainstay_degradation::{Impact, Presence, Settings, Tuning};
+use mainstay_degradation::recording::Bounds;
+use mainstay_degradation::{Impact, Presence, Rules, Settings, Tuning};
+
+use super::WhatIf;
 
 /// A part of a policy that would have made other calls or probes than the recorded ones.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +16,12 @@ pub enum Unplayed {
     Tuning,
     /// What an outage takes from the limits of others.
     Cascade,
+    /// How many calls to this dependency may be in flight.
+    Limit(String),
+    /// How long an attempt at this dependency may take.
+    Deadline(String),
+    /// This setting, of which a recording doesn't tell whether it was another.
+    Untold(String),
 }
 
 /// Where `ours` would have made other calls or probes than `recorded` did.
@@ -29,6 +38,32 @@ pub(super) fn between(recorded: &Settings, ours: &Settings) -> BTreeSet<Unplayed
     probes
         .chain(tuning.then_some(Unplayed::Tuning))
         .chain(cascade.then_some(Unplayed::Cascade))
+        .collect()
+}
+
+/// The limits and deadlines that would have made other calls than those `recorded`: each endpoint's, at first and after
+/// every reload; where none are, nobody knows. `rules`: those the recorded indices belong to.
+pub(super) fn bounded(
+    what_if: &WhatIf,
+    recorded: &[Vec<Bounds>],
+    rules: &Rules,
+) -> BTreeSet<Unplayed> {
+    let whose = |name: &str, same: &dyn Fn(&Bounds) -> bool| {
+        let id = rules.endpoint_id(name)?;
+        let mut all = recorded.iter();
+        let kept = all.all(|all| all.get(id.index()).is_some_and(same)) && !recorded.is_empty();
+        let dependency = rules.endpoint(id).dependency;
+        (!kept).then(|| rules.dependency(dependency).name.clone())
+    };
+    let limits = what_if.limits.iter();
+    let limits = limits.filter_map(|(name, limit)| whose(name, &|one| one.limit == *limit));
+    let deadlines = what_if.deadlines.iter();
+    let deadlines = deadlines.filter_map(|(name, span)| whose(name, &|one| one.deadline == *span));
+    let untold = what_if.untold.iter().cloned();
+    limits
+        .map(Unplayed::Limit)
+        .chain(deadlines.map(Unplayed::Deadline))
+        .chain(untold.map(Unplayed::Untold))
         .collect()
 }
 

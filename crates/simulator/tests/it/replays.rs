@@ -262,7 +262,7 @@ fn slow_database(after: u64) -> Scenario {
 
 /// How often the database's breaker opened, and how often one would have whose calls are slow `after` so many ms.
 fn openings(scenario: Scenario, after: u64) -> (usize, usize) {
-    let (recording, _) = recorded(scenario, 1, seconds(120));
+    let (recording, _) = recorded(scenario, 1, seconds(300));
     let what_if = WhatIf {
         breakers: [("database".to_owned(), slow_after(after).breaker)].into(),
         ..WhatIf::default()
@@ -414,6 +414,76 @@ fn probes_tuning_and_cascades_are_named_as_not_replayed() {
 }
 
 #[test]
+fn other_limits_and_deadlines_are_named_as_not_replayed() {
+    let names = ["database", "openai", "redis", "s3"];
+    let was = names.map(|name| (name, Figures::of(name)));
+    let what_if = || WhatIf {
+        limits: was.map(|(name, one)| (name.to_owned(), one.limit)).into(),
+        deadlines: was
+            .map(|(name, one)| (name.to_owned(), one.call_deadline))
+            .into(),
+        ..WhatIf::default()
+    };
+    let check = |recording: &[u8], change: fn(&mut WhatIf), unplayed: &[Unplayed]| {
+        let mut what_if = what_if();
+        change(&mut what_if);
+        let story = replay(recording, &what_if, Language::English).unwrap();
+        let unplayed = unplayed.to_vec();
+        assert_eq!(story.fidelity, Fidelity::Recomputed { unplayed });
+    };
+    let (recording, _) = recorded(outage(), 1, seconds(240));
+    let same = replay(&recording, &what_if(), Language::English).unwrap();
+    assert_eq!(same.fidelity, Fidelity::Exact);
+    let limit = || Unplayed::Limit("redis".to_owned());
+    let deadline = || Unplayed::Deadline("s3".to_owned());
+    fn one_call(what_if: &mut WhatIf) {
+        what_if.limits.insert("redis".to_owned(), 1);
+    }
+    fn sooner(what_if: &mut WhatIf) {
+        what_if.deadlines.insert("s3".to_owned(), seconds(1));
+    }
+    check(&recording, one_call, &[limit()]);
+    check(&recording, sooner, &[deadline()]);
+    check(
+        &recording,
+        |what_if| {
+            what_if.untold.insert("openai.idle".to_owned());
+            one_call(what_if);
+            sooner(what_if);
+        },
+        &[
+            limit(),
+            deadline(),
+            Unplayed::Untold("openai.idle".to_owned()),
+        ],
+    );
+
+    // That they were others for a while is enough.
+    let reload = Reload {
+        settings: Settings::standard(),
+        figures: [(
+            "redis".to_owned(),
+            Figures {
+                limit: 9,
+                ..was[2].1
+            },
+        )]
+        .into(),
+    };
+    let reload = Action::Reload(Box::new(reload));
+    let (recording, _) = recorded(outage().order(seconds(200), reload, None), 1, seconds(240));
+    check(&recording, |_| {}, &[limit()]);
+
+    // Of a recording without any, nobody knows.
+    let rules = with_redis(Criticality::Medium);
+    let recording = reloaded(&recording, seconds(70), rules, &[]);
+    let all = names.map(|name| Unplayed::Limit(name.to_owned()));
+    let all = all.into_iter();
+    let all = all.chain(names.map(|name| Unplayed::Deadline(name.to_owned())));
+    check(&recording, |_| {}, &all.collect::<Vec<_>>());
+}
+
+#[test]
 fn what_a_reload_alone_made_different_is_named_as_not_replayed_too() {
     let (recording, _) = recorded(outage(), 1, seconds(240));
     let mut settings = Settings::standard();
@@ -451,12 +521,16 @@ fn doctored(recording: &[u8], mut doctor: impl FnMut(&mut Vec<Effect>)) -> Vec<u
     let mut bytes = Vec::new();
     let mut encoder = Encoder::new(&head, &mut bytes);
     for entry in entries {
-        if let Entry::Input { at, input } = entry.unwrap() {
-            let mut effects = Vec::new();
-            encoder.input(at, &input, &mut bytes);
-            controller.handle(at, input, &mut effects);
-            doctor(&mut effects);
-            encoder.effects(&effects, &mut bytes);
+        match entry.unwrap() {
+            Entry::Input { at, input } => {
+                let mut effects = Vec::new();
+                encoder.input(at, &input, &mut bytes);
+                controller.handle(at, input, &mut effects);
+                doctor(&mut effects);
+                encoder.effects(&effects, &mut bytes);
+            }
+            Entry::Bounds(bounds) => encoder.bounds(&bounds, &mut bytes),
+            _ => {}
         }
     }
     encoder.flush(&mut bytes);

@@ -115,6 +115,13 @@ async fn a_recording_of_real_servers_gives_the_recorded_decisions_exactly() {
     let other = with("rare.toml", "20s", "", "");
     assert!(other.contains("computed in part"), "{other}");
     assert!(other.contains("degradation.probes.redis"), "{other}");
+
+    // Nor did anybody record the calls that other limits and deadlines would have refused or broken off.
+    let calls = "[database]\ncall_deadline = \"50ms\"\nlimit = 1\n";
+    let other = with("narrow.toml", "1s", probes, calls);
+    assert!(other.contains("computed in part"), "{other}");
+    let keys = "; database.limit, database.call_deadline would have made other calls";
+    assert!(other.contains(keys), "{other}");
 }
 
 #[tokio::test]
