@@ -122,7 +122,7 @@ impl Inner {
         match meaning(&Failed { error, seen }) {
             // How it came to that is for the journal's way to show.
             Meaning::Absent => Ok(()),
-            Meaning::Failing | Meaning::Overloaded => Err(Lost::Untimely),
+            Meaning::Failing | Meaning::Overloaded | Meaning::NoRoom => Err(Lost::Untimely),
             _ => Err(Lost::Failed(
                 "the store refuses us keys under `.mainstay/`: allow them",
             )),

@@ -10,7 +10,7 @@ use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Statu
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
-use crate::drain::Place;
+use crate::drain::{Place, Turn};
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
@@ -42,12 +42,14 @@ pub(crate) enum Carried {
     Pointless(EntryId),
     /// It needs a person.
     SetAside(EntryId),
-    /// The store refused it for its own sake.
-    Refused(EntryId),
-    /// It has to wait for other entries.
+    /// The store refused it for its own sake. It pauses until then, in ms of the clock.
+    Refused { id: EntryId, until: i64 },
+    /// The store refused it, and not for its own sake. The same.
+    Denied { id: EntryId, until: i64 },
+    /// It has to wait for other entries, or for the end of its pause.
     Waits,
-    /// The store failed.
-    Failed(EntryId),
+    /// The store failed, or wasn't reached.
+    Failed,
 }
 
 /// How carrying out an entry ended well: the store has its object (of a delete, none), or somebody else's stays.
@@ -65,14 +67,13 @@ impl From<Base> for Arrived {
     }
 }
 
-/// Carries a claimed entry out. `refusals` is how often the store has refused it before. Its place is the next one's
-/// as soon as the store has it: what is left is for our own disk to do.
+/// Carries a claimed entry out. Its place is the next one's as soon as the store has it: what is left is for our own
+/// disk to do.
 pub(crate) async fn carry(
     inner: Arc<Inner>,
     claimed: Claimed,
     place: Place,
-    refusals: u32,
-    now_ms: i64,
+    turn: Turn,
 ) -> Carried {
     let (id, started) = (claimed.id(), inner.now());
     fault::point("drain.claimed");
@@ -82,8 +83,8 @@ pub(crate) async fn carry(
         complete(claimed, base).await;
         return Carried::Pointless(id);
     }
-    if waits(&inner, claimed.entry()) {
-        claimed.put_off(now_ms + WAIT);
+    if turn.rest > 0 || waits(&inner, claimed.entry()) {
+        claimed.put_off(turn.now_ms + turn.rest.max(WAIT));
         return Carried::Waits;
     }
     let done = inner.carry_out(claimed.entry()).await;
@@ -100,7 +101,7 @@ pub(crate) async fn carry(
             fault::point("drain.completed");
             Carried::Stored(id)
         }
-        Err(trouble) => judge(&inner, claimed, trouble, refusals, now_ms).await,
+        Err(trouble) => judge(&inner, claimed, trouble, turn).await,
     }
 }
 

@@ -28,6 +28,8 @@ pub(crate) enum Meaning {
     OutOfRange,
     /// The store refuses this request for its own sake: it will refuse it again.
     Refused,
+    /// The store, or a quota, has no room for this: for less of it, or later, it may have.
+    NoRoom,
     /// The store can't do this kind of request.
     Unsupported,
     /// The bucket isn't there, or the key isn't allowed to use it.
@@ -48,6 +50,7 @@ pub(crate) fn meaning(failed: &Failed) -> Meaning {
     use StoreError as E;
     let status = failed.seen.status;
     match &failed.error {
+        error if says(error, &NO_ROOM_CODES) => Meaning::NoRoom,
         E::NotFound { .. } => not_found(failed),
         E::AlreadyExists { .. } | E::Precondition { .. } => Meaning::ConditionFailed,
         E::NotModified { .. } => Meaning::NotModified,
@@ -108,10 +111,21 @@ pub(crate) fn classify(failed: &Failed) -> Verdict {
         | Meaning::NotModified
         | Meaning::OutOfRange
         | Meaning::Refused
+        | Meaning::NoRoom
         | Meaning::Unsupported => Verdict::SUCCESS,
         Meaning::Misconfigured => Verdict::failure(FailureKind::Config),
         Meaning::Overloaded => Verdict::overload(failed.seen.retry_after),
         Meaning::Failing => Verdict::failure(kind(failed)),
+    }
+}
+
+/// The same of our own work, the drain's above all: a refusal is of this work, which nobody waits for and which is tried
+/// again and again. That everything is refused, callers' own calls and probes find out.
+pub(crate) fn classify_ours(failed: &Failed) -> Verdict {
+    match meaning(failed) {
+        Meaning::Misconfigured => Verdict::NEUTRAL,
+        Meaning::Failing if is_foreign_no(failed) => Verdict::NEUTRAL,
+        _ => classify(failed),
     }
 }
 
@@ -138,6 +152,13 @@ const CONFIG_CODES: [&str; 5] = [
 
 /// Codes of a 404 that is about the object, or about an upload in parts.
 const ABSENT_CODES: [&str; 2] = ["NoSuchKey", "NoSuchUpload"];
+
+/// Codes of stores that are full, or whose owner has set a quota.
+const NO_ROOM_CODES: [&str; 3] = [
+    "QuotaExceeded",
+    "XMinioAdminBucketQuotaExceeded",
+    "XMinioStorageFull",
+];
 
 /// Codes of a "no" that the same request may well not get the next time: it came too slowly, not whole, or at a time
 /// when the clocks disagreed.
@@ -292,6 +313,40 @@ mod tests {
             source: "<Code>NoSuchBucket</Code>".into(),
         };
         check(bucket, answered(404), config);
+    }
+
+    #[test]
+    fn a_store_without_room_works() {
+        for (code, status) in NO_ROOM_CODES.into_iter().zip([403, 400, 507]) {
+            check(coded(code), answered(status), Verdict::SUCCESS);
+        }
+        let denied = StoreError::PermissionDenied {
+            path: "k".into(),
+            source: "<Code>QuotaExceeded</Code>".into(),
+        };
+        check(denied, answered(403), Verdict::SUCCESS);
+        // Not as the store words it.
+        let internal = Verdict::failure(FailureKind::Internal);
+        check(generic(), answered(507), internal);
+    }
+
+    #[test]
+    fn a_refusal_of_our_own_work_says_nothing_of_the_store() {
+        let ours = |error, seen| classify_ours(&Failed { error, seen });
+        let denied = StoreError::PermissionDenied {
+            path: "k".into(),
+            source: "no".into(),
+        };
+        assert_eq!(ours(denied, answered(403)), Verdict::NEUTRAL);
+        assert_eq!(ours(generic(), answered(405)), Verdict::NEUTRAL);
+        assert_eq!(
+            ours(generic(), answered(500)),
+            Verdict::failure(FailureKind::Internal)
+        );
+        assert_eq!(
+            ours(not_found("<Code>NoSuchKey</Code>"), answered(404)),
+            Verdict::SUCCESS
+        );
     }
 
     #[test]

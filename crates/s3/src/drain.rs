@@ -25,6 +25,28 @@ pub(crate) const LONGEST_PAUSE: i64 = 60_000;
 /// Entries at most that have left the store and wait for our own disk: past this it is what sets the pace.
 const ENDING: usize = 64;
 
+/// What the drain knows of an entry that it claims.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    /// The drain's own time, ms.
+    pub(crate) now_ms: i64,
+    /// How far that is ahead of the clock, ms.
+    pub(crate) ahead: i64,
+    /// How often the store has refused it for its own sake.
+    pub(crate) refusals: u32,
+    /// What is left of the pause that it makes since it was refused, ms.
+    pub(crate) rest: i64,
+}
+
+/// An entry that the store has refused.
+#[derive(Default)]
+struct Refused {
+    /// How often for its own sake.
+    times: u32,
+    /// Until when it makes a pause, in ms of the clock: the end of an outage ends that of what has failed, not this.
+    until: i64,
+}
+
 /// A place at the store, until it is dropped.
 pub(crate) struct Place(Arc<Places>);
 
@@ -58,7 +80,7 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch
         under_way: JoinSet::new(),
         skipped: 0,
         is_warm: false,
-        refusals: HashMap::new(),
+        refused: HashMap::new(),
     };
     // What is under way when the engine stops returns to the queue.
     stop.run_until_cancelled(drain.work()).await;
@@ -74,8 +96,8 @@ struct Drain {
     skipped: i64,
     /// Whether something has reached the store since the breaker closed.
     is_warm: bool,
-    /// How often in a row the store has refused an entry for its own sake.
-    refusals: HashMap<EntryId, u32>,
+    /// What the store has refused, and has not taken since.
+    refused: HashMap<EntryId, Refused>,
 }
 
 impl Drain {
@@ -94,21 +116,27 @@ impl Drain {
             tokio::select! {
                 Some(done) = self.under_way.join_next() => self.done(done.ok()),
                 () = self.taken.freed.notified(), if is_closed => {}
-                () = self.inner.hurry.notified() => self.skipped += LONGEST_PAUSE,
+                () = self.inner.hurry.notified() => self.end_all_pauses(),
                 Ok(()) = self.claimable.changed(), if is_closed && self.room() > 0 => {}
                 () = clock.sleep(LOOK) => {}
             }
         }
     }
 
+    fn end_all_pauses(&mut self) {
+        self.skipped += LONGEST_PAUSE;
+        self.refused.values_mut().for_each(|one| one.until = 0);
+    }
+
     fn claim(&mut self) {
-        let now = self.now_ms();
-        for claimed in self.inner.journal.claim_in_turn(QUEUE, self.room(), now) {
+        let now_ms = self.now_ms();
+        let claimed = self.inner.journal.claim_in_turn(QUEUE, self.room(), now_ms);
+        for claimed in claimed {
             let (inner, place) = (Arc::clone(&self.inner), self.taken.take());
-            let refusals = self.refusals.get(&claimed.id()).copied().unwrap_or(0);
+            let turn = self.turn(claimed.id(), now_ms);
             self.under_way.spawn(async move {
                 let source = source_of(claimed.entry());
-                let done = carry(Arc::clone(&inner), claimed, place, refusals, now).await;
+                let done = carry(Arc::clone(&inner), claimed, place, turn).await;
                 // What waits is still there, and may be one of very many.
                 if let Some(source) = source
                     && !matches!(done, Carried::Waits)
@@ -120,23 +148,34 @@ impl Drain {
         }
     }
 
+    fn turn(&self, id: EntryId, now_ms: i64) -> Turn {
+        let (ahead, refused) = (self.skipped, self.refused.get(&id));
+        Turn {
+            now_ms,
+            ahead,
+            refusals: refused.map_or(0, |one| one.times),
+            rest: refused.map_or(0, |one| (one.until - (now_ms - ahead)).max(0)),
+        }
+    }
+
     fn done(&mut self, done: Option<Carried>) {
         match done {
             Some(Carried::Stored(id) | Carried::Pointless(id) | Carried::SetAside(id)) => {
                 self.is_warm = true;
-                self.refusals.remove(&id);
+                self.refused.remove(&id);
             }
-            Some(Carried::Refused(id)) => {
+            Some(Carried::Refused { id, until }) => {
                 self.is_warm = true;
-                *self.refusals.entry(id).or_default() += 1;
+                let times = self.refused.get(&id).map_or(0, |one| one.times) + 1;
+                self.refused.insert(id, Refused { times, until });
+            }
+            // The store may be well, or refuse everything.
+            Some(Carried::Denied { id, until }) => {
+                self.refused.entry(id).or_default().until = until;
             }
             Some(Carried::Waits) => {}
-            Some(Carried::Failed(id)) => {
-                self.is_warm = false;
-                self.refusals.remove(&id);
-            }
-            // A panic, which gave the entry back.
-            None => self.is_warm = false,
+            // A refusal before that still counts: this says nothing of the entry. Nothing at all: it panicked, and came back.
+            Some(Carried::Failed) | None => self.is_warm = false,
         }
     }
 

@@ -319,10 +319,12 @@ fn failure_kind(error: &CallError<Failed>) -> Option<FailureKind> {
     }
 }
 
-/// Whether a fallback may answer instead: the store has said nothing about the object.
+/// Whether a fallback may answer instead: the store has said nothing about the object, or has no room for it now.
 pub(crate) fn is_outage(error: &CallError<Failed>) -> bool {
     match error {
-        CallError::Failed(failed) => classify(failed) != Verdict::SUCCESS,
+        CallError::Failed(failed) => {
+            classify(failed) != Verdict::SUCCESS || meaning(failed) == Meaning::NoRoom
+        }
         CallError::Rejected(_) | CallError::Deadline { .. } | CallError::Busy { .. } => true,
     }
 }
@@ -362,6 +364,10 @@ fn driver_error(failed: &Failed, key: &str) -> Error {
             ErrorKind::Unavailable,
             "the store refuses our credentials or lacks the bucket; `mainstay check` says more"
                 .to_owned(),
+        ),
+        Meaning::NoRoom => (
+            ErrorKind::Unavailable,
+            "the store, or a quota there, has no room for this".to_owned(),
         ),
         Meaning::Overloaded => (
             ErrorKind::Unavailable,

@@ -4,12 +4,12 @@ use std::sync::Weak;
 
 use async_trait::async_trait;
 use mainstay_runtime::breaker::FailureKind;
-use mainstay_runtime::{Probe, Verdict};
+use mainstay_runtime::{Elapsed, Probe, Verdict};
 use object_store::{Error as StoreError, PutPayload};
 
 use crate::classify::{Failed, classify, names_absence};
 use crate::key::{Key, RESERVED};
-use crate::objects::Inner;
+use crate::objects::{COPY, DELETE, Inner};
 use crate::store::{About, Condition, Store};
 use crate::trace::Trace;
 
@@ -47,23 +47,43 @@ impl Inner {
         done.map_err(|error| Failed { error, seen })
     }
 
-    /// Whether the store does with a small object of ours what accepted work needs: takes it, shows it, and, if
-    /// `deletes`, deletes it.
-    pub(crate) async fn takes_ours(&self, deletes: bool) -> bool {
+    /// Whether the store does with a small object of ours what accepted work of this kind needs: takes it, shows it, and
+    /// copies or deletes it.
+    pub(crate) async fn takes_ours(&self, kind: &str) -> bool {
         let clock = self.guard.clock();
         let soon = || clock.now() + self.settings.first_byte;
-        let put = clock.until(soon(), put_ours(&self.store)).await;
-        let shown = match put {
-            Ok(Ok(())) => clock.until(soon(), self.store.head(&ours())).await,
-            _ => return false,
+        if !did(clock.until(soon(), put_ours(&self.store)).await) {
+            // It may refuse everything, which a probe finds out.
+            self.guard.probe_now();
+            return false;
+        }
+        let shown = clock.until(soon(), self.store.head(&ours())).await;
+        let copied = match kind {
+            COPY => clock.until(soon(), self.copies_ours()).await,
+            _ => Ok(Ok(())),
         };
         let deleted = clock.until(soon(), self.store.delete(&ours())).await;
-        // Another trial may have deleted it already; what isn't deleted, the next one replaces.
-        let is_shown = match shown {
-            Ok(Err(error)) => names_absence(&error),
-            shown => shown.is_ok(),
-        };
-        is_shown && (!deletes || matches!(deleted, Ok(Ok(()))))
+        // What isn't deleted, the next trial replaces.
+        did_or_is_gone(shown) && did_or_is_gone(copied) && (kind != DELETE || did(deleted))
+    }
+
+    async fn copies_ours(&self) -> object_store::Result<()> {
+        let (from, to) = (ours(), Key::reserved("probe-copied"));
+        let copied = self.store.copy(&from, &to).await;
+        let _ = self.store.delete(&to).await;
+        copied
+    }
+}
+
+fn did<T>(ended: Result<object_store::Result<T>, Elapsed>) -> bool {
+    matches!(ended, Ok(Ok(_)))
+}
+
+/// Another trial may have deleted the object meanwhile.
+fn did_or_is_gone<T>(ended: Result<object_store::Result<T>, Elapsed>) -> bool {
+    match ended {
+        Ok(Err(error)) => names_absence(&error),
+        ended => did(ended),
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind};
+use mainstay_runtime::{Answer, Call, CallError, CallerId, Context, Error, ErrorKind};
 
-use crate::classify::{Failed, Meaning, classify, meaning};
+use crate::classify::{Failed, Meaning, classify, classify_ours, meaning};
 use crate::key::Key;
 use crate::objects::{DEPENDENCY, Inner, Receipt, to_error};
 use crate::staying;
@@ -51,7 +51,11 @@ impl Inner {
     {
         let may_be_done = AtomicBool::new(false);
         let sent = &may_be_done;
-        let done = self.guard.call(call, classify, |attempt| {
+        let verdict = match call.caller {
+            Some(CallerId::OURSELVES) => classify_ours,
+            _ => classify,
+        };
+        let done = self.guard.call(call, verdict, |attempt| {
             let work = work();
             async move {
                 let at_store = staying::go().await;

@@ -5,14 +5,14 @@ use mainstay_runtime::CallError;
 
 use crate::carry::{Carried, complete, end, has_replacement};
 use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
-use crate::drain::LONGEST_PAUSE;
+use crate::drain::{LONGEST_PAUSE, Turn};
 use crate::key::is_canary;
-use crate::objects::{DELETE, DEPENDENCY, Inner};
+use crate::objects::{DEPENDENCY, Inner};
 use crate::standing::Base;
 use crate::trace::Phase;
 use crate::unanswered::Unwritten;
 
-/// Refusals in a row after which an entry is set aside.
+/// Refusals for its own sake after which an entry is set aside.
 const REFUSALS: u32 = 3;
 /// First pause of an entry that failed, ms.
 const FIRST_PAUSE: i64 = 1000;
@@ -47,17 +47,25 @@ impl From<ReadError> for Trouble {
     }
 }
 
+/// Who is to blame for that.
+enum Blame {
+    /// The entry: the store refuses it for its own sake.
+    Entry,
+    /// Nobody in particular: the store is well, and refuses what the entry asks for, or has no room for it.
+    Kind,
+    /// The store failed, or nobody answered; our own disk has a bad moment.
+    Others,
+}
+
 /// Judges an entry that did not reach the store.
 pub(crate) async fn judge(
     inner: &Inner,
     claimed: Claimed,
     trouble: Trouble,
-    refusals: u32,
-    now_ms: i64,
+    turn: Turn,
 ) -> Carried {
     let id = claimed.id();
-    let pause = now_ms + pause(id, claimed.entry().attempts);
-    let (is_refusal, why) = match trouble {
+    let (blame, why) = match trouble {
         Trouble::Person(_) | Trouble::NoSource(_) if has_replacement(inner, &claimed) => {
             let base = Base::of(claimed.entry());
             complete(claimed, base).await;
@@ -73,22 +81,24 @@ pub(crate) async fn judge(
             return set_aside(claimed, &why, &why).await;
         }
         // Given back as it is: the journal is being closed, or our disk has a bad moment.
-        Trouble::Body(error) => (false, error.to_string()),
-        Trouble::Differs(why) => (true, why),
-        Trouble::Store(error) => (
-            is_refusal(inner, claimed.entry(), &error).await,
-            words(&error),
-        ),
+        Trouble::Body(error) => (Blame::Others, error.to_string()),
+        Trouble::Differs(why) => (Blame::Entry, why),
+        Trouble::Store(error) => {
+            let blame = blame(inner, claimed.entry(), &error).await;
+            (blame, words(&error))
+        }
     };
-    if !is_refusal {
-        end(claimed.retry_later(&why, pause).await);
-        return Carried::Failed(id);
-    }
-    if refusals + 1 >= REFUSALS {
+    if matches!(blame, Blame::Entry) && turn.refusals + 1 >= REFUSALS {
         return set_aside(claimed, &why, &why).await;
     }
-    end(claimed.retry_later(&why, pause).await);
-    Carried::Refused(id)
+    let pause = pause(id, claimed.entry().attempts);
+    end(claimed.retry_later(&why, turn.now_ms + pause).await);
+    let until = turn.now_ms - turn.ahead + pause;
+    match blame {
+        Blame::Entry => Carried::Refused { id, until },
+        Blame::Kind => Carried::Denied { id, until },
+        Blame::Others => Carried::Failed,
+    }
 }
 
 /// Sets it aside; the log has other words where those for the operator name an object.
@@ -108,27 +118,29 @@ async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
     Carried::SetAside(id)
 }
 
-/// Whether the store refuses this entry and not everything: a permission or a route may be missing, a quota used up. It
-/// does if it takes a small object of our own.
-async fn is_refusal(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> bool {
+/// The store refuses this entry and not everything (a permission or a route may be missing) if it does as much with a
+/// small object of our own.
+async fn blame(inner: &Inner, entry: &Entry, error: &CallError<Failed>) -> Blame {
     let CallError::Failed(failed) = error else {
-        return false;
+        return Blame::Others;
     };
-    let may_be = match meaning(failed) {
-        Meaning::Overloaded => false,
-        Meaning::Failing => is_foreign_no(failed),
-        _ => true,
-    };
-    if !may_be || is_canary(&entry.key) {
-        return may_be;
+    match meaning(failed) {
+        Meaning::NoRoom => return Blame::Kind,
+        Meaning::Overloaded => return Blame::Others,
+        Meaning::Failing if !is_foreign_no(failed) => return Blame::Others,
+        _ => {}
     }
-    inner.takes_ours(entry.kind == DELETE).await
+    match is_canary(&entry.key) || inner.takes_ours(&entry.kind).await {
+        true => Blame::Entry,
+        false => Blame::Kind,
+    }
 }
 
 fn words(error: &CallError<Failed>) -> String {
     match error {
         CallError::Failed(failed) => match (meaning(failed), failed.seen.status) {
             (Meaning::Misconfigured, _) => "the store denied it".into(),
+            (Meaning::NoRoom, _) => "the store, or a quota there, has no room for it".into(),
             (Meaning::Failing, Some(status)) if is_foreign_no(failed) => {
                 format!("something before the store refused it with status {status}")
             }

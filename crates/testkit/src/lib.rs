@@ -40,7 +40,7 @@ pub use program::Program;
 pub use proxy::{Fault, FaultProxy};
 pub use redis::Redis;
 pub use rustix::process::Signal;
-pub use s3::{Leaves, S3, S3Mode};
+pub use s3::{Leaves, Requests, S3, S3Mode};
 pub use small_disk::SmallDisk;
 pub use trouble::Trouble;
 pub use unprivileged::Unprivileged;

@@ -51,10 +51,10 @@ pub enum S3Mode {
         /// The code in the body, e.g. `AccessDenied`; without one the body is plain text, as with [`S3Mode::Foreign`].
         code: String,
     },
-    /// An error of the caller's making to writes, or else to reads of objects; the others are answered as they should be.
-    RefuseHalf {
-        /// Which half.
-        writes: bool,
+    /// An error of the caller's making to some requests for objects; the others are answered as they should be.
+    RefuseSome {
+        /// Which.
+        requests: Requests,
         /// The status, e.g. 403.
         status: u16,
         /// The code in the body, as with [`S3Mode::Refuse`].
@@ -91,6 +91,25 @@ pub enum S3Mode {
         prefix: String,
         /// What is left of them.
         leaves: Leaves,
+    },
+}
+
+/// Requests for objects, by what they ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Requests {
+    /// Those that change nothing.
+    Reads,
+    /// All others.
+    Writes,
+    /// Of those, deletes.
+    Deletes,
+    /// Of those, copies.
+    Copies,
+    /// Of those, the ones that bring more than so many bytes.
+    Larger {
+        /// How many.
+        than: usize,
     },
 }
 

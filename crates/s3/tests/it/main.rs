@@ -10,4 +10,5 @@ mod outage;
 mod places;
 mod power_cut;
 mod recovery;
+mod refused;
 mod world;

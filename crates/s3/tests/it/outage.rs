@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use mainstay_runtime::breaker::{FailureKind, State};
 use mainstay_runtime::{ErrorKind, Source, Status};
 use mainstay_s3::{ByteRange, Condition, PART, Upload, contract};
-use mainstay_testkit::{Fault, FaultProxy, S3, S3Mode, eventually};
+use mainstay_testkit::{Fault, FaultProxy, Requests, S3, S3Mode, eventually};
 
 use crate::world::{World, is_accepted};
 
@@ -349,11 +349,11 @@ async fn a_store_out_of_reach_is_called_that() {
 
 #[tokio::test]
 async fn where_every_write_or_read_is_refused_nothing_is_set_aside() {
-    for (writes, status, code) in [
-        (true, 403, "AccessDenied"),
-        (true, 400, "XMinioAdminBucketQuotaExceeded"),
-        (true, 404, ""),
-        (false, 403, "AccessDenied"),
+    for (requests, status, code) in [
+        (Requests::Writes, 403, "AccessDenied"),
+        (Requests::Writes, 400, "XMinioAdminBucketQuotaExceeded"),
+        (Requests::Writes, 404, ""),
+        (Requests::Reads, 403, "AccessDenied"),
     ] {
         let server = S3::start().await;
         let world = World::that_stays_closed(&server).await;
@@ -364,19 +364,19 @@ async fn where_every_write_or_read_is_refused_nothing_is_set_aside() {
         is_accepted(world.delete("gone").await);
         server.restart().await;
         let code = code.to_owned();
-        let half = S3Mode::RefuseHalf {
-            writes,
+        let refuse = S3Mode::RefuseSome {
+            requests,
             status,
             code,
         };
-        server.set(half).await;
+        server.set(refuse).await;
         eventually(Duration::from_secs(60), "six attempts", async || {
             world.objects.drain_now(Duration::from_millis(100)).await;
             let entries = world.objects.journal_entries(None, None, 2);
             entries.len() == 2 && entries.iter().all(|entry| entry.attempts >= 6)
         })
         .await;
-        assert!(world.set_aside().is_empty(), "{writes} {status}");
+        assert!(world.set_aside().is_empty(), "{requests:?} {status}");
         server.set(S3Mode::Ok).await;
         eventually(Duration::from_secs(30), "both to arrive", async || {
             world.objects.drain_now(Duration::from_millis(500)).await == 0

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures_util::{StreamExt, stream};
-use mainstay_testkit::{Leaves, S3Mode, pause};
+use mainstay_testkit::{Leaves, Requests, S3Mode, pause};
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s_fs::FileSystem;
@@ -113,11 +114,11 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         S3Mode::Forbidden => error(StatusCode::FORBIDDEN, "AccessDenied"),
         S3Mode::Internal => error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError"),
         S3Mode::Hang => std::future::pending().await,
-        S3Mode::RefuseHalf {
-            writes: half,
+        S3Mode::RefuseSome {
+            requests,
             status,
             code,
-        } if writes(&head.method) == half && names_key_under(head.uri.path(), "") => {
+        } if names_key_under(head.uri.path(), "") && is_of(requests, &head, body.len()) => {
             refusal(status, &code)
         }
         S3Mode::Foreign { status } => foreign(status),
@@ -162,13 +163,15 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         | S3Mode::LateUploads { .. }
         | S3Mode::Ok
         | S3Mode::Refuse { .. }
-        | S3Mode::RefuseHalf { .. }
+        | S3Mode::RefuseSome { .. }
         | S3Mode::CutWrites
         | S3Mode::HangWrites => gateway.carry_out(Request::from_parts(head, body)).await,
         S3Mode::Slow { ms } => {
             let response = gateway.carry_out(Request::from_parts(head, body)).await;
+            let (head, body) = response.into_parts();
+            let body = axum::body::to_bytes(body, LARGEST_BODY).await;
             pause(Duration::from_millis(ms)).await;
-            response
+            Response::from_parts(head, Body::from(body.unwrap_or_default()))
         }
         S3Mode::CutMidway => cut(gateway.carry_out(Request::from_parts(head, body)).await).await,
     }
@@ -316,6 +319,17 @@ fn foreign(status: u16) -> Response {
 
 fn writes(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD)
+}
+
+/// Whether a request that brings so many bytes is one of these.
+fn is_of(requests: Requests, head: &Parts, bytes: usize) -> bool {
+    match requests {
+        Requests::Reads => !writes(&head.method),
+        Requests::Writes => writes(&head.method),
+        Requests::Deletes => head.method == Method::DELETE,
+        Requests::Copies => head.headers.contains_key("x-amz-copy-source"),
+        Requests::Larger { than } => bytes > than,
+    }
 }
 
 fn is_conditional(headers: &HeaderMap) -> bool {
