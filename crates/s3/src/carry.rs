@@ -11,6 +11,7 @@ use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Statu
 use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
 use crate::drain::{Place, Turn};
+use crate::etags::Asked;
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
@@ -87,6 +88,7 @@ pub(crate) async fn carry(
         claimed.put_off(turn.now_ms + turn.rest.max(WAIT));
         return Carried::Waits;
     }
+    let asked = inner.etags.asked();
     let done = inner.carry_out(claimed.entry()).await;
     // Figures are of callers' work.
     if !is_canary(&claimed.entry().key) {
@@ -96,7 +98,7 @@ pub(crate) async fn carry(
         Ok(arrived) => {
             fault::point("drain.arrived");
             drop(place);
-            inner.keep_content(claimed.entry(), &arrived).await;
+            inner.keep_content(claimed.entry(), &arrived, asked).await;
             complete(claimed, arrived.base).await;
             fault::point("drain.completed");
             Carried::Stored(id)
@@ -157,6 +159,7 @@ impl Inner {
             CallerId::OURSELVES,
             self.now() + Duration::from_secs(24 * 3600),
         );
+        let asked = self.etags.asked();
         let arrived = match entry.kind.as_str() {
             DELETE => self.remove(&ctx, &key, entry).await?,
             COPY => {
@@ -167,13 +170,17 @@ impl Inner {
             _ => self.bring(&ctx, &key, entry).await?,
         };
         if let Base::Etag(etag) = &arrived.base {
-            self.etags.saw(key.as_str(), Some(etag));
+            match entry.kind.as_str() {
+                // Looked at after that.
+                COPY => self.etags.saw(key.as_str(), Some(etag)),
+                _ => self.etags.saw_since(asked, key.as_str(), Some(etag)),
+            }
         }
         Ok(arrived)
     }
 
     /// Keeps what has arrived as a local copy; before the entry ends, so that nothing newer is there yet.
-    async fn keep_content(&self, entry: &Entry, arrived: &Arrived) {
+    async fn keep_content(&self, entry: &Entry, arrived: &Arrived, asked: Asked) {
         let (Some(content), Ok(key)) = (&arrived.content, Key::accepted(&entry.key)) else {
             return;
         };
@@ -182,7 +189,7 @@ impl Inner {
             _ => None,
         };
         let kind = content_type_of(entry);
-        self.keep_copy(&key, content.clone(), etag, kind.as_deref())
+        self.keep_copy(&key, content.clone(), etag, kind.as_deref(), asked)
             .await;
     }
 
@@ -218,11 +225,13 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
-        self.call(call, || self.store.copy(source, key))
-            .await
-            .map_err(|error| no_source(error, source))?;
+        let target = self.etags.target(key.as_str());
+        let copied = self
+            .write(call, || self.copy_in_store(source, key, &target))
+            .await;
+        target.ended(copied.as_ref().err().is_none_or(|e| e.may_be_done));
+        copied.map_err(|unwritten| no_source(unwritten.error, source))?;
         fault::point("drain.sent");
-        self.copies.forget(key).await;
         match self.present(ctx, key).await? {
             Some(there) => Ok(Base::after(there.etag).into()),
             None => Err(Trouble::Differs("the store has no copy".into())),

@@ -155,8 +155,14 @@ impl Copies {
         same.then(|| (info, content.into()))
     }
 
-    /// Keeps a copy, if it fits. Failing to keep one is no error of the operation that made it.
-    pub(crate) async fn keep(&self, mut info: CopyInfo, content: Bytes) {
+    /// Keeps a copy, if it fits, and as long as it `is_current`. Failing to keep one is no error of the operation that
+    /// made it.
+    pub(crate) async fn keep(
+        &self,
+        mut info: CopyInfo,
+        content: Bytes,
+        is_current: impl Fn(&str) -> bool,
+    ) {
         let is_older = |index: &Index| {
             index
                 .by_key
@@ -164,6 +170,9 @@ impl Copies {
                 .is_some_and(|slot| slot.info.seen > info.seen)
         };
         if content.len() as u64 > self.max_one() || is_older(&self.lock()) {
+            return;
+        }
+        if !is_current(&info.key) {
             return;
         }
         info.size = content.len() as u64;
@@ -178,8 +187,14 @@ impl Copies {
         }
         let evicted = {
             let mut index = self.lock();
-            index.insert(info);
-            index.evict_down_to(self.max_bytes)
+            // Looked at with the index locked: what is outdated from here on is forgotten after this.
+            if is_current(&info.key) {
+                index.insert(info);
+                index.evict_down_to(self.max_bytes)
+            } else {
+                index.remove(&info.key);
+                vec![Arc::from(key)]
+            }
         };
         tracing::trace!(size, evicted = evicted.len(), "kept a local copy");
         for key in evicted {
@@ -338,10 +353,16 @@ mod tests {
     async fn the_least_recently_used_copy_goes_first() {
         let dir = tempfile::tempdir().unwrap();
         let copies = Copies::open(dir.path(), 2 * room(4), 10).unwrap();
-        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
-        copies.keep(info("b"), Bytes::from_static(b"1234")).await;
+        copies
+            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
+            .await;
+        copies
+            .keep(info("b"), Bytes::from_static(b"1234"), |_| true)
+            .await;
         assert!(copies.read(&key("a")).await.is_some());
-        copies.keep(info("c"), Bytes::from_static(b"1234")).await;
+        copies
+            .keep(info("c"), Bytes::from_static(b"1234"), |_| true)
+            .await;
         assert!(copies.read(&key("b")).await.is_none());
         assert!(copies.read(&key("a")).await.is_some());
         assert_eq!(copies.lock().by_turn.len(), 2);
@@ -353,7 +374,7 @@ mod tests {
         let copies = Copies::open(dir.path(), 64 << 10, 10).unwrap();
         for at in 0..20 {
             copies
-                .keep(info(&at.to_string()), Bytes::from_static(b"1"))
+                .keep(info(&at.to_string()), Bytes::from_static(b"1"), |_| true)
                 .await;
         }
         let files = std::fs::read_dir(dir.path()).unwrap().count();
@@ -364,7 +385,9 @@ mod tests {
     async fn copies_survive_a_restart_and_a_damaged_one_is_not_given_out() {
         let dir = tempfile::tempdir().unwrap();
         let copies = Copies::open(dir.path(), 100_000, 10).unwrap();
-        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
+        copies
+            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
+            .await;
         let again = Copies::open(dir.path(), 100_000, 10).unwrap();
         assert_eq!(again.read(&key("a")).await.unwrap().1, "1234");
         std::fs::write(again.file("a", "body"), "9999").unwrap();
@@ -379,11 +402,15 @@ mod tests {
     async fn a_purge_leaves_nothing_for_now_nor_for_the_next_process() {
         let dir = tempfile::tempdir().unwrap();
         let copies = Copies::open(dir.path(), room(4), 6).unwrap();
-        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
+        copies
+            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
+            .await;
         copies.clear().await.unwrap();
         assert!(copies.read(&key("a")).await.is_none());
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        copies.keep(info("b"), Bytes::from_static(b"1234")).await;
+        copies
+            .keep(info("b"), Bytes::from_static(b"1234"), |_| true)
+            .await;
         assert!(copies.read(&key("b")).await.is_some(), "there is room");
     }
 
@@ -391,7 +418,23 @@ mod tests {
     async fn what_is_too_large_is_not_kept() {
         let dir = tempfile::tempdir().unwrap();
         let copies = Copies::open(dir.path(), 100_000, 3).unwrap();
-        copies.keep(info("a"), Bytes::from_static(b"1234")).await;
+        copies
+            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
+            .await;
         assert!(copies.info(&key("a")).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_outdated_while_it_is_kept_is_not_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let copies = Copies::open(dir.path(), 100_000, 10).unwrap();
+        for looks in 0..2 {
+            let looked = std::cell::Cell::new(0);
+            let is_current = |_: &str| looked.replace(looked.get() + 1) < looks;
+            let content = Bytes::from_static(b"1234");
+            copies.keep(info("a"), content, is_current).await;
+            assert!(copies.info(&key("a")).is_none());
+            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+        }
     }
 }

@@ -113,12 +113,13 @@ impl Inner {
         accepted: bool,
         range: Option<ByteRange>,
     ) -> Ended<Download> {
-        let seen = self.steady();
+        let (seen, asked) = (self.steady(), self.etags.asked());
         match self.open(ctx, at, range).await {
             Ok((running, result, to_first_byte)) => {
-                let copy = range.is_none().then(|| copy_of(at, &result, seen));
+                let copy = range.is_none().then(|| (copy_of(at, &result, seen), asked));
                 let info = info_of(key, &result);
-                self.etags.saw(at.as_str(), info.etag.as_deref());
+                self.etags
+                    .saw_since(asked, at.as_str(), info.etag.as_deref());
                 self.exercise_copy(at, &info);
                 let bytes = result.range.clone();
                 let flow = Flow::new(self, running, result, to_first_byte, copy);
@@ -237,11 +238,13 @@ impl Inner {
         at: &Key,
         accepted: bool,
     ) -> Ended<ObjectInfo> {
+        let asked = self.etags.asked();
         let call = self.to_first_byte(Call::new("head", ctx).idempotent());
         match self.call(call, || self.store.head(at)).await {
             Ok(result) => {
                 let info = info_of(key, &result);
-                self.etags.saw(at.as_str(), info.etag.as_deref());
+                self.etags
+                    .saw_since(asked, at.as_str(), info.etag.as_deref());
                 self.exercise_copy(at, &info);
                 (Ok(Answer::fresh(info, source(accepted))), None)
             }

@@ -1,42 +1,83 @@
 //! The ETags that the store has shown lately: what is known of a key when work on it is accepted.
+//!
+//! What a copy leaves bears no mark of ours. So what was seen of its target before is no base any more, also where that
+//! is told only afterwards, and where nobody hears how the copy ended.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock};
 
-/// Keys remembered at most. Past this the one seen longest ago is forgotten: nothing is wrong without it, only less is
-/// known.
+use crate::recent::Recent;
+
+/// Keys remembered at most: nothing is wrong without one, only less is known.
 const MAX_KEYS: usize = 50_000;
+/// Copies that have ended and are remembered at most. What was asked before one that isn't any more is asked in vain.
+const MAX_COPIED: usize = 1000;
 
 /// The last ETag seen of each key.
 #[derive(Debug, Default)]
 pub(crate) struct Etags(Mutex<Known>);
 
+/// When the store was asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked(u64);
+
 #[derive(Debug, Default)]
 struct Known {
-    by_key: HashMap<Arc<str>, Seen>,
-    /// Every key of `by_key` by its turn, so the first is the oldest.
-    by_turn: BTreeMap<u64, Arc<str>>,
-    next_turn: u64,
+    etags: Recent<String>,
+    /// How many copies are at the store, by target.
+    copying: HashMap<Arc<str>, usize>,
+    /// Targets of copies that have ended.
+    copied: Recent<()>,
+    /// When the last one ended of those that are forgotten.
+    forgotten: Option<u64>,
+    turn: u64,
 }
 
+/// The target of a copy. Dropped, it may have been replaced: nothing is known of it.
 #[derive(Debug)]
-struct Seen {
-    etag: String,
-    turn: u64,
+pub(crate) struct Target<'a> {
+    etags: &'a Etags,
+    key: &'a str,
+    /// Once the copy is sent: when that was, and what was known before.
+    sent: OnceLock<(Asked, Option<String>)>,
 }
 
 impl Etags {
     /// The store has shown this; none means that the object is gone, or that the store gives no ETags.
     pub(crate) fn saw(&self, key: &str, etag: Option<&str>) {
+        self.lock().saw(key, etag);
+    }
+
+    /// The same of an answer that may show the time before a copy.
+    pub(crate) fn saw_since(&self, asked: Asked, key: &str, etag: Option<&str>) {
         let mut known = self.lock();
-        known.forget(key);
-        if let Some(etag) = etag {
-            known.remember(key, etag);
+        if etag.is_none() || known.is_current(asked, key) {
+            known.saw(key, etag);
         }
     }
 
+    /// For what is asked now.
+    pub(crate) fn asked(&self) -> Asked {
+        Asked(self.lock().turn)
+    }
+
+    /// Whether what was asked then can't show the time before a copy.
+    pub(crate) fn is_current(&self, asked: Asked, key: &str) -> bool {
+        self.lock().is_current(asked, key)
+    }
+
     pub(crate) fn of(&self, key: &str) -> Option<String> {
-        self.lock().by_key.get(key).map(|seen| seen.etag.clone())
+        self.lock().etags.get(key).map(|(_, etag)| etag.clone())
+    }
+
+    /// A copy to this key is about to be made.
+    pub(crate) fn target<'a>(&'a self, key: &'a str) -> Target<'a> {
+        let sent = OnceLock::new();
+        Target {
+            etags: self,
+            key,
+            sent,
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
@@ -45,24 +86,76 @@ impl Etags {
     }
 }
 
+impl Target<'_> {
+    /// The copy is sent: from now on the object may be replaced at any time.
+    pub(crate) fn may_change(&self) {
+        self.sent.get_or_init(|| self.etags.lock().send(self.key));
+    }
+
+    /// The copy has ended. Where it surely was not carried out, what was known before holds.
+    pub(crate) fn ended(mut self, may_be_done: bool) {
+        if !may_be_done && let Some((asked, before)) = self.sent.take() {
+            self.etags.lock().take_back(self.key, asked, before);
+        }
+    }
+}
+
+impl Drop for Target<'_> {
+    fn drop(&mut self) {
+        if self.sent.take().is_some() {
+            self.etags.lock().end(self.key);
+        }
+    }
+}
+
 impl Known {
-    fn forget(&mut self, key: &str) {
-        if let Some(seen) = self.by_key.remove(key) {
-            self.by_turn.remove(&seen.turn);
+    fn saw(&mut self, key: &str, etag: Option<&str>) {
+        self.etags.remove(key);
+        if let Some(etag) = etag {
+            let turn = self.next_turn();
+            self.etags.insert(MAX_KEYS, turn, key, etag.to_owned());
         }
     }
 
-    fn remember(&mut self, key: &str, etag: &str) {
-        if self.by_key.len() >= MAX_KEYS
-            && let Some((_, oldest)) = self.by_turn.pop_first()
-        {
-            self.by_key.remove(&oldest);
+    fn is_current(&self, asked: Asked, key: &str) -> bool {
+        let copied = self.copied.get(key).map(|(turn, ())| *turn);
+        let last = copied.max(self.forgotten);
+        !self.copying.contains_key(key) && last.is_none_or(|turn| turn < asked.0)
+    }
+
+    fn send(&mut self, key: &str) -> (Asked, Option<String>) {
+        *self.copying.entry(key.into()).or_default() += 1;
+        (Asked(self.turn), self.etags.remove(key))
+    }
+
+    fn end(&mut self, key: &str) {
+        self.leave(key);
+        self.etags.remove(key);
+        let turn = self.next_turn();
+        let forgotten = self.copied.insert(MAX_COPIED, turn, key, ());
+        self.forgotten = forgotten.or(self.forgotten);
+    }
+
+    /// The copy was not carried out; unless another one was meanwhile, nothing has changed.
+    fn take_back(&mut self, key: &str, asked: Asked, before: Option<String>) {
+        self.leave(key);
+        if self.is_current(asked, key) && self.etags.get(key).is_none() {
+            self.saw(key, before.as_deref());
         }
-        let (key, turn) = (Arc::<str>::from(key), self.next_turn);
-        self.next_turn += 1;
-        self.by_turn.insert(turn, Arc::clone(&key));
-        let etag = etag.to_owned();
-        self.by_key.insert(key, Seen { etag, turn });
+    }
+
+    fn leave(&mut self, key: &str) {
+        if let Some(count) = self.copying.get_mut(key) {
+            *count -= 1;
+            if *count == 0 {
+                self.copying.remove(key);
+            }
+        }
+    }
+
+    fn next_turn(&mut self) -> u64 {
+        self.turn += 1;
+        self.turn - 1
     }
 }
 
@@ -71,32 +164,89 @@ mod tests {
     use super::*;
 
     #[test]
-    fn past_the_bound_only_the_key_seen_longest_ago_is_forgotten() {
+    fn of_a_copys_target_is_known_only_what_was_asked_after_it() {
         let etags = Etags::default();
-        for at in 0..MAX_KEYS {
-            etags.saw(&at.to_string(), Some("first"));
+        let before = etags.asked();
+        etags.saw("a", Some("old"));
+        let target = etags.target("a");
+        assert_eq!(etags.of("a").as_deref(), Some("old"), "it isn't sent yet");
+        target.may_change();
+        target.may_change();
+        let during = etags.asked();
+        for asked in [before, during, etags.asked()] {
+            etags.saw_since(asked, "a", Some("old"));
+            assert_eq!(etags.of("a"), None);
         }
-        etags.saw("0", Some("again"));
-        etags.saw("one more", Some("first"));
-        assert_eq!(etags.of("1"), None);
-        assert_eq!(etags.of("0").as_deref(), Some("again"));
-        assert_eq!(etags.of("one more").as_deref(), Some("first"));
-        let left = (2..MAX_KEYS).filter(|at| etags.of(&at.to_string()).is_some());
-        assert_eq!(left.count(), MAX_KEYS - 2);
-        let known = etags.lock();
-        assert_eq!(
-            (known.by_key.len(), known.by_turn.len()),
-            (MAX_KEYS, MAX_KEYS)
-        );
+        drop(target);
+        for asked in [before, during] {
+            assert!(!etags.is_current(asked, "a"));
+            etags.saw_since(asked, "a", Some("old"));
+            etags.saw_since(asked, "b", Some("other"));
+            assert_eq!(etags.of("a"), None);
+            assert_eq!(etags.of("b").as_deref(), Some("other"));
+        }
+        etags.saw_since(etags.asked(), "a", Some("new"));
+        assert_eq!(etags.of("a").as_deref(), Some("new"));
+        assert!(etags.lock().copying.is_empty());
     }
 
     #[test]
-    fn what_is_gone_is_forgotten_and_leaves_its_place() {
+    fn a_copy_that_was_not_carried_out_changes_nothing() {
+        let etags = Etags::default();
+        let before = etags.asked();
+        let fail = |meanwhile: &dyn Fn()| {
+            etags.saw("a", Some("old"));
+            let target = etags.target("a");
+            target.may_change();
+            meanwhile();
+            target.ended(false);
+            etags.of("a")
+        };
+        assert_eq!(fail(&|| ()).as_deref(), Some("old"));
+        assert!(etags.is_current(before, "a"));
+        // What is known for sure is newer.
+        assert_eq!(
+            fail(&|| etags.saw("a", Some("new"))).as_deref(),
+            Some("new")
+        );
+        let other = || {
+            let other = etags.target("a");
+            other.may_change();
+            other.ended(true);
+        };
+        assert_eq!(fail(&other), None);
+        let unsent = etags.target("a");
+        etags.saw("a", Some("old"));
+        unsent.ended(true);
+        assert_eq!(etags.of("a").as_deref(), Some("old"));
+    }
+
+    #[test]
+    fn what_was_asked_before_a_copy_that_is_forgotten_is_not_believed() {
+        let etags = Etags::default();
+        let before = etags.asked();
+        let copy = |key: &str| {
+            let target = etags.target(key);
+            target.may_change();
+        };
+        copy("a");
+        let after = etags.asked();
+        for at in 1..MAX_COPIED {
+            copy(&at.to_string());
+        }
+        assert!(etags.is_current(before, "other"));
+        copy("one more");
+        assert!(!etags.is_current(before, "other"));
+        assert!(!etags.is_current(before, "a"));
+        assert!(etags.is_current(after, "other"));
+    }
+
+    #[test]
+    fn what_is_gone_is_forgotten() {
         let etags = Etags::default();
         etags.saw("a", Some("one"));
         etags.saw("a", None);
         etags.saw("never", None);
         assert_eq!(etags.of("a"), None);
-        assert!(etags.lock().by_turn.is_empty());
     }
 }

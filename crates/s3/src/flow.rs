@@ -13,6 +13,7 @@ use mainstay_runtime::{Direction, Elapsed, Error, Moment, Running, Verdict};
 use object_store::GetResult;
 
 use crate::copies::CopyInfo;
+use crate::etags::Asked;
 use crate::objects::{DEPENDENCY, Inner};
 
 /// A body being read. Time between chunks counts only while the store is waited for.
@@ -26,7 +27,7 @@ pub(crate) struct Flow {
     /// Since when the store is waited for.
     waiting: Option<Moment>,
     has_content: bool,
-    copy: Option<(CopyInfo, BytesMut)>,
+    copy: Option<(CopyInfo, Asked, BytesMut)>,
     ended: bool,
 }
 
@@ -36,7 +37,7 @@ impl Flow {
         mut running: Running,
         result: GetResult,
         to_first_byte: Duration,
-        copy: Option<CopyInfo>,
+        copy: Option<(CopyInfo, Asked)>,
     ) -> Self {
         let left = result.range.end - result.range.start;
         let is_small = left <= inner.copies.max_one();
@@ -50,7 +51,7 @@ impl Flow {
             has_content: false,
             copy: copy
                 .filter(|_| is_small)
-                .map(|info| (info, BytesMut::new())),
+                .map(|(info, asked)| (info, asked, BytesMut::new())),
             ended: false,
             body: result.into_stream(),
         }
@@ -115,7 +116,7 @@ impl Flow {
         self.inner
             .guard
             .report_bytes(Direction::Download, chunk.len() as u64);
-        if let Some((_, content)) = &mut self.copy {
+        if let Some((_, _, content)) = &mut self.copy {
             content.extend_from_slice(chunk);
         }
     }
@@ -124,8 +125,10 @@ impl Flow {
         self.ended = true;
         self.running
             .settle_after(Verdict::SUCCESS, self.to_first_byte);
-        if let Some((info, content)) = self.copy.take() {
-            self.inner.copies.keep(info, content.freeze()).await;
+        if let Some((info, asked, content)) = self.copy.take() {
+            let is_current = |key: &str| self.inner.etags.is_current(asked, key);
+            let kept = self.inner.copies.keep(info, content.freeze(), is_current);
+            kept.await;
         }
     }
 }

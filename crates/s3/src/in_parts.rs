@@ -71,12 +71,15 @@ impl Inner {
     ) -> Result<Option<String>, Unwritten> {
         let (inner, owned) = (Arc::clone(self), Arc::clone(put));
         let write = async move {
+            let asked = inner.etags.asked();
             let etag = sending.complete().await?;
             inner
                 .keep_outcome(owned.once.as_deref(), etag.as_deref())
                 .await;
             inner.copies.forget(&owned.key).await;
-            inner.etags.saw(owned.key.as_str(), etag.as_deref());
+            inner
+                .etags
+                .saw_since(asked, owned.key.as_str(), etag.as_deref());
             Ok(etag)
         };
         let staying = self.staying(put.once.as_deref(), &put.key);

@@ -61,6 +61,7 @@ mod operators;
 mod parts;
 mod pending;
 mod probe;
+mod recent;
 mod resolve;
 mod room;
 mod settings;

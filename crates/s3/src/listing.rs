@@ -95,12 +95,14 @@ impl Inner {
         after: Option<&str>,
         count: usize,
     ) -> Result<Vec<Listed>, CallError<Failed>> {
+        let asked = self.etags.asked();
         let call = self.to_first_byte(Call::new("list", ctx).idempotent());
         let found = self
             .call(call, || self.store.list(&request.prefix, after, count))
             .await?;
         for object in &found {
-            self.etags.saw(&object.key, object.etag.as_deref());
+            self.etags
+                .saw_since(asked, &object.key, object.etag.as_deref());
         }
         Ok(found)
     }

@@ -10,6 +10,7 @@ use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind};
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::copies::CopyInfo;
+use crate::etags::Asked;
 use crate::intake::{Intake, Tee};
 use crate::key::Key;
 use crate::objects::{
@@ -185,15 +186,18 @@ impl Inner {
         if let Some(once) = &put.once {
             about.mark = format!("{}/{}", about.mark, once.mark());
         }
+        let asked = self.etags.asked();
         match self
             .put_one(ctx, key, &body, &about, &put.upload.condition)
             .await
         {
-            Ok(etag) => (self.keep_stored(put, body, etag).await, None),
+            Ok(etag) => (self.keep_stored(put, body, etag, asked).await, None),
             Err(unwritten) if put.upload.condition != Condition::None => {
                 match self.finds_itself(ctx, put, &about, &unwritten.error).await {
                     Ok(None) => {}
-                    Ok(Some(etag)) => return (self.keep_stored(put, body, etag).await, None),
+                    Ok(Some(etag)) => {
+                        return (self.keep_stored(put, body, etag, asked).await, None);
+                    }
                     Err(error) => return (Err(outcome_unknown(key)), Some(error)),
                 }
                 let error = to_error(&unwritten.error, key.as_str());
@@ -219,10 +223,11 @@ impl Inner {
         put: &Put,
         body: Bytes,
         etag: Option<String>,
+        asked: Asked,
     ) -> Result<Answer<Receipt>, Error> {
         self.keep_outcome(put.once.as_deref(), etag.as_deref())
             .await;
-        self.keep_copy(&put.key, body, etag.clone(), put.content_type())
+        self.keep_copy(&put.key, body, etag.clone(), put.content_type(), asked)
             .await;
         Ok(stored(etag))
     }
@@ -301,8 +306,9 @@ impl Inner {
         content: Bytes,
         etag: Option<String>,
         content_type: Option<&str>,
+        asked: Asked,
     ) {
-        self.etags.saw(key.as_str(), etag.as_deref());
+        self.etags.saw_since(asked, key.as_str(), etag.as_deref());
         if content.len() as u64 > self.copies.max_one() {
             return self.copies.forget(key).await;
         }
@@ -313,7 +319,8 @@ impl Inner {
             None,
             self.steady(),
         );
-        self.copies.keep(info, content).await;
+        let is_current = |key: &str| self.etags.is_current(asked, key);
+        self.copies.keep(info, content, is_current).await;
     }
 
     /// Whether the condition of an upload can be checked now, which only the store can do.

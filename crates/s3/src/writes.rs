@@ -5,7 +5,7 @@ use std::sync::Arc;
 use mainstay_runtime::{Answer, Call, Context, Error, Source};
 
 use crate::arriving::Arriving;
-use crate::etags::Etags;
+use crate::etags::Target;
 use crate::key::Key;
 use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage};
 use crate::once::{Once, OnceKey};
@@ -118,21 +118,16 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
-        let copy = || {
-            let unknown = Unknown::from_now(&self.etags, to);
-            async move {
-                let copied = self.store.copy(from, to).await;
-                drop(unknown);
-                copied
-            }
-        };
+        let target = self.etags.target(to.as_str());
+        let copy = || self.copy_in_store(from, to, &target);
         match self.write(call, copy).await {
             Ok(()) => {
+                target.ended(true);
                 self.keep_outcome(once, None).await;
-                self.copies.forget(to).await;
                 (Ok(stored(None)), None)
             }
             Err(unwritten) => {
+                target.ended(unwritten.may_be_done);
                 let may = is_outage(&unwritten.error);
                 let accepted = self.accept_copy(from, to, once);
                 self.or_later(ctx, unwritten, may, (to, from), accepted)
@@ -140,22 +135,18 @@ impl Inner {
             }
         }
     }
-}
 
-/// A key whose object a copy may replace at any time, until this is dropped: what was there before, or is seen meanwhile,
-/// is no base for what is accepted, also where nobody hears how the copy ended.
-struct Unknown<'a>(&'a Etags, &'a Key);
-
-impl<'a> Unknown<'a> {
-    fn from_now(etags: &'a Etags, key: &'a Key) -> Self {
-        etags.saw(key.as_str(), None);
-        Self(etags, key)
-    }
-}
-
-impl Drop for Unknown<'_> {
-    fn drop(&mut self) {
-        self.0.saw(self.1.as_str(), None);
+    /// Copies in the store. What is known of the target, and its local copy, are given up before that: whoever hears how
+    /// it ends, nobody takes them for what it leaves, nor does the next process.
+    pub(crate) async fn copy_in_store(
+        &self,
+        from: &Key,
+        to: &Key,
+        target: &Target<'_>,
+    ) -> object_store::Result<()> {
+        target.may_change();
+        self.copies.forget(to).await;
+        self.store.copy(from, to).await
     }
 }
 

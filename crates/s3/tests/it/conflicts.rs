@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use mainstay_runtime::{ErrorKind, Source};
-use mainstay_s3::{Conflicts, Policy};
-use mainstay_testkit::{Fault, FaultProxy, S3, S3Mode, eventually};
+use mainstay_s3::{Conflicts, Policy, contract};
+use mainstay_testkit::{Fault, FaultProxy, Requests, S3, S3Mode, eventually, pause};
 use serde_json::json;
 
-use crate::world::{World, is_accepted};
+use crate::world::{World, is_accepted, patient};
 
 /// A store, an adapter that reaches it through a proxy, and another writer that reaches it always.
 struct Two {
@@ -24,6 +24,7 @@ impl Two {
         let endpoint = format!("http://{}", proxy.addr());
         let rules = [("ours/", Policy::Ours), ("theirs/", Policy::Theirs)];
         let ours = World::at(&server, &endpoint, |settings, _| {
+            patient(settings);
             settings.conflicts = Conflicts::new(rules.map(|(p, o)| (p.to_owned(), o)).to_vec());
         })
         .await;
@@ -212,4 +213,99 @@ async fn what_an_unanswered_attempt_of_ours_has_left_is_no_conflict() {
         ErrorKind::NotFound
     );
     assert_eq!(ours.events("object_conflict").len(), 0);
+}
+
+#[tokio::test]
+async fn what_a_copy_replaced_whose_caller_had_left_is_no_base_after_a_restart() {
+    let two = Two::start().await;
+    two.ours.stored("key", "before").await;
+    two.theirs.stored("source", "source").await;
+    two.server.set(S3Mode::Slow { ms: 2000 }).await;
+    let copy = two.ours.copy("source", "key");
+    let left = tokio::time::timeout(Duration::from_millis(1000), copy).await;
+    assert!(left.is_err(), "its caller leaves");
+    let soon = Duration::from_secs(20);
+    eventually(soon, "the copy to be made", async || {
+        two.server.content("key").as_deref() == Some(b"source")
+    })
+    .await;
+    two.server.set(S3Mode::Ok).await;
+    let ours = two.ours.reopen().await;
+    two.proxy.set(Fault::RefuseConnections).await;
+    ours.until_open().await;
+    ours.accepted("key", "ours").await;
+    two.proxy.set(Fault::Pass).await;
+    ours.until_drained().await;
+    assert_eq!(two.theirs.get("key").await.unwrap().value, "ours");
+    assert_eq!(ours.events("object_conflict").len(), 0);
+}
+
+#[tokio::test]
+async fn what_a_read_shows_of_the_time_before_a_copy_is_neither_a_base_nor_kept() {
+    let two = Two::start().await;
+    let keys = ["a/get", "a/head", "a/list"];
+    for key in keys {
+        two.ours.stored(key, "before").await;
+    }
+    two.theirs.stored("source", "source").await;
+    two.server.set(S3Mode::Slow { ms: 3000 }).await;
+    let objects = &two.ours.objects;
+    let (ctx, head) = (contract::context(objects), contract::key("a/head"));
+    let copies = async {
+        // Read by now, and not answered yet.
+        pause(Duration::from_millis(1500)).await;
+        two.server.set(S3Mode::Ok).await;
+        for key in keys {
+            two.ours.copy("source", key).await.unwrap();
+        }
+    };
+    let (got, shown, listed, ()) = tokio::join!(
+        two.ours.get("a/get"),
+        objects.head(&ctx, &head),
+        two.ours.keys("a/"),
+        copies
+    );
+    assert_eq!((got.unwrap().value, listed.len()), ("before".into(), 3));
+    assert_eq!(shown.unwrap().value.size, 6);
+    two.cut_off().await;
+    let kept = two.ours.get("a/get").await;
+    assert_eq!(kept.unwrap_err().kind, ErrorKind::Unavailable);
+    for key in keys {
+        two.ours.accepted(key, "ours").await;
+    }
+    two.proxy.set(Fault::Pass).await;
+    two.ours.until_drained().await;
+    for key in keys {
+        assert_eq!(two.theirs.get(key).await.unwrap().value, "ours", "{key}");
+    }
+    assert_eq!(two.ours.events("object_conflict").len(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_the_store_refused_leaves_known_what_was_known() {
+    let two = Two::start().await;
+    for key in ["refused", "missing", "source"] {
+        two.ours.stored(key, "before").await;
+    }
+    let missing = two.ours.copy("nowhere", "missing").await.unwrap_err();
+    assert_eq!(missing.kind, ErrorKind::NotFound);
+    two.server
+        .set(S3Mode::RefuseSome {
+            requests: Requests::Copies,
+            status: 403,
+            code: "AccessDenied".into(),
+        })
+        .await;
+    is_accepted(two.ours.copy("source", "refused").await);
+    two.cut_off().await;
+    two.ours.accepted("missing", "ours").await;
+    for key in ["refused", "missing"] {
+        two.theirs.stored(key, "theirs").await;
+    }
+    two.server.set(S3Mode::Ok).await;
+    two.proxy.set(Fault::Pass).await;
+    two.set_aside(2).await;
+    for key in ["refused", "missing"] {
+        assert_eq!(two.theirs.get(key).await.unwrap().value, "theirs", "{key}");
+    }
 }

@@ -167,11 +167,13 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
         | S3Mode::CutWrites
         | S3Mode::HangWrites => gateway.carry_out(Request::from_parts(head, body)).await,
         S3Mode::Slow { ms } => {
-            let response = gateway.carry_out(Request::from_parts(head, body)).await;
-            let (head, body) = response.into_parts();
-            let body = axum::body::to_bytes(body, LARGEST_BODY).await;
+            let is_read = !writes(&head.method);
+            let mut response = gateway.carry_out(Request::from_parts(head, body)).await;
+            if is_read {
+                response = whole(response).await;
+            }
             pause(Duration::from_millis(ms)).await;
-            Response::from_parts(head, Body::from(body.unwrap_or_default()))
+            response
         }
         S3Mode::CutMidway => cut(gateway.carry_out(Request::from_parts(head, body)).await).await,
     }
@@ -349,6 +351,13 @@ fn error(status: StatusCode, code: &str) -> Response {
          <Error><Code>{code}</Code><Message>as the test asked</Message><RequestId>test</RequestId></Error>"
     );
     (status, [(header::CONTENT_TYPE, "application/xml")], xml).into_response()
+}
+
+/// The same answer with all of its body read, as it is now.
+async fn whole(response: Response) -> Response {
+    let (head, body) = response.into_parts();
+    let body = axum::body::to_bytes(body, LARGEST_BODY).await;
+    Response::from_parts(head, Body::from(body.unwrap_or_default()))
 }
 
 fn slow_down(retry_after: Option<u64>) -> Response {
