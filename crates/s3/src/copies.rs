@@ -393,7 +393,9 @@ mod tests {
         std::fs::write(again.file("a", "body"), "9999").unwrap();
         assert_eq!(again.examine(&key("a")).await, Some(Err(Damaged)));
         assert_eq!(again.examine(&key("a")).await, None, "it was dropped");
-        again.keep(info("a"), Bytes::from_static(b"1234")).await;
+        again
+            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
+            .await;
         std::fs::remove_file(again.file("a", "body")).unwrap();
         assert_eq!(again.examine(&key("a")).await, Some(Err(Damaged)));
     }
