@@ -225,11 +225,7 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
-        let target = self.etags.target(key.as_str());
-        let copied = self
-            .write(call, || self.copy_in_store(source, key, &target))
-            .await;
-        target.ended(copied.as_ref().err().is_none_or(|e| e.may_be_done));
+        let copied = self.copy_in_store(call, source, key).await;
         copied.map_err(|unwritten| no_source(unwritten.error, source))?;
         fault::point("drain.sent");
         match self.present(ctx, key).await? {

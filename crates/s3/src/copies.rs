@@ -124,6 +124,11 @@ impl Copies {
         self.max_one.min(self.max_bytes)
     }
 
+    /// Whether there is a copy of a key.
+    pub(crate) fn has(&self, key: &Key) -> bool {
+        self.lock().by_key.contains_key(key.as_str())
+    }
+
     /// What is known of the copy of a key.
     pub(crate) fn info(&self, key: &Key) -> Option<CopyInfo> {
         self.lock().used(key.as_str())

@@ -38,8 +38,8 @@ struct Known {
 pub(crate) struct Target<'a> {
     etags: &'a Etags,
     key: &'a str,
-    /// Once the copy is sent: when that was, and what was known before.
-    sent: OnceLock<(Asked, Option<String>)>,
+    /// Since when it may change, and what was known before that.
+    begun: OnceLock<(Asked, Option<String>)>,
 }
 
 impl Etags {
@@ -72,11 +72,11 @@ impl Etags {
 
     /// A copy to this key is about to be made.
     pub(crate) fn target<'a>(&'a self, key: &'a str) -> Target<'a> {
-        let sent = OnceLock::new();
+        let begun = OnceLock::new();
         Target {
             etags: self,
             key,
-            sent,
+            begun,
         }
     }
 
@@ -87,14 +87,14 @@ impl Etags {
 }
 
 impl Target<'_> {
-    /// The copy is sent: from now on the object may be replaced at any time.
+    /// The copy is about to be sent: from now on the object may be replaced at any time.
     pub(crate) fn may_change(&self) {
-        self.sent.get_or_init(|| self.etags.lock().send(self.key));
+        self.begun.get_or_init(|| self.etags.lock().begin(self.key));
     }
 
     /// The copy has ended. Where it surely was not carried out, what was known before holds.
     pub(crate) fn ended(mut self, may_be_done: bool) {
-        if !may_be_done && let Some((asked, before)) = self.sent.take() {
+        if !may_be_done && let Some((asked, before)) = self.begun.take() {
             self.etags.lock().take_back(self.key, asked, before);
         }
     }
@@ -102,7 +102,7 @@ impl Target<'_> {
 
 impl Drop for Target<'_> {
     fn drop(&mut self) {
-        if self.sent.take().is_some() {
+        if self.begun.take().is_some() {
             self.etags.lock().end(self.key);
         }
     }
@@ -123,7 +123,7 @@ impl Known {
         !self.copying.contains_key(key) && last.is_none_or(|turn| turn < asked.0)
     }
 
-    fn send(&mut self, key: &str) -> (Asked, Option<String>) {
+    fn begin(&mut self, key: &str) -> (Asked, Option<String>) {
         *self.copying.entry(key.into()).or_default() += 1;
         (Asked(self.turn), self.etags.remove(key))
     }

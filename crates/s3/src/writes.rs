@@ -10,7 +10,7 @@ use crate::key::Key;
 use crate::objects::{COPY, DELETE, Inner, Objects, Receipt, is_outage};
 use crate::once::{Once, OnceKey};
 use crate::staying::to_the_end;
-use crate::unanswered::{Ended, lost};
+use crate::unanswered::{Ended, Unwritten, lost};
 
 impl Objects {
     /// Deletes an object; one that isn't there is deleted already. While the store is down the delete is accepted,
@@ -118,16 +118,12 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .no_later_than(self.now() + self.settings.idle);
-        let target = self.etags.target(to.as_str());
-        let copy = || self.copy_in_store(from, to, &target);
-        match self.write(call, copy).await {
+        match self.copy_in_store(call, from, to).await {
             Ok(()) => {
-                target.ended(true);
                 self.keep_outcome(once, None).await;
                 (Ok(stored(None)), None)
             }
             Err(unwritten) => {
-                target.ended(unwritten.may_be_done);
                 let may = is_outage(&unwritten.error);
                 let accepted = self.accept_copy(from, to, once);
                 self.or_later(ctx, unwritten, may, (to, from), accepted)
@@ -140,13 +136,29 @@ impl Inner {
     /// it ends, nobody takes them for what it leaves, nor does the next process.
     pub(crate) async fn copy_in_store(
         &self,
+        call: Call,
         from: &Key,
         to: &Key,
-        target: &Target<'_>,
-    ) -> object_store::Result<()> {
+    ) -> Result<(), Unwritten> {
+        let target = self.etags.target(to.as_str());
+        if !self.guard.is_open() {
+            // Before the call: our own disk must not take the store's time.
+            self.give_up(&target, to).await;
+        }
+        let copy = || async {
+            self.give_up(&target, to).await;
+            self.store.copy(from, to).await
+        };
+        let copied = self.write(call, copy).await;
+        target.ended(copied.as_ref().err().is_none_or(|e| e.may_be_done));
+        copied
+    }
+
+    async fn give_up(&self, target: &Target<'_>, key: &Key) {
         target.may_change();
-        self.copies.forget(to).await;
-        self.store.copy(from, to).await
+        if self.copies.has(key) {
+            self.copies.forget(key).await;
+        }
     }
 }
 
