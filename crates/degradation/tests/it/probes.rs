@@ -1,7 +1,7 @@
 //! Probes at the very moments that bound their rules.
 
 use mainstay_breaker::{Mode, State};
-use mainstay_degradation::{Input, Settings};
+use mainstay_degradation::{Controller, Input, Settings};
 
 use crate::told::{INSTANT, MILLI, START, Told};
 use crate::world::{SECOND, at};
@@ -204,6 +204,17 @@ fn a_probe_that_ran_as_an_operators_mode_ended_is_followed_at_once_by_one_with_a
     assert_eq!(told.tick(retry_at + SECOND), [], "one is running");
     let ended = retry_at + 5 * SECOND;
     assert_eq!(told.fails(retry_at, ended), [ended]);
+
+    // One that is asked for as the mode ends begins under the next, and has a place.
+    let (mut told, _) = Told::healthy("openai");
+    told.moves(opened, State::Open, Some(retry_at));
+    told.view.mode = Mode::ForcedOpen;
+    told.tick(opened + SECOND);
+    let asked = retry_at + SECOND;
+    assert_eq!(told.wants(asked), [asked]);
+    told.view.mode = Mode::Auto;
+    assert_eq!(told.tick(asked), []);
+    assert_eq!(told.fails(asked, ended), []);
 }
 
 #[test]
@@ -236,6 +247,20 @@ fn what_failed_long_while_it_was_disabled_is_probed_soon_once_it_is_not() {
     told.view.mode = Mode::Auto;
     told.tick(now + SECOND);
     assert_eq!(told.next(), Some(now + 11 * SECOND));
+}
+
+#[test]
+fn pauses_are_drawn_by_the_seed_that_is_given() {
+    let next = |seed: u64| {
+        let mut told = Told::of("redis", true);
+        let rules = Settings::standard().validate().unwrap();
+        told.controller = Controller::new(rules, at(START)).with_seed(seed);
+        told.tick(at(START));
+        told.fails(at(START), at(START) + MILLI);
+        told.next()
+    };
+    assert_eq!(next(1), next(1));
+    assert_ne!(next(1), next(2));
 }
 
 #[test]

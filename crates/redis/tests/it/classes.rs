@@ -111,7 +111,7 @@ async fn what_was_counted_meanwhile_is_added_to_what_others_counted() {
 #[tokio::test]
 async fn a_counter_that_ended_meanwhile_is_not_brought_back_to_life() {
     let scene = Scene::new().await;
-    for (counter, ttl) in [("counter:ends", 1.0), ("counter:lives", 1000.0)] {
+    for (counter, ttl) in [("counter:ends", 3.0), ("counter:lives", 1000.0)] {
         scene.world.ok("incr", key(counter)).await;
         scene
             .world
@@ -129,7 +129,7 @@ async fn a_counter_that_ended_meanwhile_is_not_brought_back_to_life() {
         .redis
         .guard()
         .clock()
-        .sleep(Duration::from_millis(1100))
+        .sleep(Duration::from_millis(3_100))
         .await;
     scene.aside.ok("delete", key("counter:lives")).await;
     scene.up().await;
