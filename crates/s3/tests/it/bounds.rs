@@ -140,7 +140,7 @@ async fn an_upload_without_room_in_memory_goes_to_the_journal_and_a_small_one_ne
     let server = S3::start().await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {
         settings.upload_memory = PART as u64;
-        settings.first_byte = std::time::Duration::from_millis(500);
+        settings.first_byte = std::time::Duration::from_secs(2);
     })
     .await;
     world.until_closed().await;

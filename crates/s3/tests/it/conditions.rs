@@ -38,7 +38,7 @@ async fn a_trial_that_hangs_ends_and_a_later_probe_tries_again() {
     let server = S3::start().await;
     server.set(S3Mode::HangWrites).await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {
-        settings.idle = Duration::from_secs(1);
+        settings.idle = Duration::from_secs(2);
     })
     .await;
     // A probe's list, and the trial's first put.

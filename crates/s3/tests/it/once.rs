@@ -169,7 +169,7 @@ async fn a_caller_that_leaves_does_not_free_its_key_and_the_outcome_is_kept() {
     world.stored("source", "one").await;
     let large = String::from_utf8(vec![b'x'; PART + 1]).unwrap();
     let has = |name: &str, size: usize| server.content(name).is_some_and(|c| c.len() == size);
-    server.set(S3Mode::Slow { ms: 2000 }).await;
+    server.set(S3Mode::Slow { ms: 4000 }).await;
     tokio::join!(
         leave(put(&world, "put", "put", "one"), || has("put", 3)),
         leave(put(&world, "parts", "parts", &large), || has(
@@ -216,7 +216,7 @@ async fn what_is_accepted_while_a_copy_is_still_at_the_store_is_in_no_conflict_w
     world.stored("copied", "before").await;
     // A copy bears the mark of its source, which here isn't ours.
     World::patient(&server).await.stored("source", "one").await;
-    server.set(S3Mode::Slow { ms: 2000 }).await;
+    server.set(S3Mode::Slow { ms: 4000 }).await;
     let is_copied = || server.content("copied").is_some_and(|c| c.len() == 3);
     leave(copy(&world, "copy", "source", "copied"), is_copied).await;
     server.set(S3Mode::Ok).await;

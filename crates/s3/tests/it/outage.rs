@@ -12,7 +12,7 @@ use mainstay_testkit::{Fault, FaultProxy, Requests, S3, S3Mode, eventually};
 use crate::world::{World, is_accepted};
 
 /// How soon anything is answered once the breaker is open.
-const AT_ONCE: Duration = Duration::from_millis(250);
+const AT_ONCE: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn it_starts_while_the_store_is_down_and_takes_it_up_when_it_appears() {
@@ -161,8 +161,8 @@ async fn a_frozen_store_keeps_nobody_longer_than_the_deadline() {
     assert_eq!(read.source, Source::Cache);
     let took = clock.now().saturating_since(started);
     assert!(
-        took < Duration::from_millis(1500),
-        "the time to the first byte is 1 s, this took {took:?}"
+        took < Duration::from_secs(6),
+        "the time to the first byte is 2 s, this took {took:?}"
     );
     world.accepted("written", "written").await;
     world.until_open().await;

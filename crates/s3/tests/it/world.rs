@@ -85,7 +85,7 @@ impl World {
         let data = tempfile::tempdir().expect("a temporary folder");
         let mut settings = Settings::new(target(data.path()), data.path(), breaker());
         // Tests have less patience than users.
-        settings.first_byte = Duration::from_secs(1);
+        settings.first_byte = Duration::from_secs(2);
         settings.idle = Duration::from_secs(10);
         let mut journal = mainstay_journal::Settings {
             min_free_disk: 0,
