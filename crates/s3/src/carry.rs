@@ -10,7 +10,7 @@ use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Statu
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
-use crate::drain::{Place, Turn};
+use crate::drain::{LONGEST_PAUSE, Place, Turn};
 use crate::etags::Asked;
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
@@ -33,6 +33,8 @@ pub const FAULT_POINTS: &[&str] = &[
 ];
 /// Pause of an entry that waits for others, ms.
 const WAIT: i64 = 200;
+/// How much longer it is for each entry there is, ms: however many wait, five hundred of them are looked at in a second.
+const WAIT_EACH: u64 = 2;
 
 /// How it went with an entry.
 #[derive(Debug)]
@@ -85,7 +87,7 @@ pub(crate) async fn carry(
         return Carried::Pointless(id);
     }
     if turn.rest > 0 || waits(&inner, claimed.entry()) {
-        claimed.put_off(turn.now_ms + turn.rest.max(WAIT));
+        claimed.put_off(turn.now_ms + turn.rest.max(pause_of_waiting(&inner)));
         return Carried::Waits;
     }
     let asked = inner.etags.asked();
@@ -105,6 +107,11 @@ pub(crate) async fn carry(
         }
         Err(trouble) => judge(&inner, claimed, trouble, turn).await,
     }
+}
+
+fn pause_of_waiting(inner: &Inner) -> i64 {
+    let all = inner.journal.stats().entries * WAIT_EACH;
+    (WAIT + i64::try_from(all).unwrap_or(LONGEST_PAUSE)).min(LONGEST_PAUSE)
 }
 
 /// Ends an entry and tells the next of its key how it left the object.
@@ -173,7 +180,7 @@ impl Inner {
             match entry.kind.as_str() {
                 // Looked at after that.
                 COPY => self.etags.saw(key.as_str(), Some(etag)),
-                _ => self.etags.saw_since(asked, key.as_str(), Some(etag)),
+                _ => self.etags.wrote(asked, key.as_str(), Some(etag)),
             }
         }
         Ok(arrived)

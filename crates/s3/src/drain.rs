@@ -22,6 +22,11 @@ use crate::objects::{Inner, QUEUE, source_of};
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest pause of an entry that failed, in ms.
 pub(crate) const LONGEST_PAUSE: i64 = 60_000;
+/// How long something pauses that is refused, for each that is, ms: a store that refuses very many is sent twenty in a
+/// second, and not the same bodies again and again as fast as it can refuse them.
+const REFUSED_EACH: i64 = 50;
+/// But not longer than this, ms: nobody may have to tell us that it refuses no more.
+const LONGEST_AMONG_MANY: i64 = 600_000;
 /// Entries at most that have left the store and wait for our own disk: past this it is what sets the pace.
 const ENDING: usize = 64;
 
@@ -171,12 +176,20 @@ impl Drain {
             }
             // The store may be well, or refuse everything.
             Some(Carried::Denied { id, until }) => {
-                self.refused.entry(id).or_default().until = until;
+                let pause = self.pause_among_many();
+                self.refused.entry(id).or_default().until = until.max(pause);
             }
             Some(Carried::Waits) => {}
             // A refusal before that still counts: this says nothing of the entry. Nothing at all: it panicked, and came back.
             Some(Carried::Failed) | None => self.is_warm = false,
         }
+    }
+
+    /// Until when something pauses, at least, that is refused with so many others: in ms of the clock.
+    fn pause_among_many(&self) -> i64 {
+        let many = i64::try_from(self.refused.len()).unwrap_or(i64::MAX);
+        let pause = many.saturating_mul(REFUSED_EACH).min(LONGEST_AMONG_MANY);
+        self.now_ms() - self.skipped + pause
     }
 
     /// How many entries may be claimed now.

@@ -24,13 +24,20 @@ pub(crate) struct Asked(u64);
 #[derive(Debug, Default)]
 struct Known {
     etags: Recent<String>,
-    /// How many copies are at the store, by target.
-    copying: HashMap<Arc<str>, usize>,
+    /// The copies at the store, by target.
+    copying: HashMap<Arc<str>, Copying>,
     /// Targets of copies that have ended.
     copied: Recent<()>,
     /// When the last one ended of those that are forgotten.
     forgotten: Option<u64>,
     turn: u64,
+}
+
+#[derive(Debug, Default)]
+struct Copying {
+    count: usize,
+    /// Something was seen of it meanwhile, which is newer than what was known before.
+    touched: bool,
 }
 
 /// The target of a copy. Dropped, it may have been replaced: nothing is known of it.
@@ -53,7 +60,17 @@ impl Etags {
         let mut known = self.lock();
         if etag.is_none() || known.is_current(asked, key) {
             known.saw(key, etag);
+        } else {
+            known.touch(key);
         }
+    }
+
+    /// A write of ours has left this. Where a copy may have replaced it, nothing is known: what was before is not there
+    /// any more either way.
+    pub(crate) fn wrote(&self, asked: Asked, key: &str, etag: Option<&str>) {
+        let mut known = self.lock();
+        let etag = etag.filter(|_| known.is_current(asked, key));
+        known.saw(key, etag);
     }
 
     /// For what is asked now.
@@ -110,6 +127,7 @@ impl Drop for Target<'_> {
 
 impl Known {
     fn saw(&mut self, key: &str, etag: Option<&str>) {
+        self.touch(key);
         self.etags.remove(key);
         if let Some(etag) = etag {
             let turn = self.next_turn();
@@ -124,7 +142,7 @@ impl Known {
     }
 
     fn begin(&mut self, key: &str) -> (Asked, Option<String>) {
-        *self.copying.entry(key.into()).or_default() += 1;
+        self.copying.entry(key.into()).or_default().count += 1;
         (Asked(self.turn), self.etags.remove(key))
     }
 
@@ -136,18 +154,25 @@ impl Known {
         self.forgotten = forgotten.or(self.forgotten);
     }
 
-    /// The copy was not carried out; unless another one was meanwhile, nothing has changed.
+    /// The copy was not carried out; unless another one was, or something else was seen meanwhile, nothing has changed.
     fn take_back(&mut self, key: &str, asked: Asked, before: Option<String>) {
+        let touched = self.copying.get(key).is_some_and(|copying| copying.touched);
         self.leave(key);
-        if self.is_current(asked, key) && self.etags.get(key).is_none() {
+        if self.is_current(asked, key) && !touched {
             self.saw(key, before.as_deref());
         }
     }
 
+    fn touch(&mut self, key: &str) {
+        if let Some(copying) = self.copying.get_mut(key) {
+            copying.touched = true;
+        }
+    }
+
     fn leave(&mut self, key: &str) {
-        if let Some(count) = self.copying.get_mut(key) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(copying) = self.copying.get_mut(key) {
+            copying.count -= 1;
+            if copying.count == 0 {
                 self.copying.remove(key);
             }
         }
@@ -204,6 +229,9 @@ mod tests {
         };
         assert_eq!(fail(&|| ()).as_deref(), Some("old"));
         assert!(etags.is_current(before, "a"));
+        let theirs = || etags.saw_since(etags.asked(), "a", Some("theirs"));
+        assert_eq!(fail(&theirs), None, "somebody else has changed it");
+        assert_eq!(fail(&|| etags.saw("a", None)), None, "it was gone");
         // What is known for sure is newer.
         assert_eq!(
             fail(&|| etags.saw("a", Some("new"))).as_deref(),

@@ -79,7 +79,7 @@ impl Inner {
             inner.copies.forget(&owned.key).await;
             inner
                 .etags
-                .saw_since(asked, owned.key.as_str(), etag.as_deref());
+                .wrote(asked, owned.key.as_str(), etag.as_deref());
             Ok(etag)
         };
         let staying = self.staying(put.once.as_deref(), &put.key);

@@ -308,8 +308,9 @@ impl Inner {
         content_type: Option<&str>,
         asked: Asked,
     ) {
-        self.etags.saw_since(asked, key.as_str(), etag.as_deref());
-        if content.len() as u64 > self.copies.max_one() {
+        self.etags.wrote(asked, key.as_str(), etag.as_deref());
+        let is_current = |key: &str| self.etags.is_current(asked, key);
+        if content.len() as u64 > self.copies.max_one() || !is_current(key.as_str()) {
             return self.copies.forget(key).await;
         }
         let info = CopyInfo::of(
@@ -319,7 +320,6 @@ impl Inner {
             None,
             self.steady(),
         );
-        let is_current = |key: &str| self.etags.is_current(asked, key);
         self.copies.keep(info, content, is_current).await;
     }
 

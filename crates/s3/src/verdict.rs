@@ -7,7 +7,7 @@ use crate::carry::{Carried, complete, end, has_replacement};
 use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::drain::{LONGEST_PAUSE, Turn};
 use crate::key::is_canary;
-use crate::objects::{DEPENDENCY, Inner};
+use crate::objects::{COPY, DEPENDENCY, Inner};
 use crate::standing::Base;
 use crate::trace::Phase;
 use crate::unanswered::Unwritten;
@@ -90,6 +90,12 @@ pub(crate) async fn judge(
     };
     if matches!(blame, Blame::Entry) && turn.refusals + 1 >= REFUSALS {
         return set_aside(claimed, &why, &why).await;
+    }
+    // It need not wait for a store that never copies. It may have been carried out unheard: nothing is known of its target.
+    let is_copy = claimed.entry().kind == COPY;
+    if is_copy && matches!(blame, Blame::Kind) && has_replacement(inner, &claimed) {
+        complete(claimed, Base::Unknown).await;
+        return Carried::Pointless(id);
     }
     let pause = pause(id, claimed.entry().attempts);
     end(claimed.retry_later(&why, turn.now_ms + pause).await);

@@ -300,7 +300,8 @@ async fn what_the_store_refuses_for_its_own_sake_is_set_aside_and_its_neighbours
         })
         .await;
         let one = world.set_aside().pop().unwrap();
-        assert_eq!((one.key, one.attempts), (poison.clone(), 3));
+        assert_eq!(one.key, poison);
+        assert!(one.attempts >= 3, "{one:?}");
         let at = world.get(&neighbour).await.unwrap().source;
         assert_eq!(at, Source::Primary);
         assert_eq!(
