@@ -106,7 +106,7 @@ async fn a_clean_end_writes_down_for_how_long_an_outage_was_seen() {
         .until(60, || world.state("redis") == State::Open)
         .await;
     world.pass(7_000).await;
-    world.handle.shutdown(Duration::from_secs(5)).await;
+    world.end().await;
     let (_, seen) = down(world.data.path()).unwrap();
     assert!((7_000..9_000).contains(&seen), "{seen}");
 }

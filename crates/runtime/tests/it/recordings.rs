@@ -7,6 +7,7 @@ use mainstay_runtime::degradation::Input;
 use mainstay_runtime::degradation::recording::{Bounds, Decided, Entry, digest, read};
 use mainstay_runtime::recordings;
 use mainstay_runtime::{EndpointSpec, EngineSettings};
+use tokio::runtime::Builder;
 
 use crate::world::{DOWN, Finds, NAMES, Setup, World};
 
@@ -58,7 +59,7 @@ async fn a_recorded_outage_replays_to_the_decisions_that_were_made() {
         .until(60, || world.state("redis") == State::Closed)
         .await;
     world.pass(30_000).await;
-    world.handle.shutdown(Duration::from_secs(5)).await;
+    world.end().await;
     let folder = recordings::folder(world.data.path());
     let files = recordings::list(&folder).unwrap();
     assert_eq!(files.len(), 1);
@@ -72,7 +73,7 @@ async fn ten_idle_minutes_take_little_room() {
     let world = recorded().await;
     // All of it fits in the queue, however long the writer's thread is kept waiting: its clock isn't the paused one.
     world.pass(600_000).await;
-    world.handle.shutdown(Duration::from_secs(5)).await;
+    world.end().await;
     let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
     let unpacked = recordings::read(&files[0].0).unwrap();
     let (inputs, _) = replay(&unpacked);
@@ -92,7 +93,7 @@ async fn after_a_purge_another_recording_begins_that_stands_by_itself() {
     let before = world.handle.clock().now();
     world.handle.purge_recordings().await.unwrap();
     world.pass(20_000).await;
-    world.handle.shutdown(Duration::from_secs(5)).await;
+    world.end().await;
     let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
     assert_eq!(files.len(), 1);
     let bytes = recordings::read(&files[0].0).unwrap();
@@ -138,7 +139,7 @@ async fn limits_and_deadlines_are_recorded_at_first_and_after_a_reload() {
     world.pass(3_000).await;
     world.handle.reload(settings).await.unwrap();
     world.pass(3_000).await;
-    world.handle.shutdown(Duration::from_secs(5)).await;
+    world.end().await;
     let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
     let bytes = recordings::read(&files[0].0).unwrap();
     let (_, entries) = read(&bytes).unwrap();
@@ -153,7 +154,7 @@ async fn limits_and_deadlines_are_recorded_at_first_and_after_a_reload() {
 async fn nothing_is_recorded_unless_asked_for() {
     let world = World::new().await;
     world.pass(20_000).await;
-    world.handle.shutdown(Duration::from_secs(5)).await;
+    world.end().await;
     let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
     assert_eq!(files, []);
 }
@@ -176,7 +177,7 @@ async fn probes(seed: u64) -> Vec<Duration> {
     world.pass(10_000).await;
     world.handle.reload(settings).await.unwrap();
     world.pass(10_000).await;
-    world.handle.shutdown(Duration::from_secs(5)).await;
+    world.end().await;
     let files = recordings::list(&recordings::folder(world.data.path())).unwrap();
     let bytes = recordings::read(&files[0].0).unwrap();
     replay(&bytes);
@@ -194,9 +195,15 @@ async fn probes(seed: u64) -> Vec<Duration> {
     begun.map(|at| at.saturating_since(head.at)).collect()
 }
 
-/// Those of two processes, as far as both were recorded: virtual time passes faster than a busy machine writes.
-async fn probes_of_two(seed: u64) -> (Vec<Duration>, Vec<Duration>) {
-    let (mut one, mut other) = (probes(seed).await, probes(seed).await);
+/// Those of two processes, each with a clock of its own, as far as both were recorded: virtual time passes faster than a
+/// busy machine writes.
+fn probes_of_two(seed: u64) -> (Vec<Duration>, Vec<Duration>) {
+    let process = || {
+        let mut runtime = Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(probes(seed))
+    };
+    let (mut one, mut other) = (process(), process());
     let both = one.len().min(other.len());
     assert!(both > 5, "{one:?} {other:?}");
     one.truncate(both);
@@ -204,14 +211,14 @@ async fn probes_of_two(seed: u64) -> (Vec<Duration>, Vec<Duration>) {
     (one, other)
 }
 
-#[tokio::test(start_paused = true)]
-async fn processes_without_a_seed_of_their_own_probe_at_times_of_their_own() {
-    let (one, other) = probes_of_two(0).await;
+#[test]
+fn processes_without_a_seed_of_their_own_probe_at_times_of_their_own() {
+    let (one, other) = probes_of_two(0);
     assert_ne!(one, other);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_given_seed_gives_the_same_jitter_every_time() {
-    let (one, other) = probes_of_two(7).await;
+#[test]
+fn a_given_seed_gives_the_same_jitter_every_time() {
+    let (one, other) = probes_of_two(7);
     assert_eq!(one, other);
 }

@@ -208,6 +208,13 @@ impl World {
         self.handle.clock().sleep(Duration::from_millis(ms)).await;
     }
 
+    /// Ends the engine, in real time: what is written to a file then takes some.
+    pub(crate) async fn end(&self) {
+        tokio::time::resume();
+        self.handle.shutdown(Duration::from_secs(30)).await;
+        tokio::time::pause();
+    }
+
     /// Lets time pass until it is so; fails when it isn't within the given seconds. Gives how long it took.
     pub(crate) async fn until(&self, seconds: u64, so: impl Fn() -> bool) -> Duration {
         let begun = self.handle.clock().now();
