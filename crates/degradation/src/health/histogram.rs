@@ -190,6 +190,14 @@ mod tests {
         assert_eq!(of(&[]).quantile(0.95), None);
     }
 
+    #[test]
+    fn what_is_as_long_as_a_limit_is_not_longer() {
+        let one = of(&[140_000_000]);
+        let found = one.quantile(1.0).unwrap();
+        assert_eq!(one.longer_than(found), 0);
+        assert_eq!(one.longer_than(found - Duration::from_nanos(1)), 1);
+    }
+
     proptest! {
         #[test]
         fn a_quantile_is_within_its_error_bound(

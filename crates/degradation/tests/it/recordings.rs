@@ -301,3 +301,13 @@ proptest! {
 fn an_undamaged_recording_survives_in_full() {
     assert!(survive(sample()) > 300);
 }
+
+#[test]
+fn the_digest_is_fnv_1a_over_all_effects_but_snapshots() {
+    let early = |endpoint| Effect::HalfOpenEarly {
+        endpoint: EndpointId(endpoint),
+    };
+    assert_eq!(digest(&[]), None);
+    assert_eq!(digest(&[early(0)]), Some(0x0835_EE07_B4EE_5316));
+    assert_eq!(digest(&[early(0), early(1)]), Some(0xED1C_BB87_F400_EBAA));
+}

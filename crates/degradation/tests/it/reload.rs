@@ -92,6 +92,27 @@ fn the_same_settings_once_more_confirm_nothing_and_ask_for_nothing() {
 }
 
 #[test]
+fn another_tuning_or_order_of_dependencies_is_told_though_level_and_limits_are_the_same() {
+    let changes: [fn(&mut Settings); 2] = [
+        |settings| settings.tuning[0].retries = 7,
+        |settings| settings.dependencies.reverse(),
+    ];
+    for change in changes {
+        let mut world = World::healthy();
+        let mut settings = Settings::standard();
+        change(&mut settings);
+        let retries = settings.tuning[0].retries;
+        world.tell(Input::Settings(Box::new(settings.validate().unwrap())));
+        let (_, _, effects) = world.log.last().unwrap();
+        let told = effects.iter().find_map(|effect| match effect {
+            Effect::Retune(to) => Some(to.tuning.retries),
+            _ => None,
+        });
+        assert_eq!(told, Some(retries));
+    }
+}
+
+#[test]
 fn a_shorter_heartbeat_holds_from_now_on_and_not_only_after_the_long_one() {
     let mut world = World::healthy();
     let mut settings = Settings::standard();
