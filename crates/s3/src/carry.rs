@@ -86,8 +86,13 @@ pub(crate) async fn carry(
         complete(claimed, base).await;
         return Carried::Pointless(id);
     }
-    if turn.rest > 0 || waits(&inner, claimed.entry()) {
-        claimed.put_off(turn.now_ms + turn.rest.max(pause_of_waiting(&inner)));
+    if turn.rest > 0 {
+        claimed.put_off(turn.now_ms + turn.rest);
+        return Carried::Waits;
+    }
+    if waits(&inner, claimed.entry()) {
+        let entries = inner.journal.stats().entries;
+        claimed.put_off(turn.now_ms + pause_among(entries));
         return Carried::Waits;
     }
     let asked = inner.etags.asked();
@@ -109,9 +114,10 @@ pub(crate) async fn carry(
     }
 }
 
-fn pause_of_waiting(inner: &Inner) -> i64 {
-    let all = inner.journal.stats().entries * WAIT_EACH;
-    (WAIT + i64::try_from(all).unwrap_or(LONGEST_PAUSE)).min(LONGEST_PAUSE)
+/// How long one of so many entries waits before it is looked at again, ms.
+fn pause_among(entries: u64) -> i64 {
+    let for_all = i64::try_from(entries.saturating_mul(WAIT_EACH)).unwrap_or(i64::MAX);
+    for_all.saturating_add(WAIT).min(LONGEST_PAUSE)
 }
 
 /// Ends an entry and tells the next of its key how it left the object.
@@ -451,4 +457,15 @@ fn report(inner: &Inner, is_ok: bool, started: mainstay_runtime::Moment) {
         error: None,
         elapsed: inner.now().saturating_since(started),
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_entries_there_are_the_longer_one_that_waits_is_left_alone_up_to_a_minute() {
+        assert_eq!([0, 1, 100].map(pause_among), [200, 202, 400]);
+        assert_eq!([29_900, 400_000, u64::MAX].map(pause_among), [60_000; 3]);
+    }
 }

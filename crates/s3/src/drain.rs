@@ -4,7 +4,6 @@
 //! It runs while the breaker is closed, goes through the guard like everybody else, and after an outage sends one
 //! entry alone before it sends several at once.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,16 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::carry::{Carried, carry};
 use crate::objects::{Inner, QUEUE, source_of};
+use crate::refusals::{LATEST_TURN, Refusals};
 
 /// How often the drain looks for entries whose pause is over, and for a breaker that has closed.
 const LOOK: Duration = Duration::from_millis(100);
 /// Longest pause of an entry that failed, in ms.
 pub(crate) const LONGEST_PAUSE: i64 = 60_000;
-/// How long something pauses that is refused, for each that is, ms: a store that refuses very many is sent twenty in a
-/// second, and not the same bodies again and again as fast as it can refuse them.
-const REFUSED_EACH: i64 = 50;
-/// But not longer than this, ms: nobody may have to tell us that it refuses no more.
-const LONGEST_AMONG_MANY: i64 = 600_000;
 /// Entries at most that have left the store and wait for our own disk: past this it is what sets the pace.
 const ENDING: usize = 64;
 
@@ -41,15 +36,6 @@ pub(crate) struct Turn {
     pub(crate) refusals: u32,
     /// What is left of the pause that it makes since it was refused, ms.
     pub(crate) rest: i64,
-}
-
-/// An entry that the store has refused.
-#[derive(Default)]
-struct Refused {
-    /// How often for its own sake.
-    times: u32,
-    /// Until when it makes a pause, in ms of the clock: the end of an outage ends that of what has failed, not this.
-    until: i64,
 }
 
 /// A place at the store, until it is dropped.
@@ -85,7 +71,7 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch
         under_way: JoinSet::new(),
         skipped: 0,
         is_warm: false,
-        refused: HashMap::new(),
+        refusals: Refusals::default(),
     };
     // What is under way when the engine stops returns to the queue.
     stop.run_until_cancelled(drain.work()).await;
@@ -102,7 +88,7 @@ struct Drain {
     /// Whether something has reached the store since the breaker closed.
     is_warm: bool,
     /// What the store has refused, and has not taken since.
-    refused: HashMap<EntryId, Refused>,
+    refusals: Refusals,
 }
 
 impl Drain {
@@ -129,8 +115,8 @@ impl Drain {
     }
 
     fn end_all_pauses(&mut self) {
-        self.skipped += LONGEST_PAUSE;
-        self.refused.values_mut().for_each(|one| one.until = 0);
+        self.skipped += LATEST_TURN;
+        self.refusals.end_pauses();
     }
 
     fn claim(&mut self) {
@@ -154,12 +140,11 @@ impl Drain {
     }
 
     fn turn(&self, id: EntryId, now_ms: i64) -> Turn {
-        let (ahead, refused) = (self.skipped, self.refused.get(&id));
         Turn {
             now_ms,
-            ahead,
-            refusals: refused.map_or(0, |one| one.times),
-            rest: refused.map_or(0, |one| (one.until - (now_ms - ahead)).max(0)),
+            ahead: self.skipped,
+            refusals: self.refusals.times(id),
+            rest: self.refusals.rest(id, now_ms - self.skipped),
         }
     }
 
@@ -167,17 +152,18 @@ impl Drain {
         match done {
             Some(Carried::Stored(id) | Carried::Pointless(id) | Carried::SetAside(id)) => {
                 self.is_warm = true;
-                self.refused.remove(&id);
+                self.refusals.forget(id);
             }
             Some(Carried::Refused { id, until }) => {
                 self.is_warm = true;
-                let times = self.refused.get(&id).map_or(0, |one| one.times) + 1;
-                self.refused.insert(id, Refused { times, until });
+                self.refusals.refused(id, until);
+                self.tidy_refusals();
             }
             // The store may be well, or refuse everything.
             Some(Carried::Denied { id, until }) => {
-                let pause = self.pause_among_many();
-                self.refused.entry(id).or_default().until = until.max(pause);
+                let now = self.now_ms() - self.skipped;
+                self.refusals.denied(id, until, now);
+                self.tidy_refusals();
             }
             Some(Carried::Waits) => {}
             // A refusal before that still counts: this says nothing of the entry. Nothing at all: it panicked, and came back.
@@ -185,11 +171,10 @@ impl Drain {
         }
     }
 
-    /// Until when something pauses, at least, that is refused with so many others: in ms of the clock.
-    fn pause_among_many(&self) -> i64 {
-        let many = i64::try_from(self.refused.len()).unwrap_or(i64::MAX);
-        let pause = many.saturating_mul(REFUSED_EACH).min(LONGEST_AMONG_MANY);
-        self.now_ms() - self.skipped + pause
+    fn tidy_refusals(&mut self) {
+        let journal = &self.inner.journal;
+        let is_there = |id| journal.state(id).is_some();
+        self.refusals.tidy(journal.stats().entries, is_there);
     }
 
     /// How many entries may be claimed now.

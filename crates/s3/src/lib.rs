@@ -62,6 +62,7 @@ mod parts;
 mod pending;
 mod probe;
 mod recent;
+mod refusals;
 mod resolve;
 mod room;
 mod settings;
