@@ -73,15 +73,32 @@ impl Turn {
     }
 }
 
+/// Who may be asked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Among<'a> {
+    pub(crate) providers: &'a [Provider],
+    /// All but the first of them.
+    pub(crate) spares_first: bool,
+}
+
+impl<'a> From<&'a [Provider]> for Among<'a> {
+    fn from(providers: &'a [Provider]) -> Self {
+        Self {
+            providers,
+            spares_first: false,
+        }
+    }
+}
+
 /// Asks every provider that may answer, in order, within the deadline. When all of them are open, the least bad is
 /// tried if a trial is due: refusing everybody would make an outage of what may be over.
 pub(crate) async fn ask<'a, Q: Ask>(
-    providers: &'a [Provider],
+    among: Among<'a>,
     question: &Q,
     deadline: Moment,
 ) -> Result<Given<'a, Q::Answer>, Ended> {
     let operation = question.operation();
-    let candidates = candidates(providers, operation, question.model()).map_err(Ended::No)?;
+    let candidates = candidates(among, operation, question.model()).map_err(Ended::No)?;
     let trial = least_bad(&candidates);
     let mut missed = Vec::new();
     for (at, provider) in candidates.iter().copied().enumerate() {
@@ -107,7 +124,7 @@ pub(crate) async fn ask<'a, Q: Ask>(
                 return Ok(Given {
                     value,
                     provider,
-                    preferred: at == 0,
+                    preferred: at == 0 && !among.spares_first,
                 });
             }
             Err(why) => match correct_no(provider, operation, &why) {
@@ -136,12 +153,17 @@ fn least_bad(candidates: &[&Provider]) -> Option<usize> {
     (0..candidates.len()).filter(due).min_by_key(badness)
 }
 
-/// Who may answer: those with a model for it, and with the one that was asked for.
+/// Who may answer: those with a model for it, and with the one that was asked for. Nobody, where that is the first one
+/// alone, and it is spared.
 fn candidates<'a>(
-    providers: &'a [Provider],
+    among: Among<'a>,
     operation: Operation,
     model: Option<&str>,
 ) -> Result<Vec<&'a Provider>, Error> {
+    let Among {
+        providers,
+        spares_first,
+    } = among;
     let able = || providers.iter().filter(|p| p.model(operation).is_some());
     if able().next().is_none() {
         let key = operation.model_key();
@@ -151,14 +173,21 @@ fn candidates<'a>(
         return Err(Error::new(ErrorKind::NotConfigured, detail).dependency("openai"));
     }
     let asked_for = |p: &&Provider| model.is_none_or(|model| p.model(operation) == Some(model));
-    let found: Vec<_> = able().filter(asked_for).collect();
-    match found.is_empty() {
-        true => Err(Error::invalid(
+    let mut found: Vec<_> = able().filter(asked_for).collect();
+    if found.is_empty() {
+        return Err(Error::invalid(
             "model",
             "no provider is configured with this model; leave it out to use any",
-        )),
-        false => Ok(found),
+        ));
     }
+    if spares_first {
+        found.retain(|found| {
+            !providers
+                .first()
+                .is_some_and(|first| std::ptr::eq(*found, first))
+        });
+    }
+    Ok(found)
 }
 
 fn halfway(now: Moment, deadline: Moment) -> Moment {
@@ -246,6 +275,11 @@ pub(crate) fn all_refused(missed: &[Miss]) -> bool {
 
 /// The error of an operation that no provider could answer.
 pub(crate) fn error(missed: &[Miss]) -> Error {
+    if missed.is_empty() {
+        let detail =
+            "the first model provider is spared for now, and no other is configured for this";
+        return Error::new(ErrorKind::Unavailable, detail).dependency("openai");
+    }
     let reasons: Vec<String> = missed
         .iter()
         .map(|miss| format!("{}: {}", miss.provider, miss.words()))

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::cache::{Cache, Key};
 use crate::canary;
 use crate::check::{self, Checked};
-use crate::failover::{self, Ended, Given, Miss};
+use crate::failover::{self, Among, Ended, Given, Miss};
 use crate::probe::ModelsProbe;
 use crate::provider::{Provider, Question};
 use crate::reply::{ChatReply, EmbedReply, ModerateReply};
@@ -30,6 +30,8 @@ use crate::transport::{self, Transport};
 #[derive(Clone, Debug)]
 pub struct Models {
     pub(crate) inner: Arc<Inner>,
+    /// Whether the first provider is asked nothing.
+    spares_first: bool,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,7 @@ impl Models {
 
     fn of(providers: Vec<Provider>, settings: &Settings) -> Self {
         Self {
+            spares_first: false,
             inner: Arc::new(Inner {
                 providers,
                 total_deadline: settings.total_deadline,
@@ -96,6 +99,23 @@ impl Models {
                 cache: Cache::new(settings.cache_bytes),
                 schemas: Schemas::default(),
             }),
+        }
+    }
+
+    /// The same, but the first provider is asked nothing by [`Models::chat`], [`Models::chat_stream`], [`Models::embed`]
+    /// and [`Models::moderate`]: another one answers, or an earlier answer does, or `Unavailable` is what is left.
+    #[must_use]
+    pub fn sparing_first(&self) -> Self {
+        Self {
+            spares_first: true,
+            ..self.clone()
+        }
+    }
+
+    pub(crate) fn among(&self) -> Among<'_> {
+        Among {
+            providers: &self.inner.providers,
+            spares_first: self.spares_first,
         }
     }
 
@@ -233,8 +253,7 @@ impl Models {
     where
         T: Serialize + DeserializeOwned + Send,
     {
-        let providers = &self.inner.providers;
-        let asked = |deadline| failover::ask(providers, question, deadline);
+        let asked = |deadline| failover::ask(self.among(), question, deadline);
         self.answer(question.ctx, question.operation, identity, asked)
             .await
     }

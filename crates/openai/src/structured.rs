@@ -116,7 +116,7 @@ async fn ask_twice<'a>(
             body: &|format| request.body(format, &later),
             read: &ChatReply::read,
         };
-        let given = failover::ask(providers, &question, deadline).await?;
+        let given = failover::ask(providers.into(), &question, deadline).await?;
         let text = given.value.text().unwrap_or_default();
         match schema::read(validator, text) {
             Ok(value) => {

@@ -113,21 +113,20 @@ impl Models {
             first_content: self.inner.first_content,
         };
         let key = Key::new(ctx.caller, Operation::Chat, &identity);
-        let told: Told<ChatReply> =
-            match failover::ask(&self.inner.providers, &question, opening).await {
-                Ok(given) => {
-                    let begun = Begun {
-                        key,
-                        started,
-                        deadline,
-                        preferred: given.preferred,
-                    };
-                    return Ok(self.live(given, begun));
-                }
-                Err(Ended::No(error)) => Told::not(Status::Success, None, error),
-                Err(Ended::Unusable(error)) => self.unusable(key, error),
-                Err(Ended::Missed(missed)) => self.missed(key, &missed),
-            };
+        let told: Told<ChatReply> = match failover::ask(self.among(), &question, opening).await {
+            Ok(given) => {
+                let begun = Begun {
+                    key,
+                    started,
+                    deadline,
+                    preferred: given.preferred,
+                };
+                return Ok(self.live(given, begun));
+            }
+            Err(Ended::No(error)) => Told::not(Status::Success, None, error),
+            Err(Ended::Unusable(error)) => self.unusable(key, error),
+            Err(Ended::Missed(missed)) => self.missed(key, &missed),
+        };
         let answer = self.told(Operation::Chat, started, told)?;
         Ok(answer.map(|reply| ChatStream::kept(&reply, with_usage)))
     }

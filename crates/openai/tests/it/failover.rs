@@ -52,6 +52,31 @@ async fn whatever_ails_the_first_provider_the_second_answers() {
 }
 
 #[tokio::test]
+async fn where_the_first_is_spared_the_second_answers_else_an_earlier_answer_else_nobody() {
+    let (a, b) = tokio::join!(ModelApi::start(), ModelApi::start());
+    let two = World::new(vec![provider("a", &a), provider("b", &b)]).await;
+    let sparing = two.models.sparing_first();
+    let ctx = two.ctx();
+    let given = sparing.chat(&ctx, hello("hello")).await.unwrap();
+    assert_eq!(given.source.to_string(), "provider:b");
+    let given = sparing.chat_stream(&ctx, hello("hello")).await.unwrap();
+    assert_eq!(given.source.to_string(), "provider:b");
+    assert_eq!((chats(&a).await, chats(&b).await), (0, 2));
+    let said = two.say("all of them").await.unwrap();
+    assert_eq!(said.source.to_string(), "provider:a");
+
+    let alone = World::new(vec![provider("a", &a)]).await;
+    alone.say("known").await.unwrap();
+    let sparing = alone.models.sparing_first();
+    let earlier = sparing.chat(&alone.ctx(), hello("known")).await.unwrap();
+    assert_eq!(earlier.source.to_string(), "cache");
+    let error = sparing.chat(&alone.ctx(), hello("new")).await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Unavailable, "{error}");
+    assert!(error.detail.contains("is spared"), "{error}");
+    assert_eq!(chats(&a).await, 2, "nothing more");
+}
+
+#[tokio::test]
 async fn a_frozen_provider_gets_half_of_the_time_while_another_is_left() {
     let (a, b) = tokio::join!(ModelApi::start(), ModelApi::start());
     let world = World::new(vec![provider("a", &a), provider("b", &b)]).await;

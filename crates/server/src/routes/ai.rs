@@ -4,7 +4,8 @@ use axum::Extension;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use mainstay_openai::{ChatRequest, EmbedRequest, ModerateRequest};
+use mainstay_openai::{ChatRequest, EmbedRequest, Models, ModerateRequest};
+use mainstay_runtime::degradation::FeatureMode;
 use mainstay_runtime::{Answer, Moment, Source};
 use serde::Serialize;
 use serde_json::Value;
@@ -69,15 +70,14 @@ async fn chat(
     headers: HeaderMap,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, Problem> {
-    let started = begin(&core)?;
+    let (started, models) = begin(&core)?;
     let request = ChatRequest::parse(body)?;
     if request.stream {
         let ctx = caller.context_within(&core, core.models.stream_deadline());
-        let answer = core.models.chat_stream(&ctx, request).await?;
+        let answer = models.chat_stream(&ctx, request).await?;
         return Ok(ai_stream::respond(&core, answer, &headers, id));
     }
-    let answer = core
-        .models
+    let answer = models
         .chat(&caller.context_within(&core, deadline(&core)), request)
         .await?;
     Ok(ai_reply(&core, answer, started))
@@ -92,10 +92,9 @@ async fn embed(
     caller: Caller,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, Problem> {
-    let started = begin(&core)?;
+    let (started, models) = begin(&core)?;
     let request = EmbedRequest::parse(body)?;
-    let answer = core
-        .models
+    let answer = models
         .embed(&caller.context_within(&core, deadline(&core)), request)
         .await?;
     Ok(ai_reply(&core, answer, started))
@@ -110,18 +109,22 @@ async fn moderate(
     caller: Caller,
     JsonBody(body): JsonBody<Value>,
 ) -> Result<Response, Problem> {
-    let started = begin(&core)?;
+    let (started, models) = begin(&core)?;
     let request = ModerateRequest::parse(body)?;
-    let answer = core
-        .models
+    let answer = models
         .moderate(&caller.context_within(&core, deadline(&core)), request)
         .await?;
     Ok(ai_reply(&core, answer, started))
 }
 
-fn begin(core: &Core) -> Result<Moment, Problem> {
+/// When it began, and whom it may ask: where the feature is limited, all but the first provider.
+fn begin(core: &Core) -> Result<(Moment, Models), Problem> {
     gate::primitive(core, "openai_api", false)?;
-    Ok(core.handle.clock().now())
+    let models = match gate::mode(core, "openai_api")? {
+        FeatureMode::Limited => core.models.sparing_first(),
+        _ => core.models.clone(),
+    };
+    Ok((core.handle.clock().now(), models))
 }
 
 fn deadline(core: &Core) -> Duration {

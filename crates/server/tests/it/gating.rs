@@ -161,6 +161,23 @@ async fn s3_uploads_at_partial_fill_half_of_the_journal() {
 }
 
 #[tokio::test]
+async fn openai_api_at_limited_asks_no_first_provider() {
+    let world = World::unreachable().await;
+    let chat = || json!({"messages": [{"role": "user", "content": "hola"}]});
+    let spared = "is spared for now";
+    let detail = async || {
+        let refused = world.post("/ai/chat", chat()).await;
+        assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+        refused.body["detail"].as_str().unwrap().to_owned()
+    };
+    assert!(!detail().await.contains(spared), "it is asked");
+    pin(&world, "LIMITED").await;
+    assert!(detail().await.contains(spared));
+    knob(&world, "openai_api", "on").await;
+    assert!(!detail().await.contains(spared), "the knob wins");
+}
+
+#[tokio::test]
 async fn file_storage_at_partial_is_read_only() {
     let world = World::healthy().await;
     assert_ok(&world.put("/objects/a", "x").await);
