@@ -146,6 +146,15 @@ impl Index {
         self.schedule(id);
     }
 
+    /// Ends the pause of the oldest entry of a key, if it makes one.
+    pub(crate) fn end_pause(&mut self, queue: &str, key: &str) {
+        if let Some(id) = self.oldest(queue, key)
+            && self.state_of(id) == Some(State::Queued)
+        {
+            self.change(id, None, |_| ());
+        }
+    }
+
     /// Replaces an entry's metadata; nothing happens when the entry is gone.
     pub(crate) fn describe(&mut self, id: EntryId, meta: Box<str>) {
         if let Some(record) = self.records.get_mut(&id) {

@@ -171,6 +171,12 @@ impl Journal {
         self.shared.index().oldest(queue, key)
     }
 
+    /// Lets the oldest entry of a key be claimed whatever pause it makes. A drain that waits for
+    /// [`claimable`](Self::claimable) is not woken.
+    pub fn end_pause(&self, queue: &str, key: &str) {
+        self.shared.index().end_pause(queue, key);
+    }
+
     /// All entries of a key, newest last. From memory.
     pub fn entries_for_key(&self, queue: &str, key: &str) -> Vec<Entry> {
         self.shared.index().of_key(queue, key)

@@ -114,6 +114,7 @@ impl Server {
             caller: None,
             instead_of: None,
             trial: false,
+            as_long_as: Duration::ZERO,
         };
         let unanswered = AtomicU32::new(0);
         let work = |_| self.attempt(&command, &unanswered);

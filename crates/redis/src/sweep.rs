@@ -60,6 +60,7 @@ impl Server {
             caller: None,
             instead_of: None,
             trial: false,
+            as_long_as: Duration::ZERO,
         };
         let work = async |_: Attempt| {
             let mut lease = self.pool().lend().await?;

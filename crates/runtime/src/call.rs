@@ -25,6 +25,8 @@ pub struct Call {
     pub instead_of: Option<DependencyId>,
     /// Whether it may be an open breaker's trial, see [`Guard::trial_at`](crate::Guard::trial_at).
     pub trial: bool,
+    /// How long an attempt may take where that is more than the endpoint's calls may.
+    pub as_long_as: Duration,
 }
 
 impl Call {
@@ -37,6 +39,7 @@ impl Call {
             caller: Some(ctx.caller),
             instead_of: ctx.instead_of,
             trial: false,
+            as_long_as: Duration::ZERO,
         }
     }
 
@@ -54,6 +57,16 @@ impl Call {
     pub fn trial(self) -> Self {
         Self {
             trial: true,
+            ..self
+        }
+    }
+
+    /// The same call, an attempt at which may take this long where that is more than the endpoint's calls may: for what
+    /// takes its time because it is large.
+    #[must_use]
+    pub fn as_long_as(self, time: Duration) -> Self {
+        Self {
+            as_long_as: time,
             ..self
         }
     }

@@ -68,9 +68,10 @@ impl Guard {
                 // Refused a retry, the driver's own word on the attempt before says more.
                 Err(refused) => return Err(earlier.unwrap_or(refused)),
             };
+            let time = self.endpoint.call_deadline().max(call.as_long_as);
             let one = Attempt {
                 number,
-                deadline: call.deadline.min(now + self.endpoint.call_deadline()),
+                deadline: call.deadline.min(now + time),
                 sent: Arc::clone(&sent),
             };
             let (deadline, work) = (one.deadline, attempt(one));

@@ -161,7 +161,12 @@ impl Inner {
             }
             drop(arrival);
         };
-        self.journal.append_to_the_end(entry, arrived).await
+        let appended = self.journal.append_to_the_end(entry, arrived).await;
+        // What this replaces, and maybe waits long for its turn, need not be brought any more.
+        if appended.is_ok() && kind != COPY {
+            self.journal.end_pause(QUEUE, key.as_str());
+        }
+        appended
     }
 
     /// The store is down and the journal can't take it: nothing was accepted, as far as that can be known.

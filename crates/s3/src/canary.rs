@@ -105,7 +105,7 @@ impl Inner {
     /// Whether we may use the key at all. Asked past the guard: a policy that keeps us from it is no failure of the store
     /// and must not open its breaker.
     async fn may_use(&self, key: &Key) -> Result<(), Lost> {
-        let about = self.about(None, None);
+        let about = self.about(key, None, None);
         let payload = PutPayload::from_static(b"Mainstay tries whether it may write here");
         let tried = async {
             self.store

@@ -10,7 +10,7 @@ use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Statu
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
-use crate::drain::{LONGEST_PAUSE, Place, Turn};
+use crate::drain::{Place, Turn};
 use crate::etags::Asked;
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
@@ -31,10 +31,8 @@ pub const FAULT_POINTS: &[&str] = &[
     "drain.arrived",
     "drain.completed",
 ];
-/// Pause of an entry that waits for others, ms.
-const WAIT: i64 = 200;
-/// How much longer it is for each entry there is, ms: however many wait, five hundred of them are looked at in a second.
-const WAIT_EACH: u64 = 2;
+/// How much of an object a store may be expected to copy in a second, in bytes.
+const COPIED_IN_A_SECOND: u64 = 16 << 20;
 
 /// How it went with an entry.
 #[derive(Debug)]
@@ -53,6 +51,8 @@ pub(crate) enum Carried {
     Waits,
     /// The store failed, or wasn't reached.
     Failed,
+    /// The journal doesn't take the verdict: it is queued as it was.
+    Stuck,
 }
 
 /// How carrying out an entry ended well: the store has its object (of a delete, none), or somebody else's stays.
@@ -82,17 +82,16 @@ pub(crate) async fn carry(
     fault::point("drain.claimed");
     if is_replaced(&inner, &claimed) {
         drop(place);
-        let base = Base::of(claimed.entry());
-        complete(claimed, base).await;
-        return Carried::Pointless(id);
+        let base = untouched(&inner, claimed.entry());
+        let ended = complete(claimed, base).await;
+        return ended.map_or(Carried::Stuck, |()| Carried::Pointless(id));
     }
     if turn.rest > 0 {
         claimed.put_off(turn.now_ms + turn.rest);
         return Carried::Waits;
     }
     if waits(&inner, claimed.entry()) {
-        let entries = inner.journal.stats().entries;
-        claimed.put_off(turn.now_ms + pause_among(entries));
+        claimed.put_off(inner.looks.next(turn.now_ms));
         return Carried::Waits;
     }
     let asked = inner.etags.asked();
@@ -106,22 +105,16 @@ pub(crate) async fn carry(
             fault::point("drain.arrived");
             drop(place);
             inner.keep_content(claimed.entry(), &arrived, asked).await;
-            complete(claimed, arrived.base).await;
+            let ended = complete(claimed, arrived.base).await;
             fault::point("drain.completed");
-            Carried::Stored(id)
+            ended.map_or(Carried::Stuck, |()| Carried::Stored(id))
         }
         Err(trouble) => judge(&inner, claimed, trouble, turn).await,
     }
 }
 
-/// How long one of so many entries waits before it is looked at again, ms.
-fn pause_among(entries: u64) -> i64 {
-    let for_all = i64::try_from(entries.saturating_mul(WAIT_EACH)).unwrap_or(i64::MAX);
-    for_all.saturating_add(WAIT).min(LONGEST_PAUSE)
-}
-
 /// Ends an entry and tells the next of its key how it left the object.
-pub(crate) async fn complete(claimed: Claimed, base: Base) {
+pub(crate) async fn complete(claimed: Claimed, base: Base) -> Result<(), Stuck> {
     let next = claimed
         .next()
         .filter(|_| base != Base::Unknown)
@@ -129,39 +122,65 @@ pub(crate) async fn complete(claimed: Claimed, base: Base) {
             base.write_to(&mut next.meta);
             (next.id, next.meta)
         });
-    end(claimed.complete_and_tell(next).await);
+    end(claimed.complete_and_tell(next).await)
 }
 
 /// Whether there is no need to carry it out. A copy that may have been tried is carried out again all the same: what it
 /// leaves bears no mark of ours, and the next entry has to know it.
 fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
-    let entry = claimed.entry();
-    let was_tried = entry.attempts > 0 || Some(entry.id) <= inner.newest_at_start;
-    !(entry.kind == COPY && was_tried) && has_replacement(inner, claimed)
+    !was_tried(inner, claimed.entry()) && has_replacement(inner, claimed)
+}
+
+/// Whether it is a copy that may have been sent to the store, by us or by an earlier process. Not while its source has
+/// still to be brought: it has waited for that ever since.
+fn was_tried(inner: &Inner, entry: &Entry) -> bool {
+    let is_old = entry.attempts > 0 || Some(entry.id) <= inner.newest_at_start;
+    entry.kind == COPY && is_old && !is_early(inner, entry)
+}
+
+/// What is known of the object after an entry that was not carried out, or of which nobody knows.
+pub(crate) fn untouched(inner: &Inner, entry: &Entry) -> Base {
+    match was_tried(inner, entry) {
+        true => Base::Unknown,
+        false => Base::of(entry),
+    }
 }
 
 /// Whether a later entry replaces this one whole, and no copy has to read it in between.
 pub(crate) fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
-    let entry = claimed.entry();
+    let key = &claimed.entry().key;
     let Some(next) = claimed.next_but(COPY) else {
         return false;
     };
-    let readers = inner.pending.of(&entry.key, &inner.journal);
+    // In this order: a copy that was accepted before that one is announced until it is among these.
+    if inner.pending.is_announced(key) {
+        return false;
+    }
+    let readers = inner.pending.of(key, &inner.journal);
     readers.range(claimed.id()..next).next().is_none()
 }
 
 /// Whether a copy accepted earlier still has to read the key, a copy's source still has to be brought, or a write whose
 /// caller has left is still at the store.
 fn waits(inner: &Inner, entry: &Entry) -> bool {
-    let readers = inner.pending.of(&entry.key, &inner.journal);
-    let is_read =
-        readers.range(..entry.id).next().is_some() || inner.pending.is_announced(&entry.key);
+    // In this order: a copy is announced until it is among those.
+    let is_read = inner.pending.is_announced(&entry.key)
+        || inner
+            .pending
+            .of(&entry.key, &inner.journal)
+            .range(..entry.id)
+            .next()
+            .is_some();
+    is_read || is_early(inner, entry) || inner.staying.has(&entry.key)
+}
+
+/// Whether it is a copy of what has still to be brought.
+fn is_early(inner: &Inner, entry: &Entry) -> bool {
     let source = (entry.kind == COPY).then(|| source_of(entry)).flatten();
-    let is_early = source.is_some_and(|source| {
+    source.is_some_and(|source| {
         let oldest = inner.journal.oldest(QUEUE, &source);
         oldest.is_some_and(|oldest| oldest < entry.id)
-    });
-    is_read || is_early || inner.staying.has(&entry.key)
+    })
 }
 
 impl Inner {
@@ -226,18 +245,26 @@ impl Inner {
         key: &Key,
         entry: &Entry,
     ) -> Result<Arrived, Trouble> {
-        if Base::of(entry) != Base::Unknown {
+        let Some(original) = self.present(ctx, source).await? else {
+            return Err(Trouble::NoSource(source.as_str().to_owned()));
+        };
+        let was_tried = was_tried(self, entry);
+        if was_tried || Base::of(entry) != Base::Unknown {
             let looked = self.look(ctx, key, entry).await?;
-            // An earlier attempt of ours leaves the source's own ETag, and no mark that tells.
-            if !looked.shows_copy_of(self.present(ctx, source).await?)
+            if was_tried && looked.is(&original) {
+                return Ok(after(looked.1).into());
+            }
+            // An earlier attempt of ours leaves no mark that tells.
+            if !(was_tried && looked.looks_like(&original))
                 && let Some(theirs) = looked.theirs(self, entry)?
             {
                 return Ok(theirs);
             }
         }
+        let time = Duration::from_secs(original.size / COPIED_IN_A_SECOND);
         let call = Call::new("copy", ctx)
             .idempotent()
-            .no_later_than(self.now() + self.settings.idle);
+            .as_long_as(self.settings.idle + time);
         let copied = self.copy_in_store(call, source, key).await;
         copied.map_err(|unwritten| no_source(unwritten.error, source))?;
         fault::point("drain.sent");
@@ -300,7 +327,7 @@ impl Inner {
         condition: &Condition,
     ) -> Result<Arrived, Trouble> {
         let kind = content_type_of(entry);
-        let about = self.about(kind.as_deref(), Some(entry.id));
+        let about = self.about(key, kind.as_deref(), Some(entry.id));
         let mut body = self.journal.body(entry.id).await?;
         let len = body.len();
         if len <= PART as u64 {
@@ -360,7 +387,8 @@ impl Inner {
     async fn look(&self, ctx: &Context, key: &Key, entry: &Entry) -> Result<Looked, Trouble> {
         let there = self.present(ctx, key).await?;
         let identity = self.journal.identity();
-        let standing = standing(&Base::of(entry), identity, entry.id, there.as_ref());
+        let about = (entry.key.as_str(), entry.id);
+        let standing = standing(&Base::of(entry), identity, about, there.as_ref());
         Ok(Looked(standing, there))
     }
 
@@ -390,9 +418,17 @@ impl Looked {
         }
     }
 
-    fn shows_copy_of(&self, source: Option<Present>) -> bool {
-        let etag = |present: &Option<Present>| present.as_ref().and_then(|p| p.etag.clone());
-        etag(&self.1).is_some() && etag(&self.1) == etag(&source)
+    /// Whether it has a copy's content.
+    fn is(&self, original: &Present) -> bool {
+        let etag = self.1.as_ref().and_then(|there| there.etag.as_ref());
+        etag.is_some() && etag == original.etag.as_ref()
+    }
+
+    /// Whether it may be a copy: one of what was uploaded in parts, or is encrypted, has another ETag. It takes its
+    /// original's mark along, if that has one.
+    fn looks_like(&self, original: &Present) -> bool {
+        let there = self.1.as_ref();
+        there.is_some_and(|there| there.size == original.size && there.mark == original.mark)
     }
 }
 
@@ -438,11 +474,16 @@ fn no_source(error: CallError<Failed>, source: &Key) -> Trouble {
     }
 }
 
+/// The journal doesn't take the verdict on an entry.
+#[derive(Debug)]
+pub(crate) struct Stuck;
+
 /// An entry whose verdict can't be written returns to the queue: it is carried out again, which does no harm.
-pub(crate) fn end(written: Result<(), mainstay_journal::AppendError>) {
-    if let Err(error) = written {
+pub(crate) fn end(written: Result<(), mainstay_journal::AppendError>) -> Result<(), Stuck> {
+    written.map_err(|error| {
         tracing::warn!(dependency = DEPENDENCY, %error, "the journal can't be changed");
-    }
+        Stuck
+    })
 }
 
 fn report(inner: &Inner, is_ok: bool, started: mainstay_runtime::Moment) {
@@ -457,15 +498,4 @@ fn report(inner: &Inner, is_ok: bool, started: mainstay_runtime::Moment) {
         error: None,
         elapsed: inner.now().saturating_since(started),
     });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_more_entries_there_are_the_longer_one_that_waits_is_left_alone_up_to_a_minute() {
-        assert_eq!([0, 1, 100].map(pause_among), [200, 202, 400]);
-        assert_eq!([29_900, 400_000, u64::MAX].map(pause_among), [60_000; 3]);
-    }
 }

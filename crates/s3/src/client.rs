@@ -67,6 +67,7 @@ pub fn connect(
         engine: OnceLock::new(),
         newest_at_start: journal.newest(),
         hurry: Default::default(),
+        looks: Default::default(),
         conditions: Conditions::of(&store),
         guard: guard.clone(),
         store,

@@ -72,6 +72,7 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch
         skipped: 0,
         is_warm: false,
         refusals: Refusals::default(),
+        stuck: Stuck::default(),
     };
     // What is under way when the engine stops returns to the queue.
     stop.run_until_cancelled(drain.work()).await;
@@ -89,6 +90,25 @@ struct Drain {
     is_warm: bool,
     /// What the store has refused, and has not taken since.
     refusals: Refusals,
+    stuck: Stuck,
+}
+
+/// The pause of everything while the journal takes no verdicts, in ms.
+#[derive(Default)]
+struct Stuck {
+    pause: i64,
+    /// In the drain's time.
+    until: i64,
+}
+
+impl Stuck {
+    fn more(&mut self, now: i64) {
+        // Those that were under way together count once.
+        if now >= self.until {
+            self.pause = (self.pause * 2).clamp(1000, LONGEST_PAUSE);
+            self.until = now + self.pause;
+        }
+    }
 }
 
 impl Drain {
@@ -101,7 +121,7 @@ impl Drain {
                 (self.is_warm, self.skipped) = (false, self.skipped + LONGEST_PAUSE);
             }
             was_closed = is_closed;
-            if is_closed {
+            if is_closed && self.now_ms() >= self.stuck.until {
                 self.claim();
             }
             tokio::select! {
@@ -124,15 +144,12 @@ impl Drain {
         let claimed = self.inner.journal.claim_in_turn(QUEUE, self.room(), now_ms);
         for claimed in claimed {
             let (inner, place) = (Arc::clone(&self.inner), self.taken.take());
-            let turn = self.turn(claimed.id(), now_ms);
+            let (id, turn) = (claimed.id(), self.turn(claimed.id(), now_ms));
             self.under_way.spawn(async move {
                 let source = source_of(claimed.entry());
                 let done = carry(Arc::clone(&inner), claimed, place, turn).await;
-                // What waits is still there, and may be one of very many.
-                if let Some(source) = source
-                    && !matches!(done, Carried::Waits)
-                {
-                    inner.pending.tidy(&source, &inner.journal);
+                if let Some(source) = source {
+                    inner.pending.tidy(&source, id, &inner.journal);
                 }
                 done
             });
@@ -152,6 +169,7 @@ impl Drain {
         match done {
             Some(Carried::Stored(id) | Carried::Pointless(id) | Carried::SetAside(id)) => {
                 self.is_warm = true;
+                self.stuck = Stuck::default();
                 self.refusals.forget(id);
             }
             Some(Carried::Refused { id, until }) => {
@@ -166,6 +184,8 @@ impl Drain {
                 self.tidy_refusals();
             }
             Some(Carried::Waits) => {}
+            // It went well or not with the store; it would be sent again as fast as the journal can say so.
+            Some(Carried::Stuck) => self.stuck.more(self.now_ms()),
             // A refusal before that still counts: this says nothing of the entry. Nothing at all: it panicked, and came back.
             Some(Carried::Failed) | None => self.is_warm = false,
         }
@@ -201,5 +221,23 @@ impl Drain {
         i64::try_from(ms)
             .unwrap_or(i64::MAX)
             .saturating_add(self.skipped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn while_the_journal_takes_no_verdict_the_drain_rests_longer_and_longer_up_to_a_minute() {
+        let mut stuck = Stuck::default();
+        for (now, until) in [(0, 1000), (900, 1000), (1000, 3000), (3000, 7000)] {
+            stuck.more(now);
+            assert_eq!(stuck.until, until, "{now}");
+        }
+        for _ in 0..9 {
+            stuck.more(stuck.until);
+        }
+        assert_eq!(stuck.pause, LONGEST_PAUSE);
     }
 }

@@ -49,7 +49,7 @@ impl Inner {
         tee: &mut Tee,
     ) -> Result<Option<String>, Unsent> {
         tee.write(&first).await;
-        let about = self.about(put.content_type(), None);
+        let about = self.about(&put.key, put.content_type(), None);
         let mut sending = Sending::start(self, ctx, &put.key, &about).await?;
         let mut part = first;
         loop {

@@ -54,6 +54,7 @@ mod key;
 mod listing;
 mod lists;
 mod local;
+mod looks;
 mod multipart;
 mod objects;
 mod once;

@@ -22,6 +22,7 @@ use crate::copies::Copies;
 use crate::etags::Etags;
 use crate::key::{Key, is_canary};
 use crate::lists::Lists;
+use crate::looks::Looks;
 use crate::once::OnceKey;
 use crate::pending::Pending;
 use crate::room::Room;
@@ -56,6 +57,7 @@ pub(crate) struct Inner {
     pub(crate) conditions: Conditions,
     /// Wakes the drain before its time.
     pub(crate) hurry: Notify,
+    pub(crate) looks: Looks,
     /// The newest entry that an earlier process may have tried.
     pub(crate) newest_at_start: Option<EntryId>,
     /// The engine, once it runs: where events go.
@@ -241,11 +243,16 @@ impl Inner {
         Base::after(self.etags.of(key))
     }
 
-    /// What is stored beside the content of an upload: its type, and whose it is.
-    pub(crate) fn about(&self, content_type: Option<&str>, entry: Option<EntryId>) -> About {
+    /// What is stored beside the content of an upload to a key: its type, and whose it is.
+    pub(crate) fn about(
+        &self,
+        key: &Key,
+        content_type: Option<&str>,
+        entry: Option<EntryId>,
+    ) -> About {
         About {
             content_type: content_type.map(str::to_owned),
-            mark: mark(self.journal.identity(), entry),
+            mark: mark(self.journal.identity(), key.as_str(), entry),
         }
     }
 

@@ -81,9 +81,19 @@ impl Pending {
         left
     }
 
-    /// Drops what is remembered of `source` if no copy of it is left in the journal: nobody may ever look at it again.
-    pub(crate) fn tidy(&self, source: &str, journal: &Journal) {
-        self.of(source, journal);
+    /// Drops what is remembered of a copy of `source` if it is not in the journal any more: nobody may ever look at it
+    /// again.
+    pub(crate) fn tidy(&self, source: &str, copy: EntryId, journal: &Journal) {
+        let mut sources = self.lock();
+        let Some(ids) = sources.get_mut(source) else {
+            return;
+        };
+        if journal.state(copy).is_none() {
+            ids.remove(&copy);
+        }
+        if ids.is_empty() {
+            sources.remove(source);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, BTreeSet<EntryId>>> {
@@ -121,10 +131,11 @@ mod tests {
         let pending = Pending::rebuild(&journal);
         for left in [1, 0] {
             let copy = journal.claim(QUEUE, 1, 0).pop().unwrap();
-            pending.tidy("source", &journal);
+            let id = copy.id();
+            pending.tidy("source", id, &journal);
             assert_eq!(pending.lock().len(), 1);
             copy.complete().await.unwrap();
-            pending.tidy("source", &journal);
+            pending.tidy("source", id, &journal);
             assert_eq!(pending.lock().len(), left);
         }
     }

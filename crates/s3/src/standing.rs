@@ -2,7 +2,8 @@
 //! when the work was accepted.
 //!
 //! Everything we write carries a mark, so that what an earlier attempt of ours has left is never taken for somebody
-//! else's change. An object that is gone is no conflict: there is nothing to be overwritten.
+//! else's change. It names its key: a store's own copy of the object takes the mark along, whoever asked for it. An
+//! object that is gone is no conflict: there is nothing to be overwritten.
 
 use mainstay_journal::{Entry, EntryId};
 use object_store::{Attribute, GetResult};
@@ -87,13 +88,20 @@ impl Present {
     }
 }
 
-/// The mark of an upload: of this entry, or of one that never was in the journal, to which one with an idempotency key
-/// adds what tells it from all others.
-pub(crate) fn mark(journal: &str, entry: Option<EntryId>) -> String {
+/// The mark of an upload to a key: of this entry, or of one that never was in the journal, to which one with an
+/// idempotency key adds what tells it from all others.
+pub(crate) fn mark(journal: &str, key: &str, entry: Option<EntryId>) -> String {
+    let ours = ours(journal, key);
     match entry {
-        Some(id) => format!("{journal}/{id}"),
-        None => format!("{journal}/live"),
+        Some(id) => format!("{ours}{id}"),
+        None => format!("{ours}live"),
     }
+}
+
+/// How all marks of uploads to a key begin.
+fn ours(journal: &str, key: &str) -> String {
+    let digest = blake3::hash(key.as_bytes()).to_hex();
+    format!("{journal}/{}/", &digest[..16])
 }
 
 /// How accepted work stands.
@@ -111,16 +119,16 @@ pub(crate) enum Standing {
 pub(crate) fn standing(
     base: &Base,
     journal: &str,
-    id: EntryId,
+    (key, id): (&str, EntryId),
     present: Option<&Present>,
 ) -> Standing {
     let Some(present) = present else {
         return Standing::Free(Condition::Absent);
     };
-    let own = mark(journal, Some(id));
+    let own = mark(journal, key, Some(id));
     match &present.mark {
         Some(there) if *there == own => return Standing::Done,
-        Some(there) if there.split('/').next() == Some(journal) => {
+        Some(there) if there.starts_with(&ours(journal, key)) => {
             return Standing::Free(present.condition());
         }
         _ => {}
@@ -138,11 +146,18 @@ pub(crate) fn standing(
 mod tests {
     use super::*;
 
+    /// The mark in the words `journal/key/rest`.
     fn there(etag: &str, mark: Option<&str>) -> Option<Present> {
+        let mark = mark.map(|mark| {
+            let [journal, key, rest] = mark.splitn(3, '/').collect::<Vec<_>>()[..] else {
+                panic!("{mark}");
+            };
+            format!("{}{rest}", ours(journal, key))
+        });
         Some(Present {
             etag: Some(etag.into()),
             size: 1,
-            mark: mark.map(str::to_owned),
+            mark,
         })
     }
 
@@ -167,32 +182,38 @@ mod tests {
                 there("x", None),
                 Standing::Changed(matches("x")),
             ),
-            // What we wrote ourselves, under another entry or under none, under this one, and another journal's.
+            // What we wrote ourselves, under another entry or under none, under this one; another journal's; and what
+            // somebody has copied here of what we wrote elsewhere.
             (
                 known(),
-                there("x", Some("us/4")),
+                there("x", Some("us/k/4")),
                 Standing::Free(matches("x")),
             ),
             (
                 known(),
-                there("x", Some("us/live")),
+                there("x", Some("us/k/live")),
                 Standing::Free(matches("x")),
             ),
             (
                 known(),
-                there("x", Some("us/live/once")),
+                there("x", Some("us/k/live/once")),
                 Standing::Free(matches("x")),
             ),
-            (known(), there("x", Some("us/7")), Standing::Done),
+            (known(), there("x", Some("us/k/7")), Standing::Done),
             (
                 known(),
-                there("x", Some("them/7")),
+                there("x", Some("them/k/7")),
+                Standing::Changed(matches("x")),
+            ),
+            (
+                known(),
+                there("x", Some("us/backup/7")),
                 Standing::Changed(matches("x")),
             ),
         ];
         let id: EntryId = "7".parse().unwrap();
         for (base, present, expected) in cases {
-            let found = standing(&base, "us", id, present.as_ref());
+            let found = standing(&base, "us", ("k", id), present.as_ref());
             assert_eq!(found, expected, "{base:?} {present:?}");
         }
     }

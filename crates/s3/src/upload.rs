@@ -182,7 +182,7 @@ impl Inner {
 
     async fn put_whole(&self, ctx: &Context, put: &Put, body: Bytes) -> Ended {
         let (key, kind) = (&put.key, put.content_type());
-        let mut about = self.about(kind, None);
+        let mut about = self.about(key, kind, None);
         if let Some(once) = &put.once {
             about.mark = format!("{}/{}", about.mark, once.mark());
         }

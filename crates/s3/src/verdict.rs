@@ -3,7 +3,7 @@
 use mainstay_journal::{Claimed, Entry, EntryId, ReadError};
 use mainstay_runtime::CallError;
 
-use crate::carry::{Carried, complete, end, has_replacement};
+use crate::carry::{Carried, complete, end, has_replacement, untouched};
 use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::drain::{LONGEST_PAUSE, Turn};
 use crate::key::is_canary;
@@ -67,9 +67,9 @@ pub(crate) async fn judge(
     let id = claimed.id();
     let (blame, why) = match trouble {
         Trouble::Person(_) | Trouble::NoSource(_) if has_replacement(inner, &claimed) => {
-            let base = Base::of(claimed.entry());
-            complete(claimed, base).await;
-            return Carried::Pointless(id);
+            let base = untouched(inner, claimed.entry());
+            let ended = complete(claimed, base).await;
+            return ended.map_or(Carried::Stuck, |()| Carried::Pointless(id));
         }
         Trouble::Person(why) => return set_aside(claimed, why, why).await,
         Trouble::NoSource(source) => {
@@ -88,17 +88,21 @@ pub(crate) async fn judge(
             (blame, words(&error))
         }
     };
+    // What replaces a copy need not wait for a store that never makes it. It may have been made unheard: nothing is known
+    // of its target.
+    let is_copy = claimed.entry().kind == COPY;
+    if is_copy && !matches!(blame, Blame::Others) && has_replacement(inner, &claimed) {
+        let ended = complete(claimed, Base::Unknown).await;
+        return ended.map_or(Carried::Stuck, |()| Carried::Pointless(id));
+    }
     if matches!(blame, Blame::Entry) && turn.refusals + 1 >= REFUSALS {
         return set_aside(claimed, &why, &why).await;
     }
-    // It need not wait for a store that never copies. It may have been carried out unheard: nothing is known of its target.
-    let is_copy = claimed.entry().kind == COPY;
-    if is_copy && matches!(blame, Blame::Kind) && has_replacement(inner, &claimed) {
-        complete(claimed, Base::Unknown).await;
-        return Carried::Pointless(id);
-    }
     let pause = pause(id, claimed.entry().attempts);
-    end(claimed.retry_later(&why, turn.now_ms + pause).await);
+    let written = claimed.retry_later(&why, turn.now_ms + pause).await;
+    if end(written).is_err() {
+        return Carried::Stuck;
+    }
     let until = turn.now_ms - turn.ahead + pause;
     match blame {
         Blame::Entry => Carried::Refused { id, until },
@@ -116,12 +120,10 @@ async fn set_aside(claimed: Claimed, why: &str, logged: &str) -> Carried {
             why = logged,
             "the journal's canary did not reach the store"
         );
-        end(claimed.complete().await);
-        return Carried::Pointless(id);
+        return end(claimed.complete().await).map_or(Carried::Stuck, |()| Carried::Pointless(id));
     }
     tracing::warn!(dependency = DEPENDENCY, entry = %id, why = logged, "accepted work was set aside: see GET /journal");
-    end(claimed.set_aside(why).await);
-    Carried::SetAside(id)
+    end(claimed.set_aside(why).await).map_or(Carried::Stuck, |()| Carried::SetAside(id))
 }
 
 /// The store refuses this entry and not everything (a permission or a route may be missing) if it does as much with a

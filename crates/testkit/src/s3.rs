@@ -36,6 +36,13 @@ pub enum S3Mode {
         /// Milliseconds.
         ms: u64,
     },
+    /// Carries some requests for objects out this much later; the others are answered as they should be.
+    SlowSome {
+        /// Which.
+        requests: Requests,
+        /// Milliseconds.
+        ms: u64,
+    },
     /// Carries uploads that bring a condition out this much later, also when their client has gone meanwhile, as a store
     /// does that is reached over something slow; as it should all others.
     LateUploads {

@@ -192,7 +192,6 @@ async fn what_an_unanswered_attempt_of_ours_has_left_is_no_conflict() {
         Duration::from_secs(30),
         "first attempts to land",
         async || {
-            two.ours.objects.drain_now(Duration::from_millis(100)).await;
             let tried = two.ours.objects.journal_entries(None, None, 10);
             tried.iter().any(|entry| entry.attempts > 0)
         },
@@ -238,6 +237,50 @@ async fn what_a_copy_replaced_whose_caller_had_left_is_no_base_after_a_restart()
     ours.until_drained().await;
     assert_eq!(two.theirs.get("key").await.unwrap().value, "ours");
     assert_eq!(ours.events("object_conflict").len(), 0);
+}
+
+#[tokio::test]
+async fn a_copy_that_was_made_unheard_is_in_no_conflict_with_itself_whatever_became_of_its_source()
+{
+    let two = Two::start().await;
+    for key in ["copied", "replaced"] {
+        two.ours.stored(key, "before").await;
+    }
+    two.theirs.stored("source", "first!").await;
+    two.cut_off().await;
+    is_accepted(two.ours.copy("source", "copied").await);
+    is_accepted(two.ours.copy("source", "replaced").await);
+    two.server.set(S3Mode::CutWrites).await;
+    two.proxy.set(Fault::Pass).await;
+    let (soon, made) = (Duration::from_secs(30), Some(&b"first!"[..]));
+    eventually(soon, "both copies made, and not heard of", async || {
+        let made = |key| two.server.content(key).as_deref() == made;
+        let tried = two.ours.objects.journal_entries(None, None, 9);
+        made("copied") && made("replaced") && tried.iter().all(|entry| entry.attempts > 0)
+    })
+    .await;
+    two.cut_off().await;
+    two.server.set(S3Mode::Ok).await;
+    two.theirs.stored("source", "second").await;
+    two.ours.accepted("replaced", "ours").await;
+    two.proxy.set(Fault::Pass).await;
+    two.ours.until_drained().await;
+    assert_eq!(two.theirs.get("copied").await.unwrap().value, "second");
+    assert_eq!(two.theirs.get("replaced").await.unwrap().value, "ours");
+    assert_eq!(two.ours.events("object_conflict").len(), 0);
+}
+
+#[tokio::test]
+async fn what_somebody_restores_from_a_copy_of_ours_is_their_change() {
+    let two = Two::start().await;
+    two.ours.stored("backup", "backup").await;
+    two.ours.stored("key", "before").await;
+    two.cut_off().await;
+    two.ours.accepted("key", "ours").await;
+    two.theirs.copy("backup", "key").await.unwrap();
+    two.proxy.set(Fault::Pass).await;
+    two.set_aside(1).await;
+    assert_eq!(two.theirs.get("key").await.unwrap().value, "backup");
 }
 
 #[tokio::test]

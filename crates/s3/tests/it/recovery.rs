@@ -7,9 +7,9 @@ use mainstay_journal::State;
 use mainstay_runtime::degradation::Level;
 use mainstay_runtime::{ErrorKind, Source};
 use mainstay_s3::{PART, Upload, contract};
-use mainstay_testkit::{Leaves, S3, S3Mode, eventually, pause};
+use mainstay_testkit::{Leaves, Requests, S3, S3Mode, eventually, pause};
 
-use crate::world::{World, is_accepted, patient};
+use crate::world::{World, is_accepted, patient, stays_closed};
 
 async fn down() -> (S3, World) {
     let server = S3::start().await;
@@ -476,6 +476,44 @@ async fn nothing_overtakes_what_is_on_its_way_into_the_journal_though_its_caller
     for (name, content) in [("key", "second"), ("source", "after"), ("copy", "before")] {
         assert_eq!(server.content(name).as_deref(), Some(content.as_bytes()));
     }
+}
+
+#[tokio::test]
+async fn a_large_copy_gets_the_time_that_it_takes() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        stays_closed(settings);
+        (settings.first_byte, settings.idle) = (Duration::from_secs(1), Duration::from_secs(1));
+    })
+    .await;
+    world.until_closed().await;
+    world.stored("large", vec![b'x'; 20 << 20]).await;
+    let (requests, ms) = (Requests::Copies, 1500);
+    server.set(S3Mode::SlowSome { requests, ms }).await;
+    is_accepted(world.copy("large", "copied").await);
+    world.until_drained().await;
+    let copied = server.content("copied");
+    assert_eq!(copied.map(|copied| copied.len()), Some(20 << 20));
+}
+
+#[tokio::test]
+async fn after_a_restart_a_copy_of_a_copy_gives_way_as_before() {
+    let (server, world) = down().await;
+    is_accepted(world.copy("nowhere", "between").await);
+    is_accepted(world.copy("between", "last").await);
+    server.restart().await;
+    let soon = Duration::from_secs(20);
+    eventually(soon, "the first to be set aside", async || {
+        world.set_aside().len() == 1
+    })
+    .await;
+    let world = world.reopen().await;
+    world.accepted("last", "later").await;
+    eventually(soon, "what replaces the second", async || {
+        server.content("last").as_deref() == Some(b"later")
+    })
+    .await;
+    assert_eq!(world.objects.journal_stats().entries, 1);
 }
 
 #[tokio::test]

@@ -83,6 +83,12 @@ async fn deletes_that_are_never_permitted_keep_nothing_else_from_the_store() {
         entries(&world).iter().all(|entry| entry.attempts >= 7)
     })
     .await;
+    // What replaces one of them need not wait for its turn.
+    world.accepted("kept/0", "again").await;
+    eventually(Duration::from_secs(20), "what replaces one", async || {
+        server.content("kept/0").as_deref() == Some(b"again")
+    })
+    .await;
     // What was begun ends.
     pause(Duration::from_secs(1)).await;
     let tried = attempts(&world);
@@ -185,6 +191,27 @@ async fn what_a_quota_leaves_no_room_for_waits_while_smaller_things_arrive() {
         assert_eq!(world.objects.drain_now(SOON).await, 0);
         assert!(server.content("large").as_deref() == Some(&large[..]));
     }
+}
+
+#[tokio::test]
+async fn a_copy_that_is_refused_for_its_own_sake_gives_way_to_what_replaces_it() {
+    let (server, world) = down().await;
+    is_accepted(world.copy("there", "poison").await);
+    server.set(refuse_under("poison")).await;
+    world.until_closed().await;
+    eventually(SOON, "an attempt", async || attempts(&world) > 0).await;
+    world.accepted("poison", "later").await;
+    eventually(SOON, "the copy to be given up", async || {
+        world.objects.drain_now(Duration::from_millis(100)).await;
+        entries(&world).iter().all(|entry| entry.kind != "copy")
+    })
+    .await;
+    server.set(S3Mode::Ok).await;
+    for entry in world.set_aside() {
+        world.objects.retry_entry(entry.id).await.unwrap();
+    }
+    assert_eq!(world.objects.drain_now(SOON).await, 0);
+    assert_eq!(server.content("poison").as_deref(), Some(&b"later"[..]));
 }
 
 #[tokio::test]

@@ -159,7 +159,14 @@ async fn serve(State(gateway): State<Arc<Gateway>>, request: Request) -> Respons
             gateway.spoil(&path, leaves);
             response
         }
+        S3Mode::SlowSome { requests, ms }
+            if names_key_under(head.uri.path(), "") && is_of(requests, &head, body.len()) =>
+        {
+            pause(Duration::from_millis(ms)).await;
+            gateway.carry_out(Request::from_parts(head, body)).await
+        }
         S3Mode::Spoil { .. }
+        | S3Mode::SlowSome { .. }
         | S3Mode::LateUploads { .. }
         | S3Mode::Ok
         | S3Mode::Refuse { .. }
