@@ -63,6 +63,8 @@ impl Database {
         trouble: Option<Trouble>,
     ) {
         let status = match (source, trouble) {
+            // The trouble was seen by whoever began the read, maybe for several.
+            (Ok(Source::Replica), None) => Status::Fallback,
             (_, None) => Status::Success,
             (Ok(_), Some(_)) => Status::Fallback,
             (Err(_), Some(Trouble::Refused)) => Status::Rejected,

@@ -295,6 +295,15 @@ pub enum Need {
     },
     /// This dependency comes back.
     Back(DependencyId),
+    /// It works, once its open breaker lets a call through again.
+    Retried {
+        /// Which.
+        dependency: DependencyId,
+        /// When its breaker does at the latest.
+        by: Moment,
+    },
+    /// An operator lets go of its breaker, which they hold open.
+    Released(DependencyId),
     /// All but one of the dependencies that are down come back.
     Fewer {
         /// How many may be down then.

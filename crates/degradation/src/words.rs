@@ -220,6 +220,22 @@ impl Need {
                 let name = name(rules, id);
                 say!(language, "{name} works again", "{name} vuelve a funcionar")
             }
+            Self::Retried { dependency, by } => {
+                let (name, left) = (name(rules, dependency), left(by, now));
+                say!(
+                    language,
+                    "{name} works at the next try of its circuit breaker, within {left}",
+                    "{name} funciona en la próxima prueba de su circuito, dentro de {left}"
+                )
+            }
+            Self::Released(id) => {
+                let name = name(rules, id);
+                say!(
+                    language,
+                    "an operator lets go of the circuit breaker of {name}",
+                    "un operador suelta el circuito de {name}"
+                )
+            }
             Self::Fewer { at_most, down } => say!(
                 language,
                 "at most {at_most} dependencies are down ({down} are)",

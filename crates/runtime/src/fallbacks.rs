@@ -233,7 +233,12 @@ impl Fallbacks {
         exercised.map(|known| known.age(now)).max()
     }
 
+    /// Whether the dependency is well. Once it is again nobody may have asked it yet, but no fallback stands in for it
+    /// any more.
     pub(crate) fn set_calm(&self, calm: bool) {
+        if calm && !self.calm.swap(calm, Ordering::Relaxed) {
+            self.rested();
+        }
         self.calm.store(calm, Ordering::Relaxed);
     }
 

@@ -121,7 +121,10 @@ pub fn summary(
     causes: &[String],
     held_by: Option<&str>,
 ) -> String {
-    let because = causes.join("; ");
+    let mut because = causes.join("; ");
+    if let Some(held) = held_by.filter(|_| !causes.is_empty()) {
+        because = format!("{because}; {held}");
+    }
     match (language, causes.is_empty(), held_by) {
         (Language::English, false, _) => format!("{level} (score {score}): {because}."),
         (Language::Spanish, false, _) => format!("{level} (puntaje {score}): {because}."),
@@ -140,6 +143,19 @@ pub fn summary(
 mod tests {
     use super::*;
     use axum::http::HeaderValue;
+
+    #[test]
+    fn a_summary_names_what_holds_the_level_beside_its_causes() {
+        let causes = ["redis has been down for 6 s".to_owned()];
+        let held = Some("pinned by an operator");
+        let said = summary(Language::English, "MINIMAL", 87.2, &causes, held);
+        assert_eq!(
+            said,
+            "MINIMAL (score 87.2): redis has been down for 6 s; pinned by an operator."
+        );
+        let said = summary(Language::Spanish, "MINIMAL", 87.2, &causes, None);
+        assert_eq!(said, "MINIMAL (puntaje 87.2): redis has been down for 6 s.");
+    }
 
     #[test]
     fn the_language_follows_the_ranks_of_accept_language() {

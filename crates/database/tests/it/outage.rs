@@ -6,7 +6,7 @@ use std::time::Duration;
 use mainstay_breaker::{FailureKind, State};
 use mainstay_database::contract::{context, context_for, rows, try_write, write};
 use mainstay_database::{Database, Statement, WriteMode};
-use mainstay_runtime::{Answer, CallerId, Context, ErrorKind, Source, Status};
+use mainstay_runtime::{Answer, CallerId, Context, ErrorKind, Exercised, Source, Status};
 use mainstay_testkit::{Fault, FaultProxy, Postgres, eventually};
 use serde_json::json;
 
@@ -176,6 +176,8 @@ async fn a_replica_takes_the_reads_and_no_write() {
         })
     })
     .await;
+    let used = ("replica".to_owned(), Some(Exercised::Used));
+    assert!(fixture.exercised().contains(&used));
     assert!(
         try_write(database, "CREATE TABLE x (id int)", &[])
             .await

@@ -41,7 +41,7 @@ pub struct Patterns {
 /// A sequence of failures that repeats.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Repeating {
-    /// One period, beginning with the oldest failure.
+    /// One period, beginning with the oldest failure that it explains.
     pub sequence: Vec<DependencyId>,
     /// How often it was run through in full, at least twice.
     pub repeats: u32,
@@ -78,25 +78,39 @@ pub fn simultaneous(failures: &[Failure], within: Duration) -> Vec<DependencyId>
     group
 }
 
-/// The shortest period of at most `longest` that explains every one of the failures and was run through at least
-/// twice: A B C A B C is A B C.
+/// The period of at most `longest` that explains most of the last failures, and was run through at least twice; the
+/// shortest, if there are several: A B C A B C is A B C. Where it doesn't explain all that there are, it needs four of
+/// them: two in a row, after others, say nothing.
 #[must_use]
 pub fn repeating(failures: &[Failure], longest: u32) -> Option<Repeating> {
     let longest = usize::try_from(longest).unwrap_or(usize::MAX);
     let longest = longest.min(failures.len() / 2);
-    let explains = |period: &usize| {
-        let shifted = failures.iter().skip(*period);
-        shifted
-            .zip(failures)
-            .all(|(later, earlier)| later.dependency == earlier.dependency)
-    };
-    let period = (1..=longest).find(explains)?;
+    let mut best: Option<(usize, usize)> = None;
+    for period in 1..=longest {
+        let explained = explained(failures, period);
+        let least = if explained < failures.len() { 4 } else { 2 };
+        let is_run_twice = explained >= least.max(2 * period);
+        if is_run_twice && best.is_none_or(|(most, _)| explained > most) {
+            best = Some((explained, period));
+        }
+    }
+    let (explained, period) = best?;
+    let failures = &failures[failures.len() - explained..];
     let sequence = failures[..period].iter().map(|failure| failure.dependency);
     Some(Repeating {
         sequence: sequence.collect(),
         repeats: u32::try_from(failures.len() / period).unwrap_or(u32::MAX),
         next: failures[failures.len() % period].dependency,
     })
+}
+
+/// How many of the last failures come again after so many of them.
+fn explained(failures: &[Failure], period: usize) -> usize {
+    let later = failures.iter().rev();
+    let same = later
+        .zip(failures.iter().rev().skip(period))
+        .take_while(|(later, earlier)| later.dependency == earlier.dependency);
+    (same.count() + period).min(failures.len())
 }
 
 /// Which dependency most of the failures are of; the one that failed last, if there are several.

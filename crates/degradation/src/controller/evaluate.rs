@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use mainstay_breaker::Moment;
+use mainstay_breaker::{Moment, Rule};
 
 use super::component::Group;
 use super::{Controller, Effect, Retuning};
@@ -202,14 +202,17 @@ impl Controller {
         let failure = best
             .and_then(|best| best.last_failure())
             .map(|last| last.kind);
-        if best.is_some_and(|best| best.never_answered()) {
+        // An outage that an earlier process has seen began before the start.
+        let unseen = best.is_some_and(|best| best.never_answered()) && since >= self.started;
+        if unseen {
             return CauseKind::NeverAnswered { since, failure };
         }
         let rule = best.and_then(|best| best.view.opened_by);
         CauseKind::Down {
             since,
             rule,
-            failure,
+            // No failure has made an operator open it.
+            failure: failure.filter(|_| rule != Some(Rule::Operator)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use mainstay_breaker::{FailureKind, Moment, State, Transition};
+use mainstay_breaker::{FailureKind, LastFailure, Moment, State, Transition};
 
 use super::evaluate::Why;
 use super::{Controller, Effect, Observed, ProbeResult};
@@ -78,6 +78,11 @@ impl Controller {
             endpoint.view.generation = transition.generation;
             endpoint.view.state = transition.to;
             endpoint.view.retry_at = transition.retry_at;
+            // What is known of calls comes with the next tick.
+            if let Some(kind) = transition.kind {
+                let at = transition.at;
+                endpoint.view.last_failure = Some(LastFailure { at, kind });
+            }
             match transition.to {
                 State::Open => {
                     let opened_at = endpoint.view.opened_at.unwrap_or(transition.at);

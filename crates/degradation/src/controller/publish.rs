@@ -167,7 +167,7 @@ impl Controller {
         }
         let settings = &self.rules.settings().level;
         if self.tally().floor() > next {
-            return self.returns(next);
+            return self.returns(now, next);
         }
         let mut needs = Vec::new();
         let at_least = settings.bands[next.index()] + settings.margin;
@@ -183,9 +183,11 @@ impl Controller {
     }
 
     /// Who has to come back before `next` is possible.
-    fn returns(&self, next: Level) -> Vec<Need> {
+    fn returns(&self, now: Moment, next: Level) -> Vec<Need> {
         let alone = self.causes.iter().filter(|cause| cause.forces > next);
-        let needs: Vec<Need> = alone.map(|cause| Need::Back(cause.dependency)).collect();
+        let needs: Vec<Need> = alone
+            .map(|cause| self.return_of(now, cause.dependency))
+            .collect();
         if !needs.is_empty() {
             return needs;
         }
@@ -198,5 +200,18 @@ impl Controller {
         };
         let at_most = at_most.min(down.saturating_sub(1));
         alloc::vec![Need::Fewer { at_most, down }]
+    }
+
+    /// What a dependency's return waits for: while its breaker is held open, or makes its pause, it may work by now.
+    fn return_of(&self, now: Moment, dependency: DependencyId) -> Need {
+        let Some(best) = self.group(dependency).best() else {
+            return Need::Back(dependency);
+        };
+        match (best.view.state, best.view.retry_at) {
+            (State::Open, Some(by)) if by > now => Need::Retried { dependency, by },
+            // Only who forces it open knows for how long.
+            (State::Open, None) => Need::Released(dependency),
+            _ => Need::Back(dependency),
+        }
     }
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use mainstay_breaker::{Mode, Rule, State};
 use mainstay_degradation::{
-    CauseKind, Command, EndpointSettings, Event, HeldBy, Level, LevelCause, Machine, Moment, Need,
-    Settings, Status,
+    CauseKind, Command, EndpointSettings, Event, HeldBy, Language, Level, LevelCause, Machine,
+    Moment, Need, Settings, Status,
 };
 
 use crate::world::{Behaviour, SECOND, World};
@@ -105,10 +105,12 @@ fn while_it_climbs_the_level_says_what_holds_it() {
     world.behave("database", Behaviour::Refuses);
     world.calls("database", 3);
     world.run(10 * SECOND);
-    assert_eq!(
-        world.snapshot().next_up.needs,
-        [Need::Back(world.component("database").id)]
-    );
+    let database = world.component("database").id;
+    let found = world.snapshot().next_up.needs.clone();
+    let [Need::Retried { dependency, by }] = found[..] else {
+        panic!("{found:?}");
+    };
+    assert!(dependency == database && by > world.now);
     world.behave("database", Behaviour::Works);
     world.run_until_level(Level::Minimal, 5 * SECOND);
     let snapshot = world.snapshot();
@@ -251,9 +253,19 @@ fn a_live_replica_does_not_keep_the_database_up() {
 fn an_operator_who_forces_a_breaker_open_takes_the_dependency_down_and_shadow_does_not() {
     let mut world = World::healthy();
     let id = world.endpoint("redis");
+    // A failure that has nothing to do with it.
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 1);
+    world.behave("redis", Behaviour::Works);
+    world.run(2 * SECOND);
     let transition = world.breaker("redis").set_mode(Mode::ForcedOpen, world.now);
     world.transition(id, transition);
-    assert_eq!(world.snapshot().level, Level::Degraded);
+    let snapshot = world.snapshot();
+    assert_eq!(snapshot.level, Level::Degraded);
+    let redis = world.component("redis").id;
+    assert_eq!(snapshot.next_up.needs, [Need::Released(redis)]);
+    let words = snapshot.causes[0].words(Language::English, world.controller.rules(), world.now);
+    assert_eq!(words, "redis has been down for 0 s, opened by an operator");
     let transition = world.breaker("redis").set_mode(Mode::Auto, world.now);
     world.transition(id, transition);
     world.run_until_level(Level::Optimal, 15 * SECOND);
@@ -280,6 +292,25 @@ fn an_operator_who_forces_a_breaker_open_takes_the_dependency_down_and_shadow_do
         Status::Down,
         "and rejects nothing"
     );
+}
+
+#[test]
+fn the_cause_of_a_change_of_level_names_the_failure_that_opened_the_breaker() {
+    let mut world = World::healthy();
+    world.behave("redis", Behaviour::Hangs);
+    world.run(60 * SECOND);
+    assert!(world.component("redis").down_since.is_some());
+    world.behave("redis", Behaviour::Works);
+    world.run_until_level(Level::Optimal, 120 * SECOND);
+    world.behave("redis", Behaviour::Refuses);
+    world.calls("redis", 5);
+    let changed = |(_, event): &(_, Event)| match event {
+        Event::LevelChanged { causes, .. } => causes.first().copied(),
+        _ => None,
+    };
+    let cause = world.events.iter().rev().find_map(changed).unwrap();
+    let words = cause.words(Language::English, world.controller.rules(), world.now);
+    assert!(words.ends_with("(last failure: no connection)"), "{words}");
 }
 
 #[test]

@@ -171,6 +171,9 @@ fn an_outage_that_outlives_the_process_is_one_outage_with_its_whole_length() {
     world.run(20 * SECOND);
     let since = world.component("s3").down_since.unwrap();
     assert_eq!(start.saturating_since(since), 40 * SECOND);
+    let snapshot = world.snapshot();
+    let words = snapshot.causes[0].words(Language::English, world.controller.rules(), world.now);
+    assert!(words.starts_with("s3 has been down for 60 s"), "{words}");
     let history = world.controller.outages(world.now);
     assert_eq!(history.of("s3").len(), 0, "it isn't over");
     world.behave("s3", Behaviour::Works);

@@ -182,6 +182,19 @@ fn the_next_level_up_is_told_with_all_that_it_needs() {
             "DEGRADED cuando redis vuelve a funcionar y s3 vuelve a funcionar",
         ),
         (
+            up(vec![Need::Retried {
+                dependency: REDIS,
+                by: in_seconds(36),
+            }]),
+            "DEGRADED when redis works at the next try of its circuit breaker, within 36 s",
+            "DEGRADED cuando redis funciona en la próxima prueba de su circuito, dentro de 36 s",
+        ),
+        (
+            up(vec![Need::Released(REDIS)]),
+            "DEGRADED when an operator lets go of the circuit breaker of redis",
+            "DEGRADED cuando un operador suelta el circuito de redis",
+        ),
+        (
             up(vec![Need::Fewer {
                 at_most: 1,
                 down: 3,

@@ -49,7 +49,7 @@ fn an_outage_is_told_in_english_and_spanish() {
         told(&world, Language::English),
         [
             "database has been down for 10 s, opened by failures in a row (last failure: no connection)",
-            "MINIMAL when database works again",
+            "MINIMAL when database works at the next try of its circuit breaker, within 19 s",
             "it requires database, which is a cause of the level",
             "database being down may cost redis 20 % of its health",
         ]
@@ -58,7 +58,7 @@ fn an_outage_is_told_in_english_and_spanish() {
         told(&world, Language::Spanish),
         [
             "database no funciona desde hace 10 s, abierto por fallas seguidas (última falla: sin conexión)",
-            "MINIMAL cuando database vuelve a funcionar",
+            "MINIMAL cuando database funciona en la próxima prueba de su circuito, dentro de 19 s",
             "requiere database, que es causa del nivel",
             "la caída de database puede costarle a redis 20 % de su salud",
         ]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use mainstay_runtime::breaker::Mode;
 use mainstay_runtime::degradation::{Journal, Level};
 use mainstay_runtime::{Action, Exercised, Guard, Report, Source, Status};
 
@@ -201,6 +202,27 @@ async fn a_fallback_in_use_for_long_is_told_and_taken_back() {
     report(&world.guard("redis"), Status::Success, Source::Primary);
     world.pass(2_000).await;
     assert!(kinds(&world).contains(&"alert_over"), "{:?}", kinds(&world));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fallback_is_in_use_no_more_once_its_dependency_is_well_again_though_nobody_asks_it() {
+    let world = world(0.005).await;
+    world.pass(2_000).await;
+    let in_use = || world.handle.fallbacks().pop().unwrap().in_use;
+    let guard = world.guard("redis");
+    let set = async |mode| {
+        let endpoint = "redis".to_owned();
+        let mode = Action::Mode { endpoint, mode };
+        world.command(mode).await.unwrap();
+    };
+    set(Mode::ForcedOpen).await;
+    world.pass(2_000).await;
+    report(&guard, Status::Fallback, Source::Memory);
+    world.pass(20_000).await;
+    assert!(in_use().unwrap() >= Duration::from_secs(20));
+    set(Mode::Auto).await;
+    world.pass(60_000).await;
+    assert_eq!(in_use(), None);
 }
 
 #[tokio::test(start_paused = true)]

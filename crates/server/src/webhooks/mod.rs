@@ -202,13 +202,18 @@ async fn tell(handle: Handle, webhooks: Webhooks) {
 
 fn payload(handle: &Handle, run: &str, event: &EventRecord) -> Payload {
     let delivery = format!("{run}-{}", event.id);
+    // A change of level is told before everybody sees it.
+    let level = match event.data["to"].as_str() {
+        Some(to) if event.kind == "level_changed" => to.to_owned(),
+        _ => handle.level().as_str().to_owned(),
+    };
     let body = json!({
         "delivery": delivery,
         "event": event.kind,
         "at": event.at,
         "message": event.message,
         "data": event.data,
-        "level": handle.level().as_str(),
+        "level": level,
     });
     Payload {
         delivery,

@@ -146,8 +146,12 @@ async fn alerts_and_changes_of_level_arrive_signed_and_in_order() {
         );
     }
     let bodies = receiver.bodies();
-    let to = bodies.iter().filter(|b| b["event"] == "level_changed");
-    let to: Vec<_> = to.map(|b| b["data"]["to"].clone()).collect();
+    let changes = || bodies.iter().filter(|b| b["event"] == "level_changed");
+    assert!(
+        changes().all(|b| b["level"] == b["data"]["to"]),
+        "{bodies:?}"
+    );
+    let to: Vec<_> = changes().map(|b| b["data"]["to"].clone()).collect();
     assert!(
         to.contains(&json!("LIMITED")) && to.contains(&json!("OPTIMAL")),
         "{to:?}"
