@@ -165,6 +165,7 @@ impl Inner {
         // What this replaces, and maybe waits long for its turn, need not be brought any more.
         if appended.is_ok() && kind != COPY {
             self.journal.end_pause(QUEUE, key.as_str());
+            self.give_way(key.as_str()).await;
         }
         appended
     }

@@ -63,6 +63,7 @@ impl Drop for Place {
 
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch::Receiver<f64>) {
     inner.clear_canaries().await;
+    inner.give_way_everywhere().await;
     let mut drain = Drain {
         claimable: inner.journal.claimable(),
         inner,
@@ -150,6 +151,8 @@ impl Drain {
                 let done = carry(Arc::clone(&inner), claimed, place, turn).await;
                 if let Some(source) = source {
                     inner.pending.tidy(&source, id, &inner.journal);
+                    // It may have been the last to read that.
+                    inner.give_way(&source).await;
                 }
                 done
             });

@@ -64,6 +64,7 @@ mod pending;
 mod probe;
 mod recent;
 mod refusals;
+mod replaced;
 mod resolve;
 mod room;
 mod settings;

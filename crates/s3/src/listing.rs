@@ -143,7 +143,8 @@ impl Inner {
             .filter(|l| !is_reserved(&l.key))
             .map(|l| (l.key.clone(), l.clone()));
         let mut by_key = shown.collect::<std::collections::BTreeMap<_, _>>();
-        for entry in accepted.filter(|entry| !is_reserved(&entry.key)) {
+        let accepted = accepted.filter(|entry| !is_reserved(&entry.key));
+        for entry in accepted.filter_map(|entry| self.in_force(entry)) {
             if entry.kind == DELETE {
                 by_key.remove(&entry.key);
             } else {

@@ -51,6 +51,7 @@ impl Objects {
         discard(&self.0.journal, id).await.map_err(refused)?;
         if let Some(source) = source {
             self.0.pending.tidy(&source, id, &self.0.journal);
+            self.0.give_way(&source).await;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mainstay_journal::{Entry, EntryId};
+use mainstay_journal::{Entry, EntryId, State};
 use mainstay_runtime::{Error, ErrorKind};
 
 use crate::copies::CopyInfo;
@@ -31,23 +31,30 @@ pub(crate) enum Found {
 impl Inner {
     /// Follows accepted copies to their sources, each as it stood when the copy was accepted.
     pub(crate) fn resolve(&self, key: &Key) -> Found {
-        let (mut key, mut before) = (key.clone(), None);
+        let (mut key, mut before, mut accepted) = (key.clone(), None, false);
         loop {
-            let Some(entry) = self.last_before(&key, before) else {
-                return Found::Store {
-                    key,
-                    accepted: before.is_some(),
-                };
+            let last = self.last_before(&key, before);
+            let Some(entry) = last.and_then(|last| self.in_force(last)) else {
+                return Found::Store { key, accepted };
             };
             match entry.kind.as_str() {
                 DELETE => return Found::Gone,
                 COPY => match source_of(&entry).and_then(|from| Key::parse("from", &from).ok()) {
-                    Some(from) => (key, before) = (from, Some(entry.id)),
+                    Some(from) => (key, before, accepted) = (from, Some(entry.id), true),
                     None => return Found::Gone,
                 },
                 _ => return Found::Body(entry),
             }
         }
+    }
+
+    /// This entry, or the last one of its key before it that changes what a reader sees. A copy that was set aside has
+    /// nothing to show: what was there before still is.
+    pub(crate) fn in_force(&self, mut entry: Entry) -> Option<Entry> {
+        while entry.kind == COPY && entry.state == State::SetAside {
+            entry = self.journal.last_before(QUEUE, &entry.key, entry.id)?;
+        }
+        Some(entry)
     }
 
     fn last_before(&self, key: &Key, before: Option<EntryId>) -> Option<Entry> {

@@ -8,6 +8,7 @@ use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::drain::{LONGEST_PAUSE, Turn};
 use crate::key::is_canary;
 use crate::objects::{COPY, DEPENDENCY, Inner};
+use crate::replaced::NO_SOURCE;
 use crate::standing::Base;
 use crate::trace::Phase;
 use crate::unanswered::Unwritten;
@@ -73,7 +74,7 @@ pub(crate) async fn judge(
         }
         Trouble::Person(why) => return set_aside(claimed, why, why).await,
         Trouble::NoSource(source) => {
-            let why = format!("its source `{source}` is gone from the store");
+            let why = format!("{NO_SOURCE}`{source}` is gone from the store");
             return set_aside(claimed, &why, "its source is gone from the store").await;
         }
         Trouble::Body(error @ (ReadError::Corrupt { .. } | ReadError::NoBody(_))) => {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use mainstay_journal::State;
 use mainstay_runtime::degradation::Level;
 use mainstay_runtime::{ErrorKind, Source};
-use mainstay_s3::{PART, Upload, contract};
+use mainstay_s3::{ListRequest, PART, Upload, contract};
 use mainstay_testkit::{Leaves, Requests, S3, S3Mode, eventually, pause};
 
 use crate::world::{World, is_accepted, patient, stays_closed};
@@ -476,6 +476,59 @@ async fn nothing_overtakes_what_is_on_its_way_into_the_journal_though_its_caller
     for (name, content) in [("key", "second"), ("source", "after"), ("copy", "before")] {
         assert_eq!(server.content(name).as_deref(), Some(content.as_bytes()));
     }
+}
+
+#[tokio::test]
+async fn what_a_copy_without_a_source_would_have_replaced_is_still_read() {
+    let server = S3::start().await;
+    let world = World::at(&server, &server.endpoint(), |settings, _| {
+        settings.copies_bytes = 0;
+    })
+    .await;
+    world.until_closed().await;
+    world.stored("there", "old").await;
+    server.kill().await;
+    world.until_open().await;
+    is_accepted(world.copy("nowhere", "there").await);
+    server.restart().await;
+    let soon = Duration::from_secs(20);
+    eventually(soon, "the copy to be set aside", async || {
+        world.set_aside().len() == 1
+    })
+    .await;
+    let answer = world.get("there").await.unwrap();
+    assert_eq!(
+        (answer.value, answer.source),
+        ("old".into(), Source::Primary)
+    );
+    let ctx = contract::context(&world.objects);
+    let list = ListRequest {
+        prefix: "there".into(),
+        after: None,
+        limit: 10,
+    };
+    let page = world.objects.list(&ctx, &list).await.unwrap().value;
+    assert_eq!(page.objects[0].size, Some(3));
+}
+
+#[tokio::test]
+async fn a_copy_without_a_source_gives_way_to_what_comes_later_and_when_nobody_reads_it_any_more() {
+    let (server, world) = down().await;
+    is_accepted(world.copy("nowhere", "read").await);
+    is_accepted(world.copy("read", "reader").await);
+    world.accepted("read", "later").await;
+    world.accepted("reader", "later").await;
+    is_accepted(world.copy("nowhere", "alone").await);
+    server.restart().await;
+    let soon = Duration::from_secs(20);
+    let content = |key| server.content(key).as_deref() == Some(b"later");
+    eventually(soon, "what replaces those", async || {
+        content("read") && content("reader") && world.set_aside().len() == 1
+    })
+    .await;
+    world.accepted("alone", "later").await;
+    eventually(soon, "the upload", async || content("alone")).await;
+    world.until_drained().await;
 }
 
 #[tokio::test]
