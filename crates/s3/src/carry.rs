@@ -11,12 +11,12 @@ use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Statu
 use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
 use crate::drain::{Place, Turn};
-use crate::etags::Asked;
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
 use crate::standing::{Base, Present, Standing, standing};
 use crate::store::{Condition, Store};
+use crate::turns::Asked;
 use crate::verdict::{Trouble, judge};
 
 /// Bytes that may be sent in vain, to spare the store a question.
@@ -211,10 +211,14 @@ impl Inner {
         Ok(arrived)
     }
 
-    /// Keeps what has arrived as a local copy; before the entry ends, so that nothing newer is there yet.
+    /// Keeps what has arrived as a local copy, and none of what was there before; before the entry ends, so that nothing
+    /// newer is there yet.
     async fn keep_content(&self, entry: &Entry, arrived: &Arrived, asked: Asked) {
-        let (Some(content), Ok(key)) = (&arrived.content, Key::accepted(&entry.key)) else {
+        let Ok(key) = Key::accepted(&entry.key) else {
             return;
+        };
+        let Some(content) = &arrived.content else {
+            return self.copies.forget(&key).await;
         };
         let etag = match &arrived.base {
             Base::Etag(etag) => Some(etag.clone()),
@@ -233,7 +237,6 @@ impl Inner {
         }
         let call = self.to_first_byte(Call::new("delete", ctx).idempotent());
         self.call(call, || self.store.delete(key)).await?;
-        self.copies.forget(key).await;
         self.etags.saw(key.as_str(), None);
         Ok(Base::Absent.into())
     }
@@ -348,7 +351,6 @@ impl Inner {
         let etag = sending.complete().await?;
         fault::point("drain.sent");
         self.verify(ctx, key, len, etag.as_deref()).await?;
-        self.copies.forget(key).await;
         Ok(Base::after(etag).into())
     }
 

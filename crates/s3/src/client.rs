@@ -11,7 +11,7 @@ use object_store::aws::{AmazonS3, AmazonS3Builder, S3ConditionalPut};
 use crate::arriving::Arriving;
 use crate::canary;
 use crate::conditions::Conditions;
-use crate::copies::Copies;
+use crate::copies::{Copies, this_boot};
 use crate::etags::Etags;
 use crate::local::Local;
 use crate::objects::{DEPENDENCY, Inner, Objects};
@@ -22,6 +22,7 @@ use crate::room::Room;
 use crate::settings::{S3Target, Settings, Target};
 use crate::store::Store;
 use crate::trace::Connector;
+use crate::turns::Turns;
 
 /// Longest time to make a connection.
 const CONNECT: Duration = Duration::from_secs(3);
@@ -45,17 +46,20 @@ pub fn connect(
         }
         Target::S3(target) => Store::S3(Arc::new(s3(target, &settings)?)),
     };
+    let turns = Turns::default();
     let copies = Copies::open(
         &settings.copies_dir,
         settings.copies_bytes,
         settings.copy_limit,
+        this_boot(),
+        turns.clone(),
     );
     let copies = copies.map_err(|e| no_folder("s3.copies_dir", &e))?;
     let guard = engine.endpoint(settings.endpoint())?;
     if settings.copies_bytes > 0 {
         engine.fallback(&guard, &Source::Cache);
     }
-    let etags = Etags::default();
+    let etags = Etags::new(turns);
     copies.etags(|key, etag| etags.saw(key, Some(etag)));
     let inner = Arc::new(Inner {
         arriving: Arriving::default(),

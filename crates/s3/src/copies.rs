@@ -1,7 +1,15 @@
 //! Local copies of objects that were read or written, for reads while the store is down. Bounded by bytes, least
 //! recently used first out. A copy is never taken for the object: every answer from here carries its age.
+//!
+//! None is older than what was acknowledged. Of what was asked of the store before a change of the key had ended, no copy
+//! is made after it. And nothing here is fsynced, nor is it when a copy goes, which would cost every write of a key that
+//! has one: a power cut may bring back what was replaced or deleted. So copies are for the boot of the machine in which they
+//! were made, in which every process sees what the one before has left; none outlasts it.
 
-use std::collections::{BTreeMap, HashMap};
+mod index;
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -9,11 +17,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedMutexGuard;
 
 use crate::key::Key;
-
-/// What a file takes on most disks is a multiple of this, in bytes.
-const BLOCK: u64 = 4096;
+use crate::turns::{Asked, Turns};
+use index::Index;
 
 /// What is known of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,71 +58,71 @@ impl CopyInfo {
     }
 }
 
+/// The description that lies beside a copy's content.
+#[derive(Debug, Serialize, Deserialize)]
+struct Description {
+    /// Of the machine, when it was written.
+    boot: Option<String>,
+    #[serde(flatten)]
+    info: CopyInfo,
+}
+
 /// The copies of one data directory.
 #[derive(Debug)]
 pub(crate) struct Copies {
     dir: PathBuf,
     max_bytes: u64,
     max_one: u64,
+    boot: Option<String>,
     index: Mutex<Index>,
     /// Held while a copy's files are made or removed: with it, files and index tell the same.
-    writing: tokio::sync::Mutex<()>,
+    writing: Arc<tokio::sync::Mutex<()>>,
 }
 
 /// There is a copy, and what is left of it can't be given to anybody.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Damaged;
 
-#[derive(Debug, Default)]
-struct Index {
-    by_key: HashMap<Arc<str>, Slot>,
-    /// Every key of `by_key` by when it was used, so the first is the one used least recently.
-    by_turn: BTreeMap<u64, Arc<str>>,
-    bytes: u64,
-    turn: u64,
-}
-
-#[derive(Debug)]
-struct Slot {
-    info: CopyInfo,
-    used: u64,
-}
-
-/// What a copy takes of the disk: its content, and the description beside it. Small ones would otherwise be too many,
-/// for the disk and for this index.
-fn room(content: u64) -> u64 {
-    content.next_multiple_of(BLOCK) + BLOCK
+/// The machine's boot, where it tells.
+pub(crate) fn this_boot() -> Option<String> {
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let id = id.trim();
+    (!id.is_empty()).then(|| id.to_owned())
 }
 
 impl Copies {
-    /// Takes up the copies of an earlier process.
-    pub(crate) fn open(dir: &Path, max_bytes: u64, max_one: u64) -> io::Result<Self> {
+    /// Takes up the copies that an earlier process has made in this `boot`; where none is told, there are none.
+    pub(crate) fn open(
+        dir: &Path,
+        max_bytes: u64,
+        max_one: u64,
+        boot: Option<String>,
+        turns: Turns,
+    ) -> io::Result<Self> {
         std::fs::create_dir_all(dir)?;
         let copies = Self {
             dir: dir.to_owned(),
             max_bytes,
             max_one,
-            index: Mutex::default(),
-            writing: tokio::sync::Mutex::default(),
+            boot,
+            index: Mutex::new(Index::new(turns)),
+            writing: Arc::default(),
         };
         for entry in std::fs::read_dir(dir)? {
             copies.take_up(&entry?.path());
         }
         let evicted = copies.lock().evict_down_to(max_bytes);
         for key in evicted {
-            for ending in ["body", "json"] {
-                // What can't be removed now is tried again at the next start.
-                let _ = std::fs::remove_file(copies.file(&key, ending));
-            }
+            remove(&copies.files(&key));
         }
         Ok(copies)
     }
 
     /// Tells the ETag of every copy that has one.
     pub(crate) fn etags(&self, mut tell: impl FnMut(&str, &str)) {
-        for (key, slot) in &self.lock().by_key {
-            if let Some(etag) = &slot.info.etag {
-                tell(key, etag);
+        for info in self.lock().infos() {
+            if let Some(etag) = &info.etag {
+                tell(&info.key, etag);
             }
         }
     }
@@ -126,7 +134,7 @@ impl Copies {
 
     /// Whether there is a copy of a key.
     pub(crate) fn has(&self, key: &Key) -> bool {
-        self.lock().by_key.contains_key(key.as_str())
+        self.lock().has(key.as_str())
     }
 
     /// What is known of the copy of a key.
@@ -144,120 +152,153 @@ impl Copies {
         if let Some(found) = self.sound(self.info(key)?).await {
             return Some(Ok(found));
         }
-        let _alone = self.writing.lock().await;
+        let alone = self.alone().await;
         // It may have been renewed or dropped while it was read.
         if let Some(found) = self.sound(self.info(key)?).await {
             return Some(Ok(found));
         }
         self.lock().remove(key.as_str());
-        self.remove_files(key.as_str()).await;
+        self.remove_files(alone, &[key.as_str().into()]).await;
         Some(Err(Damaged))
     }
 
     async fn sound(&self, info: CopyInfo) -> Option<(CopyInfo, Bytes)> {
-        let content = tokio::fs::read(self.file(&info.key, "body")).await.ok()?;
+        let [body, _] = self.files(&info.key);
+        let content = tokio::fs::read(body).await.ok()?;
         let same = blake3::hash(&content).to_hex().as_str() == info.blake3;
         same.then(|| (info, content.into()))
     }
 
-    /// Keeps a copy, if it fits, and as long as it `is_current`. Failing to keep one is no error of the operation that
-    /// made it.
+    /// A write of ours that was asked for then has ended. Gives when what it has left is of; nothing where the key may
+    /// have changed otherwise meanwhile: which of the two the store has by now isn't known.
+    pub(crate) fn wrote(&self, key: &Key, asked: Asked) -> Option<Asked> {
+        let mut index = self.lock();
+        let is_alone = !index.has_changed(asked, key.as_str());
+        let now = index.changed(key.as_str());
+        is_alone.then_some(now)
+    }
+
+    /// Keeps a copy of what was `asked` for then, if it fits, and as long as it `is_current`; says whether it did. Failing to
+    /// keep one is no error of the operation that made it.
     pub(crate) async fn keep(
         &self,
         mut info: CopyInfo,
         content: Bytes,
+        asked: Asked,
         is_current: impl Fn(&str) -> bool,
-    ) {
-        let is_older = |index: &Index| {
-            index
-                .by_key
-                .get(info.key.as_str())
-                .is_some_and(|slot| slot.info.seen > info.seen)
-        };
-        if content.len() as u64 > self.max_one() || is_older(&self.lock()) {
-            return;
-        }
-        if !is_current(&info.key) {
-            return;
+    ) -> bool {
+        let key = Arc::<str>::from(info.key.as_str());
+        let is_outdated = |index: &Index| index.outdates(asked, &key) || !is_current(&key);
+        if content.len() as u64 > self.max_one() || is_outdated(&self.lock()) {
+            return false;
         }
         info.size = content.len() as u64;
         info.blake3 = blake3::hash(&content).to_hex().to_string();
-        let (key, size) = (info.key.clone(), info.size);
-        let _alone = self.writing.lock().await;
+        let alone = self.alone().await;
+        // Whoever was before this one may have kept what is newer.
+        if is_outdated(&self.lock()) {
+            return false;
+        }
         let mut unfinished = Unfinished(Some((self, &key)));
-        if let Err(error) = self.write(&info, &content).await {
+        if let Err(error) = self.write(info.clone(), &content).await {
             tracing::warn!(%error, "a local copy of an object could not be kept");
-            return;
+            return false;
         }
         unfinished.0 = None;
-        let evicted = {
+        let (is_kept, gone) = {
             let mut index = self.lock();
             // Looked at with the index locked: what is outdated from here on is forgotten after this.
-            if is_current(&info.key) {
-                index.insert(info);
-                index.evict_down_to(self.max_bytes)
+            if is_outdated(&index) {
+                index.remove(&key);
+                (false, vec![Arc::clone(&key)])
             } else {
-                index.remove(&info.key);
-                vec![Arc::from(key.as_str())]
+                index.insert(info, Some(asked));
+                (true, index.evict_down_to(self.max_bytes))
             }
         };
-        tracing::trace!(size, evicted = evicted.len(), "kept a local copy");
-        for key in evicted {
-            self.remove_files(&key).await;
-        }
+        tracing::trace!(is_kept, gone = gone.len(), "kept a local copy");
+        self.remove_files(alone, &gone).await;
+        is_kept
     }
 
-    /// Drops the copy of a key: the object has changed or is gone.
+    /// The object has changed or is gone: drops its copy, and what is on its way to become one.
     pub(crate) async fn forget(&self, key: &Key) {
-        let _alone = self.writing.lock().await;
-        let known = self.lock().remove(key.as_str());
-        if known {
-            self.remove_files(key.as_str()).await;
+        self.lock().changed(key.as_str());
+        self.drop_copy(key).await;
+    }
+
+    /// Drops the copy of a key.
+    pub(crate) async fn drop_copy(&self, key: &Key) {
+        let alone = self.alone().await;
+        if self.lock().remove(key.as_str()) {
+            self.remove_files(alone, &[key.as_str().into()]).await;
         }
     }
 
     /// Drops all copies. What is being read meanwhile may be kept.
     pub(crate) async fn clear(&self) -> io::Result<()> {
-        let _alone = self.writing.lock().await;
-        *self.lock() = Index::default();
+        let alone = self.alone().await;
+        self.lock().clear();
         let dir = self.dir.clone();
-        tokio::task::spawn_blocking(move || purge(&dir)).await?
+        let purged = tokio::task::spawn_blocking(move || {
+            let _alone = alone;
+            purge(&dir)
+        });
+        purged.await?
     }
 
-    async fn write(&self, info: &CopyInfo, content: &Bytes) -> io::Result<()> {
-        let text = serde_json::to_vec(info)?;
+    async fn alone(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.writing).lock_owned().await
+    }
+
+    async fn write(&self, info: CopyInfo, content: &Bytes) -> io::Result<()> {
+        let [body, description] = self.files(&info.key);
+        let boot = self.boot.clone();
+        let text = serde_json::to_vec(&Description { boot, info })?;
         // The description goes first and is removed last: a body without one is swept at the next start.
-        tokio::fs::write(self.file(&info.key, "json"), text).await?;
-        tokio::fs::write(self.file(&info.key, "body"), content).await
+        tokio::fs::write(description, text).await?;
+        tokio::fs::write(body, content).await
     }
 
-    async fn remove_files(&self, key: &str) {
-        for ending in ["body", "json"] {
-            // What is gone already needs no removing; what can't be removed is swept at the next start.
-            let _ = tokio::fs::remove_file(self.file(key, ending)).await;
+    /// On a thread that goes on though nobody waits for it any more: what the index doesn't have, the next process must not
+    /// find.
+    async fn remove_files(&self, alone: OwnedMutexGuard<()>, keys: &[Arc<str>]) {
+        if keys.is_empty() {
+            return;
         }
+        let files: Vec<_> = keys.iter().flat_map(|key| self.files(key)).collect();
+        let removed = tokio::task::spawn_blocking(move || {
+            let _alone = alone;
+            remove(&files);
+        });
+        // Nothing panics there.
+        let _ = removed.await;
     }
 
-    fn file(&self, key: &str, ending: &str) -> PathBuf {
+    /// Content and description of a key's copy.
+    fn files(&self, key: &str) -> [PathBuf; 2] {
         let name = blake3::hash(key.as_bytes()).to_hex();
-        self.dir.join(format!("{name}.{ending}"))
+        ["body", "json"].map(|ending| self.dir.join(format!("{name}.{ending}")))
     }
 
     fn take_up(&self, path: &Path) {
-        if path.extension().is_none_or(|e| e != "json") {
-            return;
+        let is = |ending| path.extension().is_some_and(|e| e == ending);
+        let (body, description) = (path.with_extension("body"), path.with_extension("json"));
+        if is("json")
+            && let Some(info) = self.described(path, &body)
+        {
+            self.lock().insert(info, None);
+        } else if is("json") || is("body") && !description.exists() {
+            remove(&[body, description]);
         }
-        let info = std::fs::read(path)
-            .ok()
-            .and_then(|b| serde_json::from_slice::<CopyInfo>(&b).ok());
-        let body = path.with_extension("body");
-        let whole = |info: &CopyInfo| std::fs::metadata(&body).is_ok_and(|m| m.len() == info.size);
-        match info.filter(whole) {
-            Some(info) => self.lock().insert(info),
-            None => [path, &body]
-                .into_iter()
-                .for_each(|p| drop(std::fs::remove_file(p))),
-        }
+    }
+
+    /// What is known of a copy that an earlier process has left, if it is one of this boot and whole.
+    fn described(&self, description: &Path, body: &Path) -> Option<CopyInfo> {
+        let text = std::fs::read(description).ok()?;
+        let Description { boot, info } = serde_json::from_slice(&text).ok()?;
+        let is_whole = std::fs::metadata(body).is_ok_and(|m| m.len() == info.size);
+        (boot.is_some() && boot == self.boot && is_whole).then_some(info)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Index> {
@@ -272,13 +313,21 @@ struct Unfinished<'a>(Option<(&'a Copies, &'a str)>);
 
 impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
-        let Some((copies, key)) = self.0 else {
-            return;
-        };
-        copies.lock().remove(key);
-        for ending in ["body", "json"] {
-            // As with all files of copies: what is left is swept at the next start.
-            let _ = std::fs::remove_file(copies.file(key, ending));
+        if let Some((copies, key)) = self.0 {
+            copies.lock().remove(key);
+            remove(&copies.files(key));
+        }
+    }
+}
+
+/// Removes files, the content before its description.
+fn remove(files: &[PathBuf]) {
+    for file in files {
+        match std::fs::remove_file(file) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, "a local copy of an object could not be removed");
+            }
+            _ => {}
         }
     }
 }
@@ -304,184 +353,4 @@ pub fn purge(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-impl Index {
-    fn insert(&mut self, info: CopyInfo) {
-        self.remove(&info.key);
-        self.bytes += room(info.size);
-        let (key, used) = (Arc::<str>::from(info.key.as_str()), self.next_turn());
-        self.by_turn.insert(used, Arc::clone(&key));
-        self.by_key.insert(key, Slot { info, used });
-    }
-
-    fn used(&mut self, key: &str) -> Option<CopyInfo> {
-        let turn = self.next_turn();
-        let slot = self.by_key.get_mut(key)?;
-        let before = std::mem::replace(&mut slot.used, turn);
-        if let Some(key) = self.by_turn.remove(&before) {
-            self.by_turn.insert(turn, key);
-        }
-        Some(slot.info.clone())
-    }
-
-    fn next_turn(&mut self) -> u64 {
-        self.turn += 1;
-        self.turn
-    }
-
-    fn remove(&mut self, key: &str) -> bool {
-        let Some(slot) = self.by_key.remove(key) else {
-            return false;
-        };
-        self.by_turn.remove(&slot.used);
-        self.bytes -= room(slot.info.size);
-        true
-    }
-
-    fn evict_down_to(&mut self, max_bytes: u64) -> Vec<Arc<str>> {
-        let mut evicted = Vec::new();
-        while self.bytes > max_bytes
-            && let Some(oldest) = self.by_turn.first_key_value().map(|(_, key)| key.clone())
-        {
-            self.remove(&oldest);
-            evicted.push(oldest);
-        }
-        evicted
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn info(key: &str) -> CopyInfo {
-        CopyInfo {
-            key: key.into(),
-            size: 0,
-            etag: None,
-            content_type: None,
-            last_modified: None,
-            seen: Timestamp::UNIX_EPOCH,
-            blake3: String::new(),
-        }
-    }
-
-    fn key(text: &str) -> Key {
-        Key::parse("key", text).unwrap()
-    }
-
-    #[tokio::test]
-    async fn the_least_recently_used_copy_goes_first() {
-        let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 2 * room(4), 10).unwrap();
-        copies
-            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        copies
-            .keep(info("b"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        assert!(copies.read(&key("a")).await.is_some());
-        copies
-            .keep(info("c"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        assert!(copies.read(&key("b")).await.is_none());
-        assert!(copies.read(&key("a")).await.is_some());
-        assert_eq!(copies.lock().by_turn.len(), 2);
-    }
-
-    #[tokio::test]
-    async fn small_copies_count_as_what_they_take_of_the_disk() {
-        let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 64 << 10, 10).unwrap();
-        for at in 0..20 {
-            copies
-                .keep(info(&at.to_string()), Bytes::from_static(b"1"), |_| true)
-                .await;
-        }
-        let files = std::fs::read_dir(dir.path()).unwrap().count();
-        assert_eq!(files, 16, "eight copies of 4 KiB and 4 KiB");
-    }
-
-    #[tokio::test]
-    async fn copies_survive_a_restart_and_a_damaged_one_is_not_given_out() {
-        let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 100_000, 10).unwrap();
-        copies
-            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        let again = Copies::open(dir.path(), 100_000, 10).unwrap();
-        assert_eq!(again.read(&key("a")).await.unwrap().1, "1234");
-        std::fs::write(again.file("a", "body"), "9999").unwrap();
-        assert_eq!(again.examine(&key("a")).await, Some(Err(Damaged)));
-        assert_eq!(again.examine(&key("a")).await, None, "it was dropped");
-        again
-            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        std::fs::remove_file(again.file("a", "body")).unwrap();
-        assert_eq!(again.examine(&key("a")).await, Some(Err(Damaged)));
-    }
-
-    #[tokio::test]
-    async fn a_purge_leaves_nothing_for_now_nor_for_the_next_process() {
-        let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), room(4), 6).unwrap();
-        copies
-            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        copies.clear().await.unwrap();
-        assert!(copies.read(&key("a")).await.is_none());
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        copies
-            .keep(info("b"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        assert!(copies.read(&key("b")).await.is_some(), "there is room");
-    }
-
-    #[tokio::test]
-    async fn what_is_too_large_is_not_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 100_000, 3).unwrap();
-        copies
-            .keep(info("a"), Bytes::from_static(b"1234"), |_| true)
-            .await;
-        assert!(copies.info(&key("a")).is_none());
-    }
-
-    #[tokio::test]
-    async fn a_copy_that_its_reader_leaves_half_kept_is_not_taken_up_later() {
-        let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 100_000, 10).unwrap();
-        let (body, mut is_kept) = (copies.file("a", "body"), true);
-        while is_kept {
-            // A slow test may find it done.
-            copies.forget(&key("a")).await;
-            is_kept = false;
-            let content = Bytes::from_static(b"1234");
-            let mut keep = Box::pin(copies.keep(info("a"), content, |_| true));
-            let soon = std::time::Duration::from_secs(10);
-            mainstay_testkit::eventually(soon, "its files", async || {
-                is_kept = !body.exists() && futures_util::poll!(keep.as_mut()).is_ready();
-                is_kept || body.exists()
-            })
-            .await;
-        }
-        assert!(copies.info(&key("a")).is_none());
-        let again = Copies::open(dir.path(), 100_000, 10).unwrap();
-        assert!(again.info(&key("a")).is_none());
-    }
-
-    #[tokio::test]
-    async fn what_is_outdated_while_it_is_kept_is_not_kept() {
-        let dir = tempfile::tempdir().unwrap();
-        let copies = Copies::open(dir.path(), 100_000, 10).unwrap();
-        for looks in 0..2 {
-            let looked = std::cell::Cell::new(0);
-            let is_current = |_: &str| looked.replace(looked.get() + 1) < looks;
-            let content = Bytes::from_static(b"1234");
-            copies.keep(info("a"), content, is_current).await;
-            assert!(copies.info(&key("a")).is_none());
-            assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-        }
-    }
 }

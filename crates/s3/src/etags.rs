@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::recent::Recent;
+use crate::turns::{Asked, Lately, Turns};
 
 /// Keys remembered at most: nothing is wrong without one, only less is known.
 const MAX_KEYS: usize = 50_000;
@@ -17,20 +18,14 @@ const MAX_COPIED: usize = 1000;
 #[derive(Debug, Default)]
 pub(crate) struct Etags(Mutex<Known>);
 
-/// When the store was asked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Asked(u64);
-
 #[derive(Debug, Default)]
 struct Known {
     etags: Recent<String>,
     /// The copies at the store, by target.
     copying: HashMap<Arc<str>, Copying>,
     /// Targets of copies that have ended.
-    copied: Recent<()>,
-    /// When the last one ended of those that are forgotten.
-    forgotten: Option<u64>,
-    turn: u64,
+    copied: Lately,
+    turns: Turns,
 }
 
 #[derive(Debug, Default)]
@@ -50,6 +45,13 @@ pub(crate) struct Target<'a> {
 }
 
 impl Etags {
+    pub(crate) fn new(turns: Turns) -> Self {
+        Self(Mutex::new(Known {
+            turns,
+            ..Known::default()
+        }))
+    }
+
     /// The store has shown this; none means that the object is gone, or that the store gives no ETags.
     pub(crate) fn saw(&self, key: &str, etag: Option<&str>) {
         self.lock().saw(key, etag);
@@ -75,7 +77,7 @@ impl Etags {
 
     /// For what is asked now.
     pub(crate) fn asked(&self) -> Asked {
-        Asked(self.lock().turn)
+        self.lock().turns.asked()
     }
 
     /// Whether what was asked then can't show the time before a copy.
@@ -130,28 +132,24 @@ impl Known {
         self.touch(key);
         self.etags.remove(key);
         if let Some(etag) = etag {
-            let turn = self.next_turn();
+            let turn = self.turns.next();
             self.etags.insert(MAX_KEYS, turn, key, etag.to_owned());
         }
     }
 
     fn is_current(&self, asked: Asked, key: &str) -> bool {
-        let copied = self.copied.get(key).map(|(turn, ())| *turn);
-        let last = copied.max(self.forgotten);
-        !self.copying.contains_key(key) && last.is_none_or(|turn| turn < asked.0)
+        !self.copying.contains_key(key) && !self.copied.may_follow(asked, key)
     }
 
     fn begin(&mut self, key: &str) -> (Asked, Option<String>) {
         self.copying.entry(key.into()).or_default().count += 1;
-        (Asked(self.turn), self.etags.remove(key))
+        (self.turns.asked(), self.etags.remove(key))
     }
 
     fn end(&mut self, key: &str) {
         self.leave(key);
         self.etags.remove(key);
-        let turn = self.next_turn();
-        let forgotten = self.copied.insert(MAX_COPIED, turn, key, ());
-        self.forgotten = forgotten.or(self.forgotten);
+        self.copied.tell(MAX_COPIED, self.turns.next(), key);
     }
 
     /// The copy was not carried out; unless another one was, or something else was seen meanwhile, nothing has changed.
@@ -176,11 +174,6 @@ impl Known {
                 self.copying.remove(key);
             }
         }
-    }
-
-    fn next_turn(&mut self) -> u64 {
-        self.turn += 1;
-        self.turn - 1
     }
 }
 

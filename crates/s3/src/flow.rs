@@ -13,8 +13,8 @@ use mainstay_runtime::{Direction, Elapsed, Error, Moment, Running, Verdict};
 use object_store::GetResult;
 
 use crate::copies::CopyInfo;
-use crate::etags::Asked;
 use crate::objects::{DEPENDENCY, Inner};
+use crate::turns::Asked;
 
 /// A body being read. Time between chunks counts only while the store is waited for.
 pub(crate) struct Flow {
@@ -127,8 +127,8 @@ impl Flow {
             .settle_after(Verdict::SUCCESS, self.to_first_byte);
         if let Some((info, asked, content)) = self.copy.take() {
             let is_current = |key: &str| self.inner.etags.is_current(asked, key);
-            let kept = self.inner.copies.keep(info, content.freeze(), is_current);
-            kept.await;
+            let copies = &self.inner.copies;
+            copies.keep(info, content.freeze(), asked, is_current).await;
         }
     }
 }

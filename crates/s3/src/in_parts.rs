@@ -73,10 +73,10 @@ impl Inner {
         let write = async move {
             let asked = inner.etags.asked();
             let etag = sending.complete().await?;
+            inner.copies.forget(&owned.key).await;
             inner
                 .keep_outcome(owned.once.as_deref(), etag.as_deref())
                 .await;
-            inner.copies.forget(&owned.key).await;
             inner
                 .etags
                 .wrote(asked, owned.key.as_str(), etag.as_deref());

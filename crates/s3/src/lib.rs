@@ -9,7 +9,7 @@
 //! |---|---|
 //! | upload, delete, copy | accepted: on our disk, fsynced, in the journal; [`Receipt::Accepted`]. Also when the store fails midway: the body is teed to a spool file while it streams |
 //! | conditional upload | `unavailable`: only the store can check the condition |
-//! | download, head | what was accepted; else a local copy with its age; else `unavailable`. Never *not found* for want of an answer |
+//! | download, head | what was accepted; else a local copy with its age, never older than what was acknowledged; else `unavailable`. Never *not found* for want of an answer |
 //! | list | the store's last answer to the same request with its age, and accepted work laid over it; else `unavailable` |
 //!
 //! While anything accepted for a key hasn't reached the store, every write to the key goes through the journal, and
@@ -73,6 +73,7 @@ mod standing;
 mod staying;
 mod store;
 mod trace;
+mod turns;
 mod unanswered;
 mod upload;
 mod verdict;

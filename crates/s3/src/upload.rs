@@ -10,7 +10,6 @@ use mainstay_runtime::{Answer, Call, CallError, Context, Error, ErrorKind};
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::copies::CopyInfo;
-use crate::etags::Asked;
 use crate::intake::{Intake, Tee};
 use crate::key::Key;
 use crate::objects::{
@@ -21,6 +20,7 @@ use crate::parts::PART;
 use crate::standing::Present;
 use crate::staying::to_the_end;
 use crate::store::{About, Condition};
+use crate::turns::Asked;
 use crate::unanswered::{Ended, lost, outcome_unknown};
 use crate::writes::stored;
 
@@ -225,6 +225,10 @@ impl Inner {
         etag: Option<String>,
         asked: Asked,
     ) -> Result<Answer<Receipt>, Error> {
+        if put.once.is_some() && self.copies.has(&put.key) {
+            // The outcome may be told again by a process that comes before the new copy.
+            self.copies.drop_copy(&put.key).await;
+        }
         self.keep_outcome(put.once.as_deref(), etag.as_deref())
             .await;
         self.keep_copy(&put.key, body, etag.clone(), put.content_type(), asked)
@@ -299,7 +303,7 @@ impl Inner {
         Err(self.not_accepted(&AppendError::Full { which }))
     }
 
-    /// Keeps what the store has just taken as a local copy.
+    /// Keeps what the store has just taken as a local copy, and none of what was there before.
     pub(crate) async fn keep_copy(
         &self,
         key: &Key,
@@ -309,10 +313,10 @@ impl Inner {
         asked: Asked,
     ) {
         self.etags.wrote(asked, key.as_str(), etag.as_deref());
-        let is_current = |key: &str| self.etags.is_current(asked, key);
-        if content.len() as u64 > self.copies.max_one() || !is_current(key.as_str()) {
+        let Some(written) = self.copies.wrote(key, asked) else {
             return self.copies.forget(key).await;
-        }
+        };
+        let is_current = |key: &str| self.etags.is_current(asked, key);
         let info = CopyInfo::of(
             key,
             etag,
@@ -320,7 +324,10 @@ impl Inner {
             None,
             self.steady(),
         );
-        self.copies.keep(info, content, is_current).await;
+        let kept = self.copies.keep(info, content, written, is_current);
+        if !kept.await {
+            self.copies.forget(key).await;
+        }
     }
 
     /// Whether the condition of an upload can be checked now, which only the store can do.

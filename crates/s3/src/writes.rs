@@ -97,8 +97,8 @@ impl Inner {
         let call = self.to_first_byte(Call::new("delete", ctx).idempotent());
         match self.write(call, || self.store.delete(key)).await {
             Ok(()) => {
-                self.keep_outcome(once, None).await;
                 self.copies.forget(key).await;
+                self.keep_outcome(once, None).await;
                 self.etags.saw(key.as_str(), None);
                 (Ok(stored(None)), None)
             }

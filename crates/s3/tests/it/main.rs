@@ -11,4 +11,5 @@ mod places;
 mod power_cut;
 mod recovery;
 mod refused;
+mod stale;
 mod world;

@@ -217,7 +217,12 @@ impl World {
         wanted.map(|event| event.data).collect()
     }
 
-    /// Entries that were set aside.
+    /// How many files there are in the folder of copies.
+    pub(crate) fn files_of_copies(&self) -> usize {
+        let entries = std::fs::read_dir(&self.settings.copies_dir);
+        entries.expect("the folder of copies").count()
+    }
+
     /// The journal brings nothing to disk until this is dropped.
     pub(crate) fn lock_journal(&self) -> rusqlite::Connection {
         let path = self.data.path().join("journal/journal.db");
@@ -226,6 +231,7 @@ impl World {
         lock
     }
 
+    /// Entries that were set aside.
     pub(crate) fn set_aside(&self) -> Vec<mainstay_journal::Entry> {
         let state = Some(mainstay_journal::State::SetAside);
         self.objects.journal_entries(state, None, 100)
