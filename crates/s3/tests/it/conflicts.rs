@@ -102,12 +102,14 @@ async fn somebody_elses_change_is_never_overwritten_unless_a_person_says_so() {
 async fn what_was_accepted_behind_a_conflict_is_one_too_when_that_is_discarded() {
     let two = Two::start().await;
     two.ours.stored("key", "before").await;
+    two.ours.stored("source", "second").await;
     two.cut_off().await;
     two.ours.accepted("key", "first").await;
     two.theirs.stored("key", "theirs").await;
     two.proxy.set(Fault::Pass).await;
     two.set_aside(1).await;
-    two.ours.accepted("key", "second").await;
+    // A copy doesn't take its place.
+    is_accepted(two.ours.copy("source", "key").await);
     let first = two.ours.set_aside().remove(0);
     two.ours.objects.discard_entry(first.id).await.unwrap();
     eventually(

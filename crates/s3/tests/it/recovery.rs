@@ -248,13 +248,12 @@ async fn what_the_store_will_never_take_is_set_aside_and_kept() {
     let [one, two] = <[_; 2]>::try_from(set_aside()).unwrap();
     assert!(one.last_error.unwrap().contains("`never`"));
 
-    // What comes after it waits, and is read.
+    // What comes after it is read, and takes its place.
     world.accepted("one", "behind").await;
-    assert_eq!(world.get("one").await.unwrap().source, Source::Journal);
+    assert_eq!(world.get("one").await.unwrap().value, "behind");
     world.objects.discard_entry(two.id).await.unwrap();
     let again = world.objects.discard_entry(two.id).await.unwrap_err();
     assert_eq!(again.kind, ErrorKind::NotFound);
-    world.objects.retry_entry(one.id).await.unwrap();
     assert_eq!(world.objects.drain_now(Duration::from_secs(20)).await, 0);
     let back = world.get("one").await.unwrap();
     assert_eq!(
