@@ -11,6 +11,7 @@ mod wiring;
 
 pub use config::{Fault, faults};
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -24,7 +25,8 @@ pub fn main() -> ExitCode {
     match run(arguments) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("mainstay: {failure}");
+            // Nobody may be there to read it.
+            let _ = writeln!(std::io::stderr(), "mainstay: {failure}");
             ExitCode::from(failure.exit_code())
         }
     }

@@ -9,6 +9,7 @@ use mainstay_runtime::{Error, Probe, Verdict};
 use crate::client::{Database, Replica};
 use crate::driver::Driver;
 use crate::fault::DATABASE;
+use crate::settings::REPLICA;
 use crate::write_mode::Primary;
 
 /// How long a person waits for one endpoint.
@@ -57,7 +58,7 @@ impl Database {
     pub async fn check(&self) -> Vec<Checked> {
         let mut checked = vec![self.check_one("database", &self.primary.driver).await];
         if let Some(replica) = &self.replica {
-            checked.push(self.check_one("database/replica", &replica.driver).await);
+            checked.push(self.check_one(REPLICA, &replica.driver).await);
         }
         checked
     }
@@ -69,7 +70,7 @@ impl Database {
             .await
         {
             Ok(Ok(read_only)) => Ok(describe(driver, read_only)),
-            Ok(Err(fault)) => Err(fault.error),
+            Ok(Err(fault)) => Err(naming(endpoint, fault.error)),
             Err(_elapsed) => Err(Error::unavailable(
                 DATABASE,
                 "the server accepts connections and does not answer: see whether it hangs",
@@ -80,6 +81,14 @@ impl Database {
             result,
         }
     }
+}
+
+/// The remedy names the setting of the primary; the replica has its own.
+fn naming(endpoint: &str, mut error: Error) -> Error {
+    if endpoint == REPLICA {
+        error.detail = error.detail.replace("database.url", "database.replica_url");
+    }
+    error
 }
 
 fn describe(driver: &Driver, read_only: bool) -> String {

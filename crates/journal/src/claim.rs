@@ -56,7 +56,12 @@ impl Claimed {
         next: Option<(EntryId, serde_json::Value)>,
     ) -> Result<(), AppendError> {
         let next = next.map(|(id, meta)| (id, meta.to_string().into()));
-        verdict(self.hold, |hold| Change::Remove { hold, next }).await
+        let change = |hold| Change::Remove {
+            hold,
+            next,
+            discarded: false,
+        };
+        verdict(self.hold, change).await
     }
 
     /// It failed: counts the attempt and queues it again, not to be claimed before `not_before_ms` on the clock given to

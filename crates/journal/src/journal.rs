@@ -292,7 +292,18 @@ impl Journal {
         Ok(())
     }
 
-    /// Removes an entry that is queued or set aside, and its body, for good.
+    /// Whether an entry of this key was discarded, as long as it is among the newest 100,000 that were.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    pub async fn was_discarded(&self, queue: &str, key: &str) -> Result<bool, AppendError> {
+        let (shared, name) = (self.shared.clone(), (queue.to_owned(), key.to_owned()));
+        let look = move || shared.find_discarded(&name);
+        let looked = tokio::task::spawn_blocking(look).await;
+        looked.map_err(|_| AppendError::Closed)?
+    }
+
+    /// Removes an entry that is queued or set aside, and its body, for good. That it was is remembered.
     ///
     /// # Errors
     /// [`ChangeError::State`] when it is in flight.
@@ -312,7 +323,12 @@ impl Journal {
     ) -> Result<(), ChangeError> {
         let hold = self.hold(id, |state| state != State::InFlight)?;
         let next = next.map(|(id, meta)| (id, meta.to_string().into()));
-        self.shared.commit(Change::Remove { hold, next }).await?;
+        let change = Change::Remove {
+            hold,
+            next,
+            discarded: true,
+        };
+        self.shared.commit(change).await?;
         Ok(())
     }
 

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub answer: String,
     /// The entry that was accepted with it.
     pub entry: Option<EntryId>,
+    /// Whether an operator has discarded that.
+    pub discarded: bool,
 }
 
 /// Why a key can't be used.
@@ -125,7 +127,8 @@ impl Shared {
         let connection = reader.as_ref().ok_or(AppendError::Closed)?;
         let found = connection
             .prepare_cached(
-                "SELECT request, answer, entry FROM outcomes WHERE scope = ? AND key = ? AND at_ms > ?",
+                "SELECT request, answer, entry, EXISTS (SELECT 1 FROM discarded WHERE discarded.entry = outcomes.entry)
+                 FROM outcomes WHERE scope = ? AND key = ? AND at_ms > ?",
             )
             .and_then(|mut statement| {
                 statement
@@ -134,13 +137,27 @@ impl Shared {
                             request: blake3::Hash::from_bytes(row.get(0)?),
                             answer: row.get(1)?,
                             entry: row.get::<_, Option<i64>>(2)?.map(EntryId),
+                            discarded: row.get(3)?,
                         })
                     })
                     .optional()
             });
-        found.map_err(|error| AppendError::Busy {
-            reason: error.to_string(),
-        })
+        found.map_err(busy)
+    }
+
+    pub(crate) fn find_discarded(&self, (queue, key): &Name) -> Result<bool, AppendError> {
+        let reader = lock(&self.reader);
+        let connection = reader.as_ref().ok_or(AppendError::Closed)?;
+        let found = connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM discarded WHERE queue = ? AND key = ?)")
+            .and_then(|mut statement| statement.query_row(params![queue, key], |row| row.get(0)));
+        found.map_err(busy)
+    }
+}
+
+fn busy(error: rusqlite::Error) -> AppendError {
+    AppendError::Busy {
+        reason: error.to_string(),
     }
 }
 

@@ -35,6 +35,7 @@ const MIGRATIONS: &[&str] = &[
 ",
     IDENTITY,
     OUTCOMES,
+    DISCARDED,
 ];
 
 const IDENTITY: &str = "
@@ -55,8 +56,22 @@ pub(crate) const OUTCOMES: &str = "
     ) STRICT;
 ";
 
+/// What an operator has given up, so that whoever asks for it is not told that it is still accepted, or never was.
+pub(crate) const DISCARDED: &str = "
+    CREATE TABLE discarded (
+        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        entry INTEGER NOT NULL,
+        queue TEXT NOT NULL,
+        key TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX discarded_entry ON discarded (entry);
+    CREATE INDEX discarded_key ON discarded (queue, key);
+";
+
 /// How long to wait for another program that locks the database.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Discarded entries that are remembered.
+const KEPT_DISCARDED: i64 = 100_000;
 
 /// What a failed statement means for the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -247,6 +262,20 @@ pub(crate) fn insert(
             .execute(params![id, content])?;
     }
     Ok(EntryId(id))
+}
+
+/// Remembers that an entry was given up: the newest 100,000 are.
+pub(crate) fn remember_discarded(connection: &Connection, id: EntryId) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO discarded (entry, queue, key) SELECT id, queue, key FROM entries WHERE id = ?",
+        )?
+        .execute([id.0])?;
+    let oldest = connection.last_insert_rowid() - KEPT_DISCARDED;
+    connection
+        .prepare_cached("DELETE FROM discarded WHERE number <= ?")?
+        .execute([oldest])?;
+    Ok(())
 }
 
 pub(crate) fn remove(connection: &Connection, id: EntryId) -> rusqlite::Result<()> {

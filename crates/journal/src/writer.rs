@@ -46,6 +46,8 @@ pub(crate) enum Change {
         hold: Hold,
         /// Another entry and its new metadata.
         next: Option<(EntryId, Box<str>)>,
+        /// Whether an operator has given it up.
+        discarded: bool,
     },
     Fail {
         hold: Hold,
@@ -362,7 +364,14 @@ fn write_change(connection: &Connection, change: &Change) -> rusqlite::Result<En
             }
             Ok(id)
         }
-        Change::Remove { hold, next } => {
+        Change::Remove {
+            hold,
+            next,
+            discarded,
+        } => {
+            if *discarded {
+                store::remember_discarded(connection, hold.id)?;
+            }
             store::remove(connection, hold.id)?;
             if let Some((id, meta)) = next {
                 store::describe(connection, *id, meta)?;
@@ -396,7 +405,7 @@ fn apply(index: &mut Index, change: Change, id: EntryId) -> (Option<Hold>, Optio
             index.insert(id, append.record);
             (None, None)
         }
-        Change::Remove { hold, next } => {
+        Change::Remove { hold, next, .. } => {
             if let Some((id, meta)) = next {
                 index.describe(id, meta);
             }

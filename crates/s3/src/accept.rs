@@ -179,7 +179,9 @@ impl Inner {
         }
         let why = match error {
             AppendError::Full { which } => format!("the journal is full ({which})"),
-            AppendError::Faulted { .. } => "the journal's storage has failed".to_owned(),
+            AppendError::Faulted { .. } => {
+                "the journal's storage has failed: it accepts nothing until the server is restarted, which checks it".to_owned()
+            }
             _ => "the journal can't accept it".to_owned(),
         };
         tracing::warn!(dependency = DEPENDENCY, %error, "a write was not accepted");

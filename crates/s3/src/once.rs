@@ -77,6 +77,12 @@ impl Once {
                 Error::new(ErrorKind::KeyReused, why).field("Idempotency-Key")
             ));
         }
+        if known.discarded {
+            let why = "what was accepted of this request has been discarded by an operator; to have it carried out, send it with a new Idempotency-Key";
+            return Some(Err(
+                Error::new(ErrorKind::Conflict, why).field("Idempotency-Key")
+            ));
+        }
         Some(Ok(match known.entry {
             Some(id) => accepted(id),
             None => {

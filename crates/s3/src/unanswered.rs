@@ -118,7 +118,7 @@ fn is_unanswered(failed: &Failed) -> bool {
 
 pub(crate) fn outcome_unknown(key: &Key) -> Error {
     let detail = format!(
-        "the write of `{}` was sent to the object store and not answered: it may have happened",
+        "the write of `{}` was sent to the object store and not answered: it may have happened; read the object, or send the same again",
         key.as_str()
     );
     Error::new(ErrorKind::OutcomeUnknown, detail).dependency(DEPENDENCY)

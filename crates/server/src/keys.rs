@@ -208,6 +208,16 @@ impl KeyRing {
         Ok(())
     }
 
+    /// Whether a key could be preset.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`].
+    pub fn check_preset(key: &Secret) -> Result<(), KeyError> {
+        well_formed(key.expose())
+            .map(drop)
+            .ok_or(KeyError::Malformed)
+    }
+
     /// Makes a key and keeps its hash. The key itself is returned this once.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use mainstay_runtime::{Clock, Error, NoObserver};
+use mainstay_server::KeyRing;
 
 use super::{Failure, Surroundings};
 use crate::cli::CheckArguments;
@@ -28,6 +29,10 @@ pub(super) async fn run(
     arguments: &CheckArguments,
 ) -> Result<ExitCode, Failure> {
     let Loaded { config, file, .. } = around.load()?;
+    if let Some(key) = &config.admin_key {
+        KeyRing::check_preset(key)
+            .map_err(|error| Failure::Usage(format!("admin_key: {error}")))?;
+    }
     let source = file.map_or("embedded defaults".to_owned(), |file| {
         file.display().to_string()
     });

@@ -3,7 +3,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
-use reqwest::{Method, StatusCode, Url};
+use mainstay_runtime::Clock;
+use reqwest::header::RETRY_AFTER;
+use reqwest::{Method, Response, StatusCode, Url};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -15,6 +17,10 @@ use crate::config::Config;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest time for a command; reading a large body takes its time.
 const COMMAND_PATIENCE: Duration = Duration::from_secs(300);
+/// How often one question is put again to a server that has had too many.
+const TRIES: u32 = 10;
+/// Longest pause before that, in seconds.
+const LONGEST_PAUSE: u64 = 60;
 
 /// Where to ask, and with what.
 #[derive(Debug)]
@@ -60,6 +66,21 @@ impl Client {
         self.ask(Method::POST, path, COMMAND_PATIENCE).await
     }
 
+    async fn send(
+        &self,
+        method: &Method,
+        url: &Url,
+        patience: Duration,
+    ) -> Result<Response, Failure> {
+        let request = self
+            .http
+            .request(method.clone(), url.clone())
+            .timeout(patience)
+            .bearer_auth(&self.key);
+        let reply = request.send().await;
+        reply.map_err(|error| unreachable_server(url, &error))
+    }
+
     async fn ask<T: DeserializeOwned>(
         &self,
         method: Method,
@@ -70,13 +91,16 @@ impl Client {
             .url
             .join(path)
             .map_err(|error| Failure::Usage(format!("{}: {error}", self.url)))?;
-        let request = self
-            .http
-            .request(method, url.clone())
-            .timeout(patience)
-            .bearer_auth(&self.key);
-        let reply = request.send().await;
-        let reply = reply.map_err(|error| unreachable_server(&url, &error))?;
+        let clock = Clock::start();
+        let mut reply = self.send(&method, &url, patience).await?;
+        for _ in 0..TRIES {
+            // What asks often, a page at a time, goes on when it may.
+            let Some(pause) = may_ask_again_after(&reply) else {
+                break;
+            };
+            clock.sleep(pause).await;
+            reply = self.send(&method, &url, patience).await?;
+        }
         match reply.status() {
             StatusCode::OK => reply
                 .json()
@@ -98,6 +122,14 @@ impl Client {
             }
         }
     }
+}
+
+/// When the server says that this key has used up its requests for the moment.
+fn may_ask_again_after(reply: &Response) -> Option<Duration> {
+    let is_limited = reply.status() == StatusCode::TOO_MANY_REQUESTS;
+    let said = reply.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    let seconds = said.parse::<u64>().ok().filter(|_| is_limited)?;
+    Some(Duration::from_secs(seconds.clamp(1, LONGEST_PAUSE)))
 }
 
 fn unreachable_server(url: &Url, error: &reqwest::Error) -> Failure {

@@ -146,4 +146,9 @@ async fn check_says_what_works_and_what_to_do_where_it_does_not() {
         ran.out
     );
     assert!(line("database").contains("ok"), "{}", ran.out);
+    let mut command = mainstay(folder.path());
+    command.arg("check").env("MAINSTAY_ADMIN_KEY", "short");
+    let ran = Ran::from(command.output().unwrap());
+    assert_eq!(ran.code, Some(2), "as `serve` would refuse it: {ran:?}");
+    assert!(ran.err.contains("admin_key"), "{ran:?}");
 }

@@ -52,6 +52,10 @@ impl Database {
         if let Some(entry) = deferred.journal.latest(QUEUE, &keyed.id.hex()) {
             return known(&entry, &keyed);
         }
+        if self.was_discarded(deferred, &keyed).await? {
+            let detail = "this write was accepted, and then discarded by an operator; to have it run, send it with a new Idempotency-Key";
+            return Err(Error::new(ErrorKind::Conflict, detail).dependency(DATABASE));
+        }
         let mut unknown = None;
         if self.write_mode() == WriteMode::Enabled && !deferred.is_waiting() {
             match self.try_now(ctx, &statement, keyed).await {
@@ -88,7 +92,12 @@ impl Database {
         let look = async |attempt: Attempt| driver.record_of(&attempt, &keyed).await;
         let call = Call::new("read", ctx).idempotent();
         let found = guard.call(call, |fault: &Fault| fault.verdict, look).await;
-        let Some(record) = found.map_err(into_error)? else {
+        let found = found.map_err(into_error);
+        // It may have been done unheard before.
+        if !matches!(found, Ok(Some(_))) && self.was_discarded(deferred, &keyed).await? {
+            return Ok(Some(Fate::Discarded));
+        }
+        let Some(record) = found? else {
             return Ok(None);
         };
         if record.kind != Kind::Deferred.as_str() {
@@ -97,6 +106,15 @@ impl Database {
         let written = record.outcome.as_deref().and_then(codec::decode_written);
         let written = written.and_then(|all| all.into_iter().next());
         Ok(written.map(|written| Fate::Done(Answer::aged(written, Source::Primary, record.age))))
+    }
+
+    async fn was_discarded(&self, deferred: &Deferred, keyed: &Keyed) -> Result<bool, Error> {
+        let key = keyed.id.hex();
+        let found = deferred.journal.was_discarded(QUEUE, &key).await;
+        found.map_err(|error| {
+            let detail = format!("the journal can't tell what became of this key: {error}");
+            Error::new(ErrorKind::JournalFull, detail).dependency(DATABASE)
+        })
     }
 
     fn deferred(&self) -> Result<&Deferred, Error> {
@@ -189,7 +207,9 @@ impl Database {
                 return Error::new(ErrorKind::OutcomeUnknown, detail).dependency(DATABASE);
             }
             AppendError::Full { which } => format!("the journal is full ({which})"),
-            AppendError::Faulted { .. } => "the journal's storage has failed".to_owned(),
+            AppendError::Faulted { .. } => {
+                "the journal's storage has failed: it accepts nothing until the server is restarted, which checks it".to_owned()
+            }
             _ => "the journal can't accept it".to_owned(),
         };
         tracing::warn!(dependency = DATABASE, %error, "a deferred write was not accepted");
@@ -243,6 +263,7 @@ fn fate_of(entry: Entry) -> Fate {
             last_error: entry.last_error,
         },
         State::SetAside => Fate::SetAside {
+            id: entry.id,
             accepted_at_ms,
             reason: entry.last_error.unwrap_or_default(),
         },

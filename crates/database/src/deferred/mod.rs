@@ -79,11 +79,15 @@ pub enum Fate {
     Done(Answer<Written>),
     /// It was refused and needs a person.
     SetAside {
+        /// The journal's entry.
+        id: EntryId,
         /// Wall clock, ms since the Unix epoch.
         accepted_at_ms: i64,
         /// What was said.
         reason: String,
     },
+    /// An operator has given it up.
+    Discarded,
 }
 
 pub(crate) struct Deferred {

@@ -210,6 +210,12 @@ async fn what_the_database_refuses_is_set_aside_and_blocks_nobody() {
     let entries = deferring
         .journal
         .entries(&mainstay_journal::Filter::default(), None, 9);
+    // What an operator gives up is neither done later nor told as if it had never been.
+    deferring.journal.discard(entries[1].id).await.unwrap();
+    let fate = deferring.fate("bad").await.unwrap();
+    assert_eq!(fate, Some(Fate::Discarded));
+    let again = deferring.send("add", "bad", vec![json!(9)]).await;
+    assert_eq!(again.unwrap_err().kind, ErrorKind::Conflict);
     deferring.journal.retry(entries[0].id, None).await.unwrap();
     eventually(SOON, "an operator's retry", async || {
         deferring.is_done(1).await

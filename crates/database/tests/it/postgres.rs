@@ -416,6 +416,13 @@ async fn a_check_names_the_remedy() {
         ["database", "database/replica"]
     );
     assert!(checked.iter().all(|one| one.result.is_ok()), "{checked:?}");
+    let mut lost = settings(&url);
+    lost.replica = Some(parse(
+        &url.replace(&format!(":{}", server.port()), &format!(":{closed}")),
+    ));
+    let checked = connect(lost).await.database.check().await;
+    let detail = &checked[1].result.as_ref().unwrap_err().detail;
+    assert!(detail.contains("in database.replica_url"), "{detail}");
 }
 
 #[tokio::test]

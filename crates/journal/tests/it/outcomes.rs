@@ -61,6 +61,7 @@ async fn a_recorded_outcome_is_found_after_a_reopen_for_a_day() {
         request: blake3::hash(b"request"),
         answer: "answer".into(),
         entry: None,
+        discarded: false,
     };
     assert_eq!(found, expected);
     assert_eq!(known(&journal, "a", 1_000 + DAY).await, None);
@@ -142,7 +143,7 @@ async fn a_journal_of_the_first_schema_is_migrated_with_its_entries() {
     drop(journal);
     let database = rusqlite::Connection::open(dir.path().join("journal.db")).unwrap();
     database
-        .execute_batch("DROP TABLE identity; DROP TABLE outcomes; PRAGMA user_version = 1;")
+        .execute_batch("DROP TABLE identity; DROP TABLE outcomes; DROP TABLE discarded; PRAGMA user_version = 1;")
         .unwrap();
     drop(database);
     let journal = open(dir.path()).await;

@@ -76,12 +76,14 @@ impl Sender {
         self.0.come.notify_one();
     }
 
-    /// What still waits is dropped, and the reader is told `error` instead.
+    /// What still waits is dropped, and the reader is told `error` instead; but what went wrong before is no fault of
+    /// theirs.
     pub(crate) fn expire(&self, error: Error) {
         let mut waiting = self.0.waiting();
         waiting.pieces = VecDeque::new();
         waiting.bytes = 0;
-        waiting.end = Some(Err(error));
+        let before = waiting.end.take().and_then(Result::err);
+        waiting.end = Some(Err(before.unwrap_or(error)));
     }
 
     /// Waits until the reader has been told the end, or is gone.
@@ -194,6 +196,13 @@ mod tests {
         sender.expire(late());
         assert_eq!(receiver.next().await, Some(Err(late())));
         assert_eq!(receiver.next().await, None);
+
+        let (sender, mut receiver) = lane();
+        let broken = Error::new(ErrorKind::Unavailable, "it broke off");
+        sender.send(piece(1)).unwrap();
+        sender.end(Err(broken.clone()));
+        sender.expire(late());
+        assert_eq!(receiver.next().await, Some(Err(broken)));
     }
 
     #[tokio::test]

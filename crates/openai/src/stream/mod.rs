@@ -195,13 +195,8 @@ impl Models {
         let Some(first) = self.inner.providers.first() else {
             return;
         };
-        if first
-            .guard
-            .clock()
-            .until(deadline, lane.over())
-            .await
-            .is_err()
-        {
+        let clock = first.guard.clock();
+        if clock.until(deadline, lane.over()).await.is_err() {
             lane.expire(pump::unread());
         }
     }

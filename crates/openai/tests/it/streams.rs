@@ -189,6 +189,7 @@ async fn a_success_counts_at_the_end_and_not_before() {
     let (heard, took) = world.time(Heard::of(begun)).await;
     let end = heard.end.unwrap_err();
     assert_eq!(end.kind, ErrorKind::Timeout, "the total bound: {end}");
+    assert!(end.detail.contains("not done in time"), "{end}");
     assert!(took < Duration::from_secs(5), "{took:?}");
     assert_eq!(world.totals("openai/a").failures, 1);
     eventually(LONG, "the provider to be left", async || {

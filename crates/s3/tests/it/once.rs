@@ -64,6 +64,24 @@ async fn the_same_request_gets_the_first_outcome_and_changes_nothing() {
 }
 
 #[tokio::test]
+async fn what_an_operator_has_discarded_is_not_said_to_be_accepted() {
+    let server = S3::start().await;
+    let world = World::of(&server).await;
+    world.until_closed().await;
+    server.kill().await;
+    world.until_open().await;
+    let accepted = put(&world, "key", "a", "one").await.unwrap();
+    assert!(matches!(accepted.value, Receipt::Accepted { .. }));
+    let entry = world.objects.journal_entries(None, None, 1).remove(0);
+    world.objects.discard_entry(entry.id).await.unwrap();
+    let error = put(&world, "key", "a", "one").await.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Conflict, "{error}");
+    assert!(error.detail.contains("discarded"), "{error}");
+    let anew = put(&world, "new", "a", "one").await.unwrap();
+    assert!(matches!(anew.value, Receipt::Accepted { .. }));
+}
+
+#[tokio::test]
 async fn a_key_that_came_with_another_request_is_refused() {
     let world = World::embedded().await;
     put(&world, "key", "a", "one").await.unwrap();

@@ -52,8 +52,11 @@ pub(super) struct AcceptedReply {
 /// What became of a deferred write.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(super) struct FateReply {
-    /// `waiting`, `done` or `set_aside`.
+    /// `waiting`, `done`, `set_aside`, or `discarded` by an operator.
     state: &'static str,
+    /// The journal's entry of one that was set aside: what an operator retries or discards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     /// When it was accepted; not for one that is done.
     #[serde(skip_serializing_if = "Option::is_none")]
     accepted_at: Option<String>,
@@ -151,7 +154,7 @@ async fn fate(
     })?;
     let source = match &fate {
         Fate::Done(answer) => answer.source.clone(),
-        Fate::Waiting { .. } | Fate::SetAside { .. } => Source::Journal,
+        Fate::Waiting { .. } | Fate::SetAside { .. } | Fate::Discarded => Source::Journal,
     };
     Ok(reply::json(StatusCode::OK, &told(fate), &source, None))
 }
@@ -175,12 +178,18 @@ fn told(fate: Fate) -> FateReply {
             ..FateReply::default()
         },
         Fate::SetAside {
+            id,
             accepted_at_ms,
             reason,
         } => FateReply {
             state: "set_aside",
+            id: Some(id.to_string()),
             accepted_at: at(accepted_at_ms),
             reason: Some(reason),
+            ..FateReply::default()
+        },
+        Fate::Discarded => FateReply {
+            state: "discarded",
             ..FateReply::default()
         },
         Fate::Done(answer) => FateReply {
