@@ -216,7 +216,7 @@ impl Copies {
                 (true, index.evict_down_to(self.max_bytes))
             }
         };
-        tracing::trace!(is_kept, gone = gone.len(), "kept a local copy");
+        tracing::trace!(is_kept, gone = gone.len(), "a local copy came");
         self.remove_files(alone, &gone).await;
         is_kept
     }
