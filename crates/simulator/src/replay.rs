@@ -4,7 +4,8 @@
 //! ([`Fidelity::Exact`]) or where it doesn't. Under other rules the same calls, probes and transitions are judged anew:
 //! exact for the controller, and where the rules would have made other calls or probes, a story names them as left out
 //! ([`Unplayed`]). Other breaker settings would have let other calls pass, which nobody recorded; their effect is
-//! estimated from what was counted each second, and labelled so.
+//! estimated, and labelled so: such a breaker goes with the recorded one until its settings act otherwise, and from there
+//! on lives on what was counted each second and on what probes found while calls were rejected.
 //!
 //! ```
 //! use mainstay_degradation::{Language, Level};

@@ -85,7 +85,7 @@ pub(super) fn reliance(fidelity: &Fidelity) -> (String, Tone) {
             unplayed,
         } => (
             format!(
-                "an estimate: breakers with other settings ({}) would have let other calls pass; they are judged by each second's counts{}",
+                "an estimate: breakers with other settings ({}) go with the recorded ones until they act otherwise, and from there on are judged by each second's counts and by probes{}",
                 endpoints.join(", "),
                 left_out(unplayed)
             ),
@@ -116,6 +116,7 @@ fn keys(unplayed: &[&Unplayed]) -> String {
         Unplayed::Tuning => "degradation.tuning".to_owned(),
         Unplayed::Cascade => "degradation.cascade".to_owned(),
         Unplayed::Limit(whose) => format!("{whose}.limit"),
+        Unplayed::Ramp(whose) => format!("breakers.{whose}.ramp"),
         Unplayed::Deadline(whose) => match whose.as_str() {
             "s3" => "s3.idle".to_owned(),
             "openai" => "openai.providers.deadline".to_owned(),

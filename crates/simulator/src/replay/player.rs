@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use mainstay_breaker::{Moment, State};
+use mainstay_breaker::{Moment, Settings as BreakerSettings, State};
 use mainstay_degradation::recording::{Decided, Entry, Head, RecordingError, digest};
 use mainstay_degradation::{
     Controller, Effect, Event, FeatureMode, Input, Language, Level, Snapshot,
 };
 
-use super::estimate::Estimates;
+use super::estimate::{Due, Estimates, acts};
 use super::policy::Policy;
 use super::story::{Away, Fidelity, Happened, Lane, LevelSpan, Story, Summary};
 use super::trouble::Troubles;
-use super::unplayed::{Unplayed, bounded};
+use super::unplayed::{Unplayed, bounded, ramped};
 use super::{Deployed, WhatIf};
 
 pub(super) struct Player {
@@ -21,9 +21,11 @@ pub(super) struct Player {
     language: Language,
     controller: Controller,
     policy: Policy,
-    /// What of limits and deadlines has no effect here.
+    /// What of limits, deadlines and ramps has no effect here.
     bounded: BTreeSet<Unplayed>,
     estimates: Estimates,
+    /// With estimates: what was heard since the last tick, which tells of the calls of that time.
+    ahead: Vec<(Moment, Input)>,
     now: Moment,
     snapshot: Snapshot,
     expected: Option<Decided>,
@@ -49,6 +51,17 @@ impl Player {
         deployed: &Deployed,
         language: Language,
     ) -> Self {
+        Self::estimating(head, what_if, deployed, language, acts)
+    }
+
+    /// `differs`: which settings of breakers, recorded and asked for, are estimated.
+    pub(super) fn estimating(
+        head: Head,
+        what_if: &WhatIf,
+        deployed: &Deployed,
+        language: Language,
+        differs: impl Fn(&BreakerSettings, &BreakerSettings) -> bool,
+    ) -> Self {
         let mut controller = head.controller.clone();
         let policy = Policy::new(controller.rules().clone(), what_if.rules.clone());
         if let Some(rules) = policy.other() {
@@ -56,13 +69,20 @@ impl Player {
             controller.handle(head.at, Input::Settings(rules), &mut Vec::new());
         }
         let snapshot = controller.snapshot(head.at);
+        let breakers = std::iter::once(&head.breakers).chain(&deployed.breakers);
         let mut player = Self {
             estimates: Estimates::new(
                 &what_if.breakers,
-                std::iter::once(&head.breakers).chain(&deployed.breakers),
+                breakers.clone(),
                 policy.recorded(),
+                &head.controller.snapshot(head.at),
+                differs,
             ),
-            bounded: bounded(what_if, &deployed.bounds, policy.recorded()),
+            ahead: Vec::new(),
+            bounded: bounded(what_if, &deployed.bounds, policy.recorded())
+                .into_iter()
+                .chain(ramped(what_if, breakers.clone(), policy.recorded()))
+                .collect(),
             now: head.at,
             head,
             language,
@@ -103,18 +123,66 @@ impl Player {
 
     pub(super) fn play(&mut self, entry: Entry) {
         match entry {
-            Entry::Input { at, input } => {
+            Entry::Input { at, input } if self.estimates.is_empty() => {
                 self.compare();
-                self.pass_time(at);
-                self.troubles.note(self.policy.recorded(), at, &input);
-                self.hear(at, input);
+                self.heard(at, input);
             }
+            Entry::Input { at, input } => self.look_ahead(at, input),
             Entry::Decided(decided) => self.expected = Some(decided),
             Entry::Done(digest) => self.done.0 = Some(digest),
-            Entry::Breakers(settings) => self.estimates.reloaded(settings),
+            Entry::Breakers(settings) => {
+                self.catch_up();
+                let rules = self.policy.recorded();
+                self.estimates.reloaded(rules, &settings, self.now);
+            }
             // They were compared at the beginning.
             Entry::Bounds(_) => {}
         }
+    }
+
+    /// Estimated breakers are asked of a second's calls when the tick has told of them.
+    fn look_ahead(&mut self, at: Moment, input: Input) {
+        let reload = matches!(input, Input::Settings(_));
+        if reload {
+            self.catch_up();
+        }
+        let complete = reload || matches!(input, Input::Tick { .. });
+        self.ahead.push((at, input));
+        if complete {
+            self.catch_up();
+        }
+    }
+
+    fn catch_up(&mut self) {
+        let ahead = std::mem::take(&mut self.ahead);
+        let calls = self.estimates.calls(self.policy.recorded(), &ahead);
+        let mut calls = calls.into_iter().peekable();
+        for (at, input) in ahead {
+            while let Some(call) = calls.next_if(|call| call.at <= at) {
+                self.estimate(&call);
+            }
+            self.heard(at, input);
+        }
+    }
+
+    /// A call that only an estimated breaker hears of.
+    fn estimate(&mut self, call: &Due) {
+        let at = call.at.max(self.now);
+        let moved = self.estimates.call(self.policy.recorded(), call, at);
+        if moved.is_empty() {
+            return;
+        }
+        self.pass_time(at);
+        for input in moved {
+            self.troubles.note(self.policy.recorded(), at, &input);
+            self.tell(at, input);
+        }
+    }
+
+    fn heard(&mut self, at: Moment, input: Input) {
+        self.pass_time(at);
+        self.troubles.note(self.policy.recorded(), at, &input);
+        self.hear(at, input);
     }
 
     /// Whether the last input led to what was recorded.
@@ -144,31 +212,29 @@ impl Player {
         if let Input::Settings(rules) = &input {
             self.policy.reloaded(rules);
         }
-        let inputs = self.estimates.instead(self.policy.recorded(), at, input);
+        for input in self.estimates.instead(self.policy.recorded(), at, input) {
+            self.tell(at, input);
+        }
+    }
+
+    fn tell(&mut self, at: Moment, input: Input) {
         let mut effects = Vec::new();
-        for input in inputs {
-            let mut following: VecDeque<Input> = self.policy.told(input).into_iter().collect();
-            while let Some(input) = following.pop_front() {
-                self.controller.handle(at, input, &mut effects);
-                following.extend(self.carry_out(at, &effects));
-                self.gather(at, &effects);
-                effects.clear();
-            }
+        let mut following: VecDeque<Input> = self.policy.told(input).into_iter().collect();
+        while let Some(input) = following.pop_front() {
+            self.controller.handle(at, input, &mut effects);
+            following.extend(self.carry_out(at, &effects));
+            self.gather(at, &effects);
+            effects.clear();
         }
     }
 
     /// What estimated breakers answer to the controller.
-    fn carry_out(&self, at: Moment, effects: &[Effect]) -> Vec<Input> {
-        let rules = self.controller.rules();
-        let answer = |effect| {
-            let (name, transition) = self.estimates.carry_out(rules, at, effect)?;
-            let endpoint = rules.endpoint_id(&name)?;
-            Some(Input::Transition {
-                endpoint,
-                transition,
-            })
-        };
-        effects.iter().filter_map(answer).collect()
+    fn carry_out(&mut self, at: Moment, effects: &[Effect]) -> Vec<Input> {
+        let (estimates, rules) = (&mut self.estimates, self.controller.rules());
+        let answers = effects.iter();
+        answers
+            .filter_map(|effect| estimates.carry_out(rules, at, effect))
+            .collect()
     }
 
     fn gather(&mut self, at: Moment, effects: &[Effect]) {
@@ -277,6 +343,7 @@ impl Player {
     }
 
     pub(super) fn finish(mut self, broken: Option<RecordingError>) -> Story {
+        self.catch_up();
         // What the last input led to may be what is missing.
         if broken.is_none() {
             self.compare();

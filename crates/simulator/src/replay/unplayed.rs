@@ -18,6 +18,8 @@ pub enum Unplayed {
     Cascade,
     /// How many calls to this dependency may be in flight.
     Limit(String),
+    /// How slowly calls to this dependency come back after its breaker has closed.
+    Ramp(String),
     /// How long an attempt at this dependency may take.
     Deadline(String),
     /// This setting, of which a recording doesn't tell whether it was another.
@@ -65,6 +67,23 @@ pub(super) fn bounded(
         .chain(deadlines.map(Unplayed::Deadline))
         .chain(untold.map(Unplayed::Untold))
         .collect()
+}
+
+/// The ramps that would have let other calls pass than those in force. `recorded`: each endpoint's breaker, at first and
+/// after every reload.
+pub(super) fn ramped<'a>(
+    what_if: &WhatIf,
+    recorded: impl Iterator<Item = &'a Vec<mainstay_breaker::Settings>> + Clone,
+    rules: &Rules,
+) -> BTreeSet<Unplayed> {
+    let others = what_if.breakers.iter().filter_map(|(name, wanted)| {
+        let id = rules.endpoint_id(name)?;
+        let mut all = recorded.clone().filter_map(|all| all.get(id.index()));
+        let differs = all.any(|one| one.ramp != wanted.ramp);
+        let dependency = rules.endpoint(id).dependency;
+        differs.then(|| Unplayed::Ramp(rules.dependency(dependency).name.clone()))
+    });
+    others.collect()
 }
 
 /// What is asked of calls: all but the alert's threshold, which only the controller looks at.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests fail their test")]
 
 mod checks;
+mod estimates;
 mod replays;
 mod scenarios;
 mod seeds;
