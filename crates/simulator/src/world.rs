@@ -178,7 +178,12 @@ impl World {
 
     pub(crate) fn index(&self, endpoint: &str) -> Result<usize, ScenarioError> {
         let found = self.rules.endpoint_id(endpoint).map(EndpointId::index);
-        found.ok_or_else(|| ScenarioError(format!("there is no endpoint {endpoint}")))
+        found.ok_or_else(|| {
+            let all = self.rules.endpoints().map(|(_, rule)| rule.name.as_str());
+            let all: Vec<_> = all.collect();
+            let all = all.join(", ");
+            ScenarioError(format!("there is no endpoint {endpoint}: there are {all}"))
+        })
     }
 
     pub(crate) fn at(&mut self, at: Moment, happening: Happening) {

@@ -1,6 +1,7 @@
 //! `mainstay replay`: a recording told, as it was and as it would have been.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -20,9 +21,22 @@ pub(super) fn run(around: &Surroundings, arguments: &ReplayArguments) -> Result<
     let Some(path) = &arguments.file else {
         return list(around);
     };
-    let bytes = recordings::read(path).map_err(|error| Failure::file(path, error))?;
+    let bytes = recordings::read(path).map_err(|error| unreadable(path, error))?;
     tell(around, &arguments.story, &bytes, path)?;
     Ok(ExitCode::SUCCESS)
+}
+
+const NO_RECORDING: &str = "this is no recording: one is a file that ends in .rec.gz, as the server writes it while it runs \
+                            (record = true) into recordings/ of its data directory; `mainstay replay` without a file lists them";
+
+/// Why a file can't be read; of one that can't be unpacked, what it should have been.
+fn unreadable(path: &Path, error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => {
+            Failure::file(path, NO_RECORDING)
+        }
+        _ => Failure::file(path, error),
+    }
 }
 
 /// The recordings of the data directory.
@@ -49,7 +63,10 @@ fn tell(
     bytes: &[u8],
     from: &Path,
 ) -> Result<(), Failure> {
-    let failed = |error: RecordingError| Failure::file(from, error);
+    let failed = |error: RecordingError| match error {
+        RecordingError::NotARecording => Failure::file(from, NO_RECORDING),
+        error => Failure::file(from, error),
+    };
     let story = |name: String, what_if: &WhatIf| {
         let story = replay(bytes, what_if, Language::English).map_err(failed)?;
         Ok::<_, Failure>(Told { name, story })

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use mainstay_degradation::Language;
-use mainstay_simulator::{Check, Scenario, Violation, WhatIf, World, replay};
+use mainstay_simulator::{Action, Check, Order, Scenario, Violation, WhatIf, World, replay};
 
 use super::replay::show;
 use super::{Failure, Surroundings};
@@ -38,13 +38,13 @@ pub(super) fn run(
         |path| path.display().to_string(),
     );
     let what = format!("{} (seed {})", arguments.scenario.as_str(), arguments.seed);
-    let name = format!("{what} with {whose}");
+    let name = format!("{what} with {whose}{}", until(&scenario));
     let one = play(&scenario, arguments, &in_force.config, name)?;
     let other = match &around.config {
         None => None,
         Some(path) => {
             let config = load(Some(path), environment())?.config;
-            let name = format!("with {}", path.display());
+            let name = format!("with {}{}", path.display(), until(&scenario));
             Some(play(&scenario, arguments, &config, name)?)
         }
     };
@@ -58,6 +58,16 @@ pub(super) fn run(
     let broken = std::iter::once(&one).chain(&other).map(complain);
     let broken = broken.fold(false, |any, one| any | one);
     Ok(ExitCode::from(u8::from(broken)))
+}
+
+/// How long a policy is in force that a story names.
+fn until(scenario: &Scenario) -> &'static str {
+    let reloads = |order: &Order| matches!(order.action, Action::Reload(_));
+    if scenario.orders.iter().any(reloads) {
+        " until others are reloaded"
+    } else {
+        ""
+    }
 }
 
 /// Plays the scenario under a configuration's policy.

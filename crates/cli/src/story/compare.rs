@@ -34,7 +34,7 @@ pub(crate) fn compare(screen: Screen, one: &Told, other: Option<&Told>) -> Strin
         theirs.map(|it| it.away.len()),
     ));
     rows.push(maybe_spans(
-        "first failure seen to change of level (mean)",
+        "first failure to change of level, at most (mean)",
         ours.detection(),
         theirs.map(Summary::detection),
     ));

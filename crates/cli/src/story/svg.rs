@@ -14,7 +14,11 @@ const WIDTH: f64 = 1_200.0;
 /// Room for the names of lanes, and at the other edge.
 const LEFT: f64 = 170.0;
 const RIGHT: f64 = 24.0;
-const HEAD: f64 = 62.0;
+/// The name of a story, above its facts.
+const HEAD: f64 = 48.0;
+/// A line of facts, and how many letters fit into it.
+const FACTS: f64 = 14.0;
+const LINE: usize = 180;
 const SCORE: f64 = 150.0;
 const LANE: f64 = 26.0;
 const GAP: f64 = 8.0;
@@ -57,7 +61,38 @@ pub(crate) fn svg(stories: &[&Told]) -> String {
 }
 
 fn panel_height(told: &Told) -> f64 {
-    HEAD + SCORE + GAP + LANE * told.story.lanes.len() as f64 + AXIS
+    head_height(told) + SCORE + GAP + LANE * told.story.lanes.len() as f64 + AXIS
+}
+
+fn head_height(told: &Told) -> f64 {
+    HEAD + FACTS * facts(told).len() as f64
+}
+
+/// Time at each level, and how far all of it can be relied on, in lines that fit.
+fn facts(told: &Told) -> Vec<String> {
+    let held = Level::ALL.iter().zip(told.story.summary.time_at);
+    let held = held.filter(|(_, time)| time.as_secs() > 0);
+    let mut facts: Vec<_> = held
+        .map(|(level, time)| format!("{level} {}", clock(time)))
+        .collect();
+    facts.push(reliance(&told.story.fidelity).0);
+    wrapped(&facts.join("  ·  "))
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > LINE {
+            lines.push(word.to_owned());
+        } else if let Some(last) = lines.last_mut() {
+            if line > 0 {
+                last.push(' ');
+            }
+            last.push_str(word);
+        }
+    }
+    lines
 }
 
 /// Where a time lies.
@@ -106,16 +141,15 @@ impl Svg {
 
     fn panel(&mut self, axis: &Axis, told: &Told, top: f64) {
         self.text((16.0, top + 26.0), "title", "start", &told.name);
-        let held = Level::ALL.iter().zip(told.story.summary.time_at);
-        let held = held.filter(|(_, time)| time.as_secs() > 0);
-        let mut facts: Vec<_> = held
-            .map(|(level, time)| format!("{level} {}", clock(time)))
-            .collect();
-        facts.push(reliance(&told.story.fidelity).0);
-        self.text((16.0, top + 44.0), "small", "start", &facts.join("  ·  "));
-        self.levels(axis, told, top + HEAD);
-        self.score(axis, told, top + HEAD);
-        let lanes = top + HEAD + SCORE + GAP;
+        let mut y = top + 44.0;
+        for line in facts(told) {
+            self.text((16.0, y), "small", "start", &line);
+            y += FACTS;
+        }
+        let top = top + head_height(told);
+        self.levels(axis, told, top);
+        self.score(axis, told, top);
+        let lanes = top + SCORE + GAP;
         self.lanes(axis, told, lanes);
         self.axis(axis, told, lanes + LANE * told.story.lanes.len() as f64);
     }

@@ -172,18 +172,52 @@ fn every_scenario_can_be_played_and_breaks_no_invariant() {
 }
 
 #[test]
+fn a_policy_that_others_follow_says_so() {
+    let folder = folder();
+    let mut seen = [false, false];
+    for seed in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        let arguments = ["simulate", "--scenario", "drawn", "--seed", seed];
+        let told = run(folder.path(), &arguments).out;
+        let reloads = told.contains("new settings are in force");
+        let head = told.lines().next().expect("who and when");
+        assert_eq!(
+            head.contains("until others are reloaded"),
+            reloads,
+            "{told}"
+        );
+        seen[usize::from(reloads)] = true;
+    }
+    assert_eq!(seen, [true, true]);
+}
+
+#[test]
 fn what_can_not_be_played_is_named() {
     let folder = folder();
     let unknown = run(folder.path(), &["simulate", "--dependency", "mysql"]);
     assert_eq!(unknown.code, Some(2));
-    assert!(unknown.err.contains("no endpoint mysql"), "{unknown:?}");
+    let known = "no endpoint mysql: there are database, openai, redis, s3";
+    assert!(unknown.err.contains(known), "{unknown:?}");
     let short = run(folder.path(), &["simulate", "--length", "1s"]);
     assert_eq!(short.code, Some(2));
     assert!(short.err.contains("2m to 168h"), "{short:?}");
-    fs::write(folder.path().join("no.rec.gz"), "nothing of the kind").expect("a file");
-    let damaged = run(folder.path(), &["replay", "no.rec.gz"]);
-    assert_eq!(damaged.code, Some(1));
-    assert!(damaged.err.contains("no.rec.gz"), "{damaged:?}");
+    for other in [
+        "",
+        "nothing of the kind",
+        "nothing of the kind, at some length",
+    ] {
+        fs::write(folder.path().join("no.rec.gz"), other).expect("a file");
+        let damaged = run(folder.path(), &["replay", "no.rec.gz"]);
+        assert_eq!(damaged.code, Some(1));
+        for words in [
+            "no.rec.gz",
+            "no recording",
+            "recordings/ of its data directory",
+        ] {
+            assert!(damaged.err.contains(words), "{damaged:?}");
+        }
+    }
+    let missing = run(folder.path(), &["replay", "none.rec.gz"]);
+    assert!(missing.err.contains("No such file"), "{missing:?}");
     let none = run(folder.path(), &["replay"]);
     assert_eq!(none.code, Some(0));
     assert!(none.out.contains("no recordings in"), "{none:?}");

@@ -70,6 +70,7 @@ impl Player {
         }
         let snapshot = controller.snapshot(head.at);
         let breakers = std::iter::once(&head.breakers).chain(&deployed.breakers);
+        let troubles = Troubles::new(head.at);
         let mut player = Self {
             estimates: Estimates::new(
                 &what_if.breakers,
@@ -93,7 +94,7 @@ impl Player {
             decided: None,
             done: (None, None),
             differs: None,
-            troubles: Troubles::default(),
+            troubles,
             happened: Vec::new(),
             scores: Vec::new(),
             levels: Vec::new(),
@@ -325,7 +326,7 @@ impl Player {
             }
         }
         if level == Level::Optimal {
-            self.troubles.end();
+            self.troubles.end(now);
         }
     }
 

@@ -116,7 +116,8 @@ pub struct Away {
     pub from: Duration,
     /// From the first failure that was seen of what took the level down (failures of a dependency less than ten seconds
     /// apart are of one trouble, and none from before all was last well) until OPTIMAL was left; `None`: nothing was
-    /// seen to fail before. How long nobody looked isn't in it.
+    /// seen to fail before. How long nobody looked isn't in it. At most: calls are counted once a second, and those of
+    /// a second count from its beginning.
     pub detected: Option<Duration>,
     /// How long; `None`: it still was when the recording ended.
     pub lasted: Option<Duration>,

@@ -145,6 +145,28 @@ fn every_time_away_counts_from_the_first_failure_since_all_was_well() {
 }
 
 #[test]
+fn what_was_found_between_two_ticks_was_not_found_at_once() {
+    for condition in [Condition::OnlyProbesPass, Condition::Refuses] {
+        for seed in 0..10 {
+            let calls = Duration::from_millis(50);
+            let from = Duration::from_millis(60_250);
+            let scenario = Scenario::quiet().calls("redis", 1, calls);
+            let scenario = scenario.calls("redis", 2, calls);
+            let scenario = scenario.outage("redis", from, seconds(90), condition);
+            let (recording, _) = recorded(scenario, seed, seconds(100));
+            let away = as_it_was(&recording).summary.away[0];
+            // Somebody calls, and fails, within 75 ms.
+            let least = away.from - from - Duration::from_millis(75);
+            let took = away.detected.unwrap();
+            assert!(took >= least, "{condition:?}, seed {seed}: {away:?}");
+            assert!(!took.is_zero(), "{condition:?}, seed {seed}: {away:?}");
+            let second = away.from - seconds(60);
+            assert!(took <= second, "{condition:?}, seed {seed}: {away:?}");
+        }
+    }
+}
+
+#[test]
 fn what_fails_now_and_then_is_not_the_beginning_of_another_dependencys_outage() {
     let calls = Duration::from_millis(100);
     let scenario = Scenario::quiet()

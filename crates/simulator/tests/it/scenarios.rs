@@ -418,9 +418,15 @@ fn what_was_asked_before_a_repair_and_is_answered_late_weighs_for_a_window_and_n
 fn names_that_are_not_there_are_refused() {
     let world = |scenario| World::new(scenario, 1).unwrap_err().to_string();
     let unknown = Scenario::quiet().phase("mongo", seconds(1), Condition::Well);
-    assert_eq!(world(unknown), "there is no endpoint mongo");
+    assert_eq!(
+        world(unknown),
+        "there is no endpoint mongo: there are database, openai, redis, s3"
+    );
     let unknown = Scenario::quiet().calls("mongo", 1, seconds(1));
-    assert_eq!(world(unknown), "there is no endpoint mongo");
+    assert_eq!(
+        world(unknown),
+        "there is no endpoint mongo: there are database, openai, redis, s3"
+    );
     let knob = Action::Knob {
         feature: "teleport".into(),
         mode: None,

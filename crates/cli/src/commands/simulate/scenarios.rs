@@ -30,7 +30,7 @@ pub(crate) enum Name {
     Deceptive,
     /// Everything is down at once.
     Blackout,
-    /// Drawn from the seed: several troubles, traffic and operators mixed.
+    /// Drawn from the seed: several troubles, traffic, operators and reloads of other settings mixed.
     Drawn,
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mainstay_degradation::Language;
-use mainstay_simulator::{Condition, Scenario, WhatIf, World, replay};
+use mainstay_simulator::{Condition, Fidelity, Scenario, Unplayed, WhatIf, World, replay};
 
 use super::*;
 
@@ -65,6 +65,34 @@ fn it_has_a_lane_for_each_breaker_a_band_for_each_level_and_nothing_outside_its_
             picture.matches(closed).count()
         );
     }
+}
+
+#[test]
+fn what_an_estimate_leaves_out_is_told_within_the_edges() {
+    let mut told = told("with other.toml");
+    let names = [
+        "database",
+        "database/replica",
+        "openai/primary",
+        "redis",
+        "s3",
+    ];
+    told.story.fidelity = Fidelity::Estimated {
+        endpoints: names.map(str::to_owned).into(),
+        unplayed: names.map(|name| Unplayed::Limit(name.to_owned())).into(),
+    };
+    let picture = svg(&[&told]);
+    let texts = picture.lines().filter(|line| line.starts_with("<text"));
+    for text in texts.filter(|text| text.contains("\"start\"")) {
+        let words = text.split(['<', '>']).nth(2).expect("a text");
+        let x = values(text, "x")[0];
+        let ends = x + 6.4 * words.chars().count() as f64;
+        assert!(ends < WIDTH, "{ends}: {words}");
+    }
+    assert!(picture.contains("which is not replayed"), "{picture}");
+    let height = values(&picture, "height")[0];
+    let lowest = values(&picture, "y").into_iter().fold(0.0, f64::max);
+    assert!(lowest < height, "{lowest} {height}");
 }
 
 #[test]

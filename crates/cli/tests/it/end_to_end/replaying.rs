@@ -116,6 +116,37 @@ async fn a_recording_of_real_servers_gives_the_recorded_decisions_exactly() {
     assert!(other.contains("computed in part"), "{other}");
     assert!(other.contains("degradation.probes.redis"), "{other}");
 
+    // Breakers go with the recorded ones until their settings act otherwise: stricter ones open no later.
+    let estimate = |redis: &str| {
+        let all = ["database", "openai", "redis", "s3"].map(|name| {
+            let more = if name == "redis" { redis } else { "" };
+            format!("[breakers.{name}]\nreset_timeout = \"2s\"\n{more}\n")
+        });
+        fs::write(folder.join("estimate.toml"), all.concat()).expect("the file is written");
+        run(folder, &["--config", "estimate.toml", "replay", path]).out
+    };
+    let opened = |out: &str| {
+        let found = out
+            .lines()
+            .find(|line| line.contains("breaker of redis: closed → open"));
+        let time = found.and_then(|line| line.split_whitespace().next());
+        time.expect("redis died").to_owned()
+    };
+    let recorded = opened(&told.out);
+    for stricter in [
+        "fail_max = 4",
+        "fail_max = 1",
+        "slow.after = \"5ms\"",
+        "rate.min_calls = 2",
+    ] {
+        let other = estimate(stricter);
+        assert!(other.contains("an estimate"), "{stricter}: {other}");
+        assert!(opened(&other) <= recorded, "{stricter}: {other}");
+    }
+    for idle in ["forget_after = 6", "max_open = 11", "half_open.probes = 3"] {
+        assert_eq!(opened(&estimate(idle)), recorded, "{idle}");
+    }
+
     // Nor did anybody record the calls that other limits and deadlines would have refused or broken off.
     let calls = "[database]\ncall_deadline = \"50ms\"\nlimit = 1\n";
     let other = with("narrow.toml", "1s", probes, calls);
