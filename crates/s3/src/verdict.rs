@@ -89,12 +89,19 @@ pub(crate) async fn judge(
             (blame, words(&error))
         }
     };
-    // What replaces a copy need not wait for a store that never makes it. It may have been made unheard: nothing is known
-    // of its target.
-    let is_copy = claimed.entry().kind == COPY;
-    if is_copy && !matches!(blame, Blame::Others) && has_replacement(inner, &claimed) {
-        let ended = complete(claimed, Base::Unknown).await;
-        return ended.map_or(Carried::Stuck, |()| Carried::Pointless(id));
+    // What replaces it, maybe since this was begun, need not wait for its pause, or for a store that never makes a copy.
+    if gives_way(claimed.entry(), &blame) && has_replacement(inner, &claimed) {
+        let base = match claimed.entry().kind.as_str() {
+            // It was sent, maybe more than once.
+            COPY => Base::Unknown,
+            _ => Base::of(claimed.entry()),
+        };
+        let ended = complete(claimed, base).await;
+        return match (ended, blame) {
+            (Err(_), _) => Carried::Stuck,
+            (Ok(()), Blame::Others) => Carried::Failed,
+            (Ok(()), _) => Carried::Pointless(id),
+        };
     }
     if matches!(blame, Blame::Entry) && turn.refusals + 1 >= REFUSALS {
         return set_aside(claimed, &why, &why).await;
@@ -110,6 +117,12 @@ pub(crate) async fn judge(
         Blame::Kind => Carried::Denied { id, until },
         Blame::Others => Carried::Failed,
     }
+}
+
+/// Whether it need not be tried again where something replaces it. A copy that may have been made unheard is, unless the
+/// store has refused it: the next entry has to know what it has left.
+fn gives_way(entry: &Entry, blame: &Blame) -> bool {
+    entry.kind != COPY || !matches!(blame, Blame::Others)
 }
 
 /// Sets it aside; the log has other words where those for the operator name an object.

@@ -114,7 +114,7 @@ async fn flush(access: &Access) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     print(&format!(
-        "{} still waiting: `mainstay status` says whether the store can be reached",
+        "{} still waiting: `mainstay status` says whether the store can be reached and when its circuit breaker tries it; POST /admin/breakers/s3/reset tries it at once",
         view::entries(waiting)
     ))?;
     Ok(ExitCode::from(1))

@@ -539,13 +539,15 @@ async fn a_large_copy_gets_the_time_that_it_takes() {
     })
     .await;
     world.until_closed().await;
-    world.stored("large", vec![b'x'; 20 << 20]).await;
+    let large = 36 << 20;
+    let patient = World::patient(&server).await;
+    patient.stored("large", vec![b'x'; large]).await;
     let (requests, ms) = (Requests::Copies, 1500);
     server.set(S3Mode::SlowSome { requests, ms }).await;
     is_accepted(world.copy("large", "copied").await);
     world.until_drained().await;
     let copied = server.content("copied");
-    assert_eq!(copied.map(|copied| copied.len()), Some(20 << 20));
+    assert_eq!(copied.map(|copied| copied.len()), Some(large));
 }
 
 #[tokio::test]
