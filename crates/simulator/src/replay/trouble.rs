@@ -84,7 +84,7 @@ impl Troubles {
             last: at,
             blamed: false,
         });
-        if at.saturating_since(trouble.last) > CALM {
+        if at.saturating_since(trouble.last) > CALM || from < trouble.first {
             trouble.first = from;
         }
         trouble.last = at;

@@ -6,7 +6,9 @@ use std::time::Duration;
 use mainstay_breaker::{Settings, State};
 use mainstay_degradation::Language;
 use mainstay_degradation::recording::{Entry, read};
-use mainstay_simulator::{Condition, Fidelity, Scenario, Story, Unplayed, WhatIf, World, replay};
+use mainstay_simulator::{
+    Condition, Fidelity, Figures, Scenario, Story, Unplayed, WhatIf, World, replay,
+};
 
 /// What another configuration changes of a breaker.
 type Change = fn(&mut Settings);
@@ -194,4 +196,88 @@ fn what_is_stricter_opens_no_later() {
             }
         }
     }
+}
+
+#[test]
+fn an_estimate_is_near_what_the_same_world_does_with_those_settings() {
+    let conditions = [
+        Condition::Refuses,
+        Condition::Hangs,
+        Condition::Misconfigured,
+        Condition::OnlyProbesPass,
+    ];
+    let changes: [(&str, Change); 5] = [
+        ("fail_max 2", |one| one.consecutive = NonZeroU32::new(2)),
+        ("fail_max 12", |one| one.consecutive = NonZeroU32::new(12)),
+        ("fail_max 30", |one| one.consecutive = NonZeroU32::new(30)),
+        ("reset_timeout 7 s", |one| one.reset_timeout = seconds(7)),
+        ("one success", |one| one.half_open.successes = 1),
+    ];
+    for condition in conditions {
+        for (what, change) in changes {
+            for seed in 0..3 {
+                let scenario = busy(Duration::from_millis(100));
+                let mut scenario = scenario.outage("redis", seconds(60), seconds(85), condition);
+                let recording = recorded(scenario.clone(), seed, seconds(240));
+                let other = with(&recording, change);
+                for endpoint in ENDPOINTS {
+                    let mut figures = Figures::of(endpoint);
+                    change(&mut figures.breaker);
+                    scenario.figures.insert(endpoint.to_owned(), figures);
+                }
+                let played = as_it_was(&recorded(scenario, seed, seconds(240)));
+                let name = format!("{what}, {}, seed {seed}", condition.as_str());
+                let (estimated, truth) = (openings(&other), openings(&played));
+                let apart = estimated[0].1.abs_diff(truth[0].1);
+                assert!(apart <= seconds(1), "{name}: {estimated:?} {truth:?}");
+                let back = |story: &Story| {
+                    let away = story.summary.away[0];
+                    away.from + away.lasted.unwrap()
+                };
+                // Where probes lie, nobody knows when it was back.
+                if condition == Condition::OnlyProbesPass {
+                    continue;
+                }
+                let apart = back(&other).abs_diff(back(&played));
+                assert!(
+                    apart <= seconds(3),
+                    "{name}: {:?} {:?}",
+                    back(&other),
+                    back(&played)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn no_bytes_do_harm_to_an_estimate() {
+    let scenario = busy(Duration::from_millis(200));
+    let scenario = scenario.outage("redis", seconds(10), seconds(25), Condition::Refuses);
+    let whole = recorded(scenario, 1, seconds(50));
+    let names = ENDPOINTS.map(str::to_owned);
+    let breakers = names.map(|name| {
+        let mut settings = Figures::of("redis").breaker;
+        settings.consecutive = NonZeroU32::new(7);
+        settings.half_open.successes = 3;
+        (name, settings)
+    });
+    let what_if = WhatIf {
+        breakers: breakers.into(),
+        ..WhatIf::default()
+    };
+    let told = |bytes: &[u8]| replay(bytes, &what_if, Language::English);
+    assert!(matches!(
+        told(&whole).unwrap().fidelity,
+        Fidelity::Estimated { .. }
+    ));
+    let mut read = 0;
+    for at in (0..whole.len()).step_by(7) {
+        for flipped in [1, 0x10, 0x80] {
+            let mut bytes = whole.clone();
+            bytes[at] ^= flipped;
+            read += usize::from(told(&bytes).is_ok());
+        }
+    }
+    assert!(read > 100, "{read}");
 }

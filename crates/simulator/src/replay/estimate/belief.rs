@@ -1,5 +1,6 @@
 //! What would have become of the calls that a recorded breaker rejected. Nobody made them: while it was open, its
-//! dependency was down as far as anybody knows, until a probe passed.
+//! dependency was down as far as anybody knows, until a probe passed after one had failed, or until the breaker closed.
+//! A probe that never failed says nothing: it passes while calls fail.
 
 use mainstay_breaker::{FailureKind, Rule, State, Transition};
 use mainstay_degradation::ProbeResult;
@@ -20,8 +21,6 @@ pub(super) struct Belief {
     known: Known,
     /// A probe has failed in this outage: one that passes says something.
     missed: bool,
-    /// Calls have failed although probes pass.
-    deceived: bool,
     recent: Recent,
     /// Parts of a failure, and of a slow call, that shares are ahead of whole ones.
     owed: (f64, f64),
@@ -45,7 +44,6 @@ impl Belief {
         Self {
             known,
             missed: false,
-            deceived: false,
             recent: Recent::default(),
             owed: (0.0, 0.0),
         }
@@ -69,18 +67,14 @@ impl Belief {
         let down = Known::Down(kind.unwrap_or(FailureKind::Unavailable));
         match (transition.from, transition.to, transition.rule) {
             (_, State::Closed, _) => {
-                (self.missed, self.deceived) = (false, false);
-                self.known = Known::Up;
+                (self.missed, self.known) = (false, Known::Up);
             }
             (_, State::HalfOpen, _) | (_, State::Open, Some(Rule::Operator)) => {}
             (State::Closed, State::Open, Some(Rule::Rate | Rule::Slow)) => {
                 self.known = Known::Mixed;
             }
             (_, State::Open, _) if self.known == Known::Mixed => {}
-            (from, State::Open, _) => {
-                self.deceived |= from == State::HalfOpen && self.known == Known::Up && !self.missed;
-                self.known = down;
-            }
+            (_, State::Open, _) => self.known = down,
         }
     }
 
@@ -93,7 +87,7 @@ impl Belief {
                     self.known = Known::Down(kind);
                 }
             }
-            (ProbeResult::Passed { .. }, Known::Down(_)) if self.missed || !self.deceived => {
+            (ProbeResult::Passed { .. }, Known::Down(_)) if self.missed => {
                 self.known = Known::Up;
             }
             (ProbeResult::Passed { .. }, _) if state == State::Closed => self.missed = false,

@@ -105,7 +105,8 @@ impl Estimates {
         let Input::Tick { observed } = last else {
             return Vec::new();
         };
-        let from = self.ticked;
+        // In a damaged recording time may run backwards.
+        let from = self.ticked.min(*until);
         self.ticked = *until;
         let mut due = Vec::new();
         for (id, observed) in observed {

@@ -17,6 +17,8 @@ use super::stricter::{follows, muted};
 
 /// Openings less than this apart are of one trouble: who opened a little earlier or later tries again with the other.
 const CALM: Duration = Duration::from_secs(10);
+/// Re-openings in a row that make an open time longer, at most.
+const MOST_REOPENINGS: u32 = 32;
 /// Half-open successes that are ever asked for.
 const MOST_SUCCESSES: u32 = 1_000;
 
@@ -80,6 +82,7 @@ impl Estimate {
         view: &EndpointView,
         now: Moment,
     ) -> Option<Self> {
+        wanted.validate().and(recorded.validate()).ok()?;
         // A breaker's own jitter is never asked for: open times end by the recorded one.
         let wanted_breaker = Breaker::new(exact(wanted), 0).ok()?;
         let recorded_breaker = Breaker::new(exact(recorded), 0).ok()?;
@@ -112,8 +115,12 @@ impl Estimate {
     }
 
     pub(super) fn reloaded(&mut self, recorded: Settings, now: Moment) {
+        // Only a damaged recording has others.
+        if recorded.validate().is_err() {
+            return;
+        }
         self.recorded = recorded;
-        // They were in force: they make sense.
+        // The window has room for every shape.
         let _ = self.theirs.reconfigure(exact(recorded), now);
         self.shape(now);
     }
@@ -513,7 +520,8 @@ fn begin(breaker: &Breaker, view: &EndpointView, now: Moment) {
     let opened = view.opened_at.unwrap_or(now).min(now);
     if view.state != State::Closed || view.reopenings > 0 {
         breaker.trip(view.opened_by.unwrap_or(Rule::Probes), kind, opened);
-        for _ in 0..view.reopenings {
+        // More would make no open time longer.
+        for _ in 0..view.reopenings.min(MOST_REOPENINGS) {
             breaker.half_open_early(opened);
             fail(breaker, kind, opened);
         }
