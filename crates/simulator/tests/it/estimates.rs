@@ -251,6 +251,21 @@ fn an_estimate_is_near_what_the_same_world_does_with_those_settings() {
 }
 
 #[test]
+fn calls_that_only_began_with_the_outage_are_supposed_to_go_on() {
+    let mut scenario = busy(Duration::from_millis(100));
+    for traffic in &mut scenario.traffic {
+        traffic.from = seconds(59);
+    }
+    let scenario = scenario.outage("redis", seconds(60), seconds(85), Condition::Refuses);
+    let recording = recorded(scenario, 1, seconds(120));
+    let other = with(&recording, |one| one.consecutive = NonZeroU32::new(25));
+    let was = as_it_was(&recording);
+    let (was, other) = (openings(&was), openings(&other));
+    let later = other[0].1 - was[0].1;
+    assert!(later < seconds(2), "{was:?} {other:?}");
+}
+
+#[test]
 fn no_bytes_do_harm_to_an_estimate() {
     let scenario = busy(Duration::from_millis(200));
     let scenario = scenario.outage("redis", seconds(10), seconds(25), Condition::Refuses);

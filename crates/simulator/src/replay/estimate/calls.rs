@@ -49,6 +49,8 @@ pub(super) struct Second<'a> {
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     per_second: Option<f64>,
+    /// In the last second.
+    last: f64,
     /// Part of a supposed call that is still to come.
     owed: f64,
 }
@@ -99,25 +101,14 @@ impl Second<'_> {
             heap.mix(&mut calls, (self.from, self.until), all);
             return calls;
         };
-        let most = theirs.consecutive.map_or(u32::MAX, std::num::NonZero::get);
         let (mut main, mut late) = (true, self.from);
         for span in closed() {
-            let begins = span.from == self.from;
-            let row = if begins { row } else { 0 };
-            let in_row = span.opened == Some(Rule::Consecutive);
-            let whole = u64::from(most);
-            let goes_on = in_row && (heap.successes == 0 || heap.failures < whole);
-            let tail = match span.opened {
-                Some(Rule::Consecutive) if goes_on => whole.saturating_sub(u64::from(row)).max(1),
-                Some(Rule::Consecutive) => whole,
-                Some(_) => 0,
-                None => u64::from(self.observed.breaker.failures_in_row),
-            };
-            let tail = tail.min(heap.failures);
+            let row = if span.from == self.from { row } else { 0 };
+            let (tail, begun) = self.tail(span, row, &heap, theirs);
             let is_main = main && span.length() == longest;
             main &= !is_main;
-            // The row had begun before: whatever succeeded came after it.
-            let begun = goes_on && row > 0;
+            let in_row = span.opened == Some(Rule::Consecutive);
+            // Of a row that had begun before, whatever succeeded came after it.
             let body = match is_main && !begun {
                 true if in_row => (heap.successes, 0),
                 true => (heap.successes, heap.failures - tail),
@@ -132,6 +123,21 @@ impl Second<'_> {
         heap.mix(&mut calls, (late, self.until), rest);
         calls.sort_by_key(|(at, _)| *at);
         calls
+    }
+
+    /// With how many failures in a row a stretch ended, and whether that row had begun before the second.
+    fn tail(&self, span: &Span, row: u32, heap: &Heap, theirs: &Settings) -> (u64, bool) {
+        let whole = theirs.consecutive.map_or(u32::MAX, std::num::NonZero::get);
+        let (whole, row) = (u64::from(whole), u64::from(row));
+        let goes_on = heap.successes == 0 || heap.failures < whole;
+        let tail = match span.opened {
+            Some(Rule::Consecutive) if goes_on => whole.saturating_sub(row).max(1),
+            Some(Rule::Consecutive) => whole,
+            Some(_) => 0,
+            None => u64::from(self.observed.breaker.failures_in_row),
+        };
+        let begun = span.opened == Some(Rule::Consecutive) && goes_on && row > 0;
+        (tail.min(heap.failures), begun)
     }
 
     /// The recorded breaker's stretches.
@@ -155,6 +161,11 @@ impl Second<'_> {
         spans
     }
 
+    fn pace(&self) -> Option<f64> {
+        let length = self.until.saturating_since(self.from).as_secs_f64();
+        (length > 0.0).then(|| total(self.observed) as f64 / length)
+    }
+
     /// The moments at which calls are supposed: where calls were rejected, less those that ended late.
     pub(super) fn supposed(&self, state: State, pace: &mut Pace) -> Vec<Moment> {
         let spans = self.spans(state);
@@ -163,6 +174,7 @@ impl Second<'_> {
             return Vec::new();
         }
         let counted = if spans.iter().any(|span| span.closed) {
+            pace.at_least(self);
             0
         } else {
             total(self.observed)
@@ -178,13 +190,16 @@ impl Second<'_> {
 
 impl Pace {
     fn heard(&mut self, second: &Second<'_>) {
-        let length = second.until.saturating_since(second.from).as_secs_f64();
-        if length <= 0.0 {
-            return;
-        }
-        let now = total(second.observed) as f64 / length;
+        let Some(now) = second.pace() else { return };
+        self.last = now;
         let before = self.per_second.unwrap_or(now);
         self.per_second = Some(before + WEIGHT * (now - before));
+    }
+
+    /// As many came in the second in which it opened, or before: they may have begun to come just then.
+    fn at_least(&mut self, second: &Second<'_>) {
+        let now = second.pace().unwrap_or(0.0).max(self.last);
+        self.per_second = Some(self.per_second.unwrap_or(0.0).max(now));
     }
 
     #[expect(
