@@ -9,6 +9,8 @@
 
 mod belief;
 mod calls;
+mod generations;
+mod lead;
 mod one;
 mod stricter;
 #[cfg(test)]

@@ -6,22 +6,17 @@
 
 use std::time::Duration;
 
-use mainstay_breaker::{
-    Breaker, FailureKind, Mode, Moment, Outcome, Rule, Settings, State, Transition,
-};
+use mainstay_breaker::{Breaker, FailureKind, Mode, Moment, Rule, Settings, State, Transition};
 use mainstay_degradation::{EndpointView, Histogram, Observed, ProbeResult};
 
 use super::belief::Belief;
 use super::calls::{self, Call, Origin, Pace, Second};
+use super::generations::Generations;
+use super::lead::{align, begin, lead, outcome};
 use super::stricter::{follows, muted};
 
 /// Openings less than this apart are of one trouble: who opened a little earlier or later tries again with the other.
 const CALM: Duration = Duration::from_secs(10);
-/// Re-openings in a row that make an open time longer, at most.
-const MOST_REOPENINGS: u32 = 32;
-/// Half-open successes that are ever asked for.
-const MOST_SUCCESSES: u32 = 1_000;
-
 #[derive(Debug)]
 pub(super) struct Estimate {
     wanted: Settings,
@@ -48,32 +43,6 @@ pub(super) struct Estimate {
     passed: Observed,
 }
 
-/// The controller hears of each change once, and only of later ones.
-#[derive(Debug, Default)]
-struct Generations {
-    recorded: u64,
-    told: u64,
-    /// From a recorded one to the one that is told, while together.
-    ahead: u64,
-}
-
-impl Generations {
-    fn together(&mut self, recorded: u64) -> u64 {
-        self.recorded = recorded;
-        self.told = recorded.wrapping_add(self.ahead);
-        self.told
-    }
-
-    fn apart(&mut self) -> u64 {
-        self.told = self.told.wrapping_add(1);
-        self.told
-    }
-
-    fn joined(&mut self) {
-        self.ahead = self.told.wrapping_sub(self.recorded);
-    }
-}
-
 impl Estimate {
     /// `None`: the settings make no sense. `view`: the recorded breaker at the beginning.
     pub(super) fn new(
@@ -96,11 +65,7 @@ impl Estimate {
             opened: view.opened_at,
             retry_at: view.retry_at,
             luck: 0.0,
-            generations: Generations {
-                recorded: view.generation,
-                told: view.generation,
-                ahead: 0,
-            },
+            generations: Generations::new(view.generation),
             belief: Belief::new(view.state),
             pace: Pace::default(),
             row: view.failures_in_row,
@@ -511,92 +476,4 @@ fn open_time(settings: &Settings, reopenings: u32, luck: f64) -> Duration {
     let factor = 1_u32.checked_shl(reopenings).unwrap_or(u32::MAX);
     let base = settings.reset_timeout.saturating_mul(factor).min(longest);
     base.mul_f64(1.0 + settings.jitter * luck)
-}
-
-/// Brings a new breaker to where a recording begins.
-fn begin(breaker: &Breaker, view: &EndpointView, now: Moment) {
-    let known = view.last_failure.map(|one| one.kind);
-    let kind = known.unwrap_or(FailureKind::Unavailable);
-    let opened = view.opened_at.unwrap_or(now).min(now);
-    if view.state != State::Closed || view.reopenings > 0 {
-        breaker.trip(view.opened_by.unwrap_or(Rule::Probes), kind, opened);
-        // More would make no open time longer.
-        for _ in 0..view.reopenings.min(MOST_REOPENINGS) {
-            breaker.half_open_early(opened);
-            fail(breaker, kind, opened);
-        }
-        if view.state != State::Open {
-            breaker.half_open_early(opened);
-        }
-    }
-    align(breaker, view, now);
-}
-
-/// Makes a breaker's state and mode those of the recorded one, where changes were made without a word.
-fn align(breaker: &Breaker, view: &EndpointView, now: Moment) {
-    breaker.set_mode(view.mode, now);
-    if breaker.state() != view.state {
-        let known = view.last_failure.map(|one| one.kind);
-        bring(breaker, view.state, view.opened_by, known, now);
-    }
-}
-
-/// Leads a breaker along the recorded one.
-fn lead(breaker: &Breaker, transition: &Transition) {
-    if transition.rule == Some(Rule::Operator) {
-        breaker.set_mode(Mode::ForcedOpen, transition.at);
-        return;
-    }
-    if breaker.mode() == Mode::ForcedOpen {
-        breaker.set_mode(Mode::Auto, transition.at);
-    }
-    let (to, rule, kind) = (transition.to, transition.rule, transition.kind);
-    bring(breaker, to, rule, kind, transition.at);
-}
-
-fn bring(breaker: &Breaker, to: State, rule: Option<Rule>, kind: Option<FailureKind>, now: Moment) {
-    let kind = kind.unwrap_or(FailureKind::Unavailable);
-    match (breaker.state(), to) {
-        (State::HalfOpen, State::Open) => fail(breaker, kind, now),
-        (State::Closed, State::Open) => {
-            breaker.trip(rule.unwrap_or(Rule::Probes), kind, now);
-        }
-        (State::Open, State::HalfOpen) => {
-            breaker.half_open_early(now);
-        }
-        (State::Closed, State::HalfOpen) => {
-            breaker.trip(rule.unwrap_or(Rule::Probes), kind, now);
-            breaker.half_open_early(now);
-        }
-        (State::HalfOpen, State::Closed) => succeed(breaker, now),
-        (State::Open, State::Closed) => {
-            breaker.reset(now);
-        }
-        _ => {}
-    }
-}
-
-fn fail(breaker: &Breaker, kind: FailureKind, now: Moment) {
-    if let Ok(permit) = breaker.admit(now).result {
-        permit.settle(outcome(Some(kind)), false, now);
-    }
-}
-
-fn succeed(breaker: &Breaker, now: Moment) {
-    for _ in 0..MOST_SUCCESSES {
-        if breaker.state() != State::HalfOpen {
-            return;
-        }
-        if let Ok(permit) = breaker.admit(now).result {
-            permit.settle(Outcome::Success, false, now);
-        }
-    }
-}
-
-fn outcome(fails: Option<FailureKind>) -> Outcome {
-    match fails {
-        None => Outcome::Success,
-        Some(FailureKind::Overload) => Outcome::Overload { retry_after: None },
-        Some(kind) => Outcome::Failure(kind),
-    }
 }
