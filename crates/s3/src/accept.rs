@@ -154,20 +154,19 @@ impl Inner {
         if staying::is_alone() {
             return Err(AppendError::Incomplete);
         }
+        let replacing = (kind != COPY).then(|| (self.followed.clone(), key.as_str().to_owned()));
         let pending = self.pending.clone();
+        // Also when the caller has left.
         let arrived = move |appended: &Result<EntryId, AppendError>| {
             if let (Ok(id), Some((_announced, from))) = (appended, &source) {
                 pending.add(from, *id);
             }
+            if let (Ok(_), Some((followed, key))) = (appended, replacing) {
+                followed.add(key);
+            }
             drop(arrival);
         };
-        let appended = self.journal.append_to_the_end(entry, arrived).await;
-        // What this replaces, and maybe waits long for its turn, need not be brought any more.
-        if appended.is_ok() && kind != COPY {
-            self.journal.end_pause(QUEUE, key.as_str());
-            self.give_way(key.as_str()).await;
-        }
-        appended
+        self.journal.append_to_the_end(entry, arrived).await
     }
 
     /// The store is down and the journal can't take it: nothing was accepted, as far as that can be known.

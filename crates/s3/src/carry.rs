@@ -1,6 +1,7 @@
 //! One accepted entry on its way to the store.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -14,6 +15,7 @@ use crate::drain::{Place, Turn};
 use crate::key::{Key, is_canary};
 use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
 use crate::parts::{PART, Sending};
+use crate::replaced::base_behind;
 use crate::standing::{Base, Present, Standing, standing};
 use crate::store::{Condition, Store};
 use crate::turns::Asked;
@@ -43,16 +45,24 @@ pub(crate) enum Carried {
     Pointless(EntryId),
     /// It needs a person.
     SetAside(EntryId),
-    /// The store refused it for its own sake. It pauses until then, in ms of the clock.
-    Refused { id: EntryId, until: i64 },
-    /// The store refused it, and not for its own sake. The same.
-    Denied { id: EntryId, until: i64 },
+    /// The store refused it for its own sake.
+    Refused { id: EntryId, pause: Pause },
+    /// The store refused it, and not for its own sake.
+    Denied { id: EntryId, pause: Pause },
     /// It has to wait for other entries, or for the end of its pause.
     Waits,
     /// The store failed, or wasn't reached.
     Failed,
     /// The journal doesn't take the verdict: it is queued as it was.
     Stuck,
+}
+
+/// What an entry that was refused pauses, in ms of the clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pause {
+    /// When it was claimed.
+    pub(crate) claimed: i64,
+    pub(crate) until: i64,
 }
 
 /// How carrying out an entry ended well: the store has its object (of a delete, none), or somebody else's stays.
@@ -107,6 +117,9 @@ pub(crate) async fn carry(
             inner.keep_content(claimed.entry(), &arrived, asked).await;
             let ended = complete(claimed, arrived.base).await;
             fault::point("drain.completed");
+            if ended.is_ok() {
+                inner.sent_copies().remove(&id);
+            }
             ended.map_or(Carried::Stuck, |()| Carried::Stored(id))
         }
         Err(trouble) => judge(&inner, claimed, trouble, turn).await,
@@ -135,13 +148,15 @@ fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
 /// still to be brought: it has waited for that ever since.
 fn was_tried(inner: &Inner, entry: &Entry) -> bool {
     let is_old = entry.attempts > 0 || Some(entry.id) <= inner.newest_at_start;
-    entry.kind == COPY && is_old && !is_early(inner, entry)
+    entry.kind == COPY
+        && (is_old || inner.sent_copies().contains(&entry.id))
+        && !is_early(inner, entry)
 }
 
 /// What is known of the object after an entry that was not carried out, or of which nobody knows.
 pub(crate) fn untouched(inner: &Inner, entry: &Entry) -> Base {
     match was_tried(inner, entry) {
-        true => Base::Unknown,
+        true => base_behind(entry),
         false => Base::of(entry),
     }
 }
@@ -254,7 +269,7 @@ impl Inner {
         let was_tried = was_tried(self, entry);
         if was_tried || Base::of(entry) != Base::Unknown {
             let looked = self.look(ctx, key, entry).await?;
-            if was_tried && looked.is(&original) {
+            if looked.is(&original) {
                 return Ok(after(looked.1).into());
             }
             // An earlier attempt of ours leaves no mark that tells.
@@ -268,6 +283,7 @@ impl Inner {
         let call = Call::new("copy", ctx)
             .idempotent()
             .as_long_as(self.settings.idle + time);
+        self.sent_copies().insert(entry.id);
         let copied = self.copy_in_store(call, source, key).await;
         copied.map_err(|unwritten| no_source(unwritten.error, source))?;
         fault::point("drain.sent");
@@ -394,6 +410,13 @@ impl Inner {
         Ok(Looked(standing, there))
     }
 
+    fn sent_copies(&self) -> MutexGuard<'_, HashSet<EntryId>> {
+        // Nothing panics while the lock is held.
+        self.sent_copies
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether uploads from the journal can be made conditional.
     fn fences(&self) -> bool {
         matches!(self.store, Store::S3(_)) && self.conditions.known() == Some(true)
@@ -427,10 +450,15 @@ impl Looked {
     }
 
     /// Whether it may be a copy: one of what was uploaded in parts, or is encrypted, has another ETag. It takes its
-    /// original's mark along, if that has one.
+    /// original's mark along; where that has none, only the ETag of what came in parts explains that they differ.
     fn looks_like(&self, original: &Present) -> bool {
-        let there = self.1.as_ref();
-        there.is_some_and(|there| there.size == original.size && there.mark == original.mark)
+        let Some(there) = &self.1 else {
+            return false;
+        };
+        let came_in_parts =
+            |one: &Present| one.etag.as_ref().is_some_and(|etag| etag.contains('-'));
+        let is_explained = there.mark.is_some() || came_in_parts(original) || came_in_parts(there);
+        there.size == original.size && there.mark == original.mark && is_explained
     }
 }
 

@@ -72,6 +72,8 @@ pub fn connect(
         newest_at_start: journal.newest(),
         hurry: Default::default(),
         looks: Default::default(),
+        followed: Default::default(),
+        sent_copies: Default::default(),
         conditions: Conditions::of(&store),
         guard: guard.clone(),
         store,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use mainstay_journal::EntryId;
+use mainstay_journal::{Entry, EntryId, State as Standing};
 use mainstay_runtime::breaker::State;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -63,7 +63,7 @@ impl Drop for Place {
 
 pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch::Receiver<f64>) {
     inner.clear_canaries().await;
-    inner.give_way_everywhere().await;
+    let earlier = Arc::clone(&inner);
     let mut drain = Drain {
         claimable: inner.journal.claimable(),
         inner,
@@ -76,7 +76,8 @@ pub(crate) async fn run(inner: Arc<Inner>, stop: CancellationToken, share: watch
         stuck: Stuck::default(),
     };
     // What is under way when the engine stops returns to the queue.
-    stop.run_until_cancelled(drain.work()).await;
+    let all = async { tokio::join!(earlier.give_way_everywhere(), drain.work()) };
+    stop.run_until_cancelled(all).await;
 }
 
 struct Drain {
@@ -122,6 +123,7 @@ impl Drain {
                 (self.is_warm, self.skipped) = (false, self.skipped + LONGEST_PAUSE);
             }
             was_closed = is_closed;
+            self.look_at_followed();
             if is_closed && self.now_ms() >= self.stuck.until {
                 self.claim();
             }
@@ -136,8 +138,41 @@ impl Drain {
     }
 
     fn end_all_pauses(&mut self) {
+        let now = self.now_ms() - self.skipped;
         self.skipped += LATEST_TURN;
-        self.refusals.end_pauses();
+        self.refusals.end_pauses(now);
+    }
+
+    /// What is replaced now, and waits for its turn or for a person, need not any more. What has failed otherwise keeps
+    /// its short pause: the store may still be at it.
+    fn look_at_followed(&mut self) {
+        for key in self.inner.followed.take() {
+            let oldest = self.inner.journal.oldest(QUEUE, &key);
+            match oldest.and_then(|id| self.inner.journal.get(id)) {
+                Some(entry) if entry.state == Standing::SetAside => {
+                    let inner = Arc::clone(&self.inner);
+                    self.under_way.spawn(async move {
+                        inner.give_way(&key).await;
+                        Carried::Waits
+                    });
+                }
+                Some(entry) => self.end_pause_if_followed(&entry),
+                None => {}
+            }
+        }
+    }
+
+    fn end_pause_if_followed(&self, entry: &Entry) {
+        if self.refusals.knows(entry.id) && self.inner.is_followed(entry) {
+            self.inner.journal.end_pause(QUEUE, &entry.key);
+        }
+    }
+
+    /// Whether it was replaced while it was tried.
+    fn look_again_at(&self, id: EntryId) {
+        if let Some(entry) = self.inner.journal.get(id) {
+            self.end_pause_if_followed(&entry);
+        }
     }
 
     fn claim(&mut self) {
@@ -147,8 +182,12 @@ impl Drain {
             let (inner, place) = (Arc::clone(&self.inner), self.taken.take());
             let (id, turn) = (claimed.id(), self.turn(claimed.id(), now_ms));
             self.under_way.spawn(async move {
-                let source = source_of(claimed.entry());
+                let (key, source) = (claimed.entry().key.clone(), source_of(claimed.entry()));
                 let done = carry(Arc::clone(&inner), claimed, place, turn).await;
+                if matches!(done, Carried::SetAside(_)) {
+                    // It may have been replaced while it was tried.
+                    inner.give_way(&key).await;
+                }
                 if let Some(source) = source {
                     inner.pending.tidy(&source, id, &inner.journal);
                     // It may have been the last to read that.
@@ -175,16 +214,18 @@ impl Drain {
                 self.stuck = Stuck::default();
                 self.refusals.forget(id);
             }
-            Some(Carried::Refused { id, until }) => {
+            Some(Carried::Refused { id, pause }) => {
                 self.is_warm = true;
-                self.refusals.refused(id, until);
+                self.refusals.refused(id, pause);
                 self.tidy_refusals();
+                self.look_again_at(id);
             }
             // The store may be well, or refuse everything.
-            Some(Carried::Denied { id, until }) => {
+            Some(Carried::Denied { id, pause }) => {
                 let now = self.now_ms() - self.skipped;
-                self.refusals.denied(id, until, now);
+                self.refusals.denied(id, pause, now);
                 self.tidy_refusals();
+                self.look_again_at(id);
             }
             Some(Carried::Waits) => {}
             // It went well or not with the store; it would be sent again as fast as the journal can say so.

@@ -1,6 +1,7 @@
 //! The adapter's public face: objects that are answered from the store, the journal or a local copy.
 
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +26,7 @@ use crate::lists::Lists;
 use crate::looks::Looks;
 use crate::once::OnceKey;
 use crate::pending::Pending;
+use crate::replaced::Followed;
 use crate::room::Room;
 use crate::settings::Settings;
 use crate::standing::{Base, mark};
@@ -58,6 +60,9 @@ pub(crate) struct Inner {
     /// Wakes the drain before its time.
     pub(crate) hurry: Notify,
     pub(crate) looks: Looks,
+    pub(crate) followed: Followed,
+    /// Copies that may have been made, and whose end isn't written.
+    pub(crate) sent_copies: Mutex<HashSet<EntryId>>,
     /// The newest entry that an earlier process may have tried.
     pub(crate) newest_at_start: Option<EntryId>,
     /// The engine, once it runs: where events go.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use mainstay_journal::{ChangeError, Entry, EntryId, Filter, Journal, State, Stats};
 use mainstay_runtime::{Error, ErrorKind};
 
-use crate::objects::{COPY, DEPENDENCY, Objects, QUEUE, source_of};
+use crate::objects::{DEPENDENCY, Objects, QUEUE, source_of};
+use crate::replaced::base_behind;
 use crate::standing::Base;
 
 /// How often a flush looks whether everything has reached the store.
@@ -91,14 +92,13 @@ pub async fn retry(journal: &Journal, id: EntryId) -> Result<(), ChangeError> {
 
 /// Gives an entry up for good, also where no store is at hand. The next of its key takes over what was known of the object
 /// when this one was accepted: if somebody else has changed it since, that is a conflict for the next one, too. Not from a
-/// copy that was tried: it may have been made unheard.
+/// copy that may have been made unheard.
 ///
 /// # Errors
 /// As [`Journal::discard`].
 pub async fn discard(journal: &Journal, id: EntryId) -> Result<(), ChangeError> {
     let ours = journal.get(id).filter(|entry| entry.queue == QUEUE);
-    let ours = ours.filter(|entry| entry.kind != COPY || entry.attempts == 0);
-    let base = ours.map_or(Base::Unknown, |entry| Base::of(&entry));
+    let base = ours.map_or(Base::Unknown, |entry| base_behind(&entry));
     let next = journal.next_of_key(id);
     let next = next.filter(|next| base != Base::Unknown && Base::of(next) == Base::Unknown);
     let told = next.map(|mut next| {

@@ -1,14 +1,38 @@
 //! Accepted work that was set aside, and gives way to what has replaced it since: nobody need decide any more about a
 //! conflict, or about a copy without a source.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use mainstay_journal::{Entry, Filter, State};
 
 use crate::objects::{COPY, DEPENDENCY, Inner, QUEUE};
+use crate::standing::Base;
 
 /// How the reason begins why a conflict was set aside.
 pub(crate) const CONFLICT: &str = "conflict: ";
 /// How it begins for a copy without a source.
 pub(crate) const NO_SOURCE: &str = "its source ";
+
+/// Entries looked at at a time while starting.
+const SCAN: usize = 1024;
+
+/// Keys with work that later work replaces: for the drain to look at.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Followed(Arc<Mutex<Vec<String>>>);
+
+impl Followed {
+    pub(crate) fn add(&self, key: String) {
+        self.lock().push(key);
+    }
+
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 impl Inner {
     /// Puts the oldest work on a key back in its queue if it gives way to what has replaced it: there it ends.
@@ -32,13 +56,19 @@ impl Inner {
             queue: Some(QUEUE.to_owned()),
             state: Some(State::SetAside),
         };
-        for entry in self.journal.entries(&filter, None, usize::MAX) {
-            self.give_way(&entry.key).await;
+        let mut after = None;
+        loop {
+            let page = self.journal.entries(&filter, after, SCAN);
+            let Some(last) = page.last() else { return };
+            after = Some(last.id);
+            for entry in page {
+                self.give_way(&entry.key).await;
+            }
         }
     }
 
     /// Whether later work replaces this whole, and no copy has to read it in between.
-    fn is_followed(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_followed(&self, entry: &Entry) -> bool {
         let all = self.journal.entries_for_key(QUEUE, &entry.key);
         let replaces = |later: &&Entry| later.id > entry.id && later.kind != COPY;
         let Some(next) = all.iter().find(replaces) else {
@@ -53,8 +83,22 @@ impl Inner {
     }
 }
 
+/// A copy always: nothing of the caller's own is lost with it.
 fn gives_way(entry: &Entry) -> bool {
-    let why = entry.last_error.as_deref().unwrap_or_default();
-    let reasons = [CONFLICT, NO_SOURCE];
-    entry.state == State::SetAside && reasons.iter().any(|reason| why.starts_with(reason))
+    entry.state == State::SetAside && (entry.kind == COPY || is_because(entry, CONFLICT))
+}
+
+fn is_because(entry: &Entry, reason: &str) -> bool {
+    let why = entry.last_error.as_deref();
+    why.is_some_and(|why| why.starts_with(reason))
+}
+
+/// What is known of the object behind work that was not carried out, for what comes next. Behind a copy that may have
+/// been made unheard, nothing; not where somebody else's change was seen, or there was nothing to be copied at once.
+pub(crate) fn base_behind(entry: &Entry) -> Base {
+    let was_never_sent = is_because(entry, NO_SOURCE) && entry.attempts == 1;
+    match entry.kind.as_str() {
+        COPY if !is_because(entry, CONFLICT) && !was_never_sent => Base::Unknown,
+        _ => Base::of(entry),
+    }
 }

@@ -3,7 +3,7 @@
 use mainstay_journal::{Claimed, Entry, EntryId, ReadError};
 use mainstay_runtime::CallError;
 
-use crate::carry::{Carried, complete, end, has_replacement, untouched};
+use crate::carry::{Carried, Pause, complete, end, has_replacement, untouched};
 use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::drain::{LONGEST_PAUSE, Turn};
 use crate::key::is_canary;
@@ -68,7 +68,11 @@ pub(crate) async fn judge(
     let id = claimed.id();
     let (blame, why) = match trouble {
         Trouble::Person(_) | Trouble::NoSource(_) if has_replacement(inner, &claimed) => {
-            let base = untouched(inner, claimed.entry());
+            let base = match &trouble {
+                Trouble::NoSource(_) => untouched(inner, claimed.entry()),
+                // Somebody else's change was seen just now.
+                _ => Base::of(claimed.entry()),
+            };
             let ended = complete(claimed, base).await;
             return ended.map_or(Carried::Stuck, |()| Carried::Pointless(id));
         }
@@ -90,18 +94,15 @@ pub(crate) async fn judge(
         }
     };
     // What replaces it, maybe since this was begun, need not wait for its pause, or for a store that never makes a copy.
-    if gives_way(claimed.entry(), &blame) && has_replacement(inner, &claimed) {
+    // Not what went unanswered: the store may still be at it.
+    if !matches!(blame, Blame::Others) && has_replacement(inner, &claimed) {
         let base = match claimed.entry().kind.as_str() {
             // It was sent, maybe more than once.
             COPY => Base::Unknown,
             _ => Base::of(claimed.entry()),
         };
         let ended = complete(claimed, base).await;
-        return match (ended, blame) {
-            (Err(_), _) => Carried::Stuck,
-            (Ok(()), Blame::Others) => Carried::Failed,
-            (Ok(()), _) => Carried::Pointless(id),
-        };
+        return ended.map_or(Carried::Stuck, |()| Carried::Pointless(id));
     }
     if matches!(blame, Blame::Entry) && turn.refusals + 1 >= REFUSALS {
         return set_aside(claimed, &why, &why).await;
@@ -111,18 +112,14 @@ pub(crate) async fn judge(
     if end(written).is_err() {
         return Carried::Stuck;
     }
-    let until = turn.now_ms - turn.ahead + pause;
+    let claimed = turn.now_ms - turn.ahead;
+    let until = claimed + pause;
+    let pause = Pause { claimed, until };
     match blame {
-        Blame::Entry => Carried::Refused { id, until },
-        Blame::Kind => Carried::Denied { id, until },
+        Blame::Entry => Carried::Refused { id, pause },
+        Blame::Kind => Carried::Denied { id, pause },
         Blame::Others => Carried::Failed,
     }
-}
-
-/// Whether it need not be tried again where something replaces it. A copy that may have been made unheard is, unless the
-/// store has refused it: the next entry has to know what it has left.
-fn gives_way(entry: &Entry, blame: &Blame) -> bool {
-    entry.kind != COPY || !matches!(blame, Blame::Others)
 }
 
 /// Sets it aside; the log has other words where those for the operator name an object.

@@ -11,7 +11,9 @@ use crate::client::Database;
 use crate::codec;
 use crate::ended::into_error;
 use crate::fault::{DATABASE, Fault};
-use crate::keyed::{IdempotencyKey, KeyId, Keyed, Kind, Turn, fingerprint, reused, still_running};
+use crate::keyed::{
+    IdempotencyKey, KeyId, Keyed, Kind, Record, Turn, fingerprint, reused, still_running,
+};
 use crate::sql;
 use crate::statement::{Isolation, Statement, WriteMode, Written};
 use crate::write_mode::Primary;
@@ -53,8 +55,7 @@ impl Database {
             return known(&entry, &keyed);
         }
         if self.was_discarded(deferred, &keyed).await? {
-            let detail = "this write was accepted, and then discarded by an operator; to have it run, send it with a new Idempotency-Key";
-            return Err(Error::new(ErrorKind::Conflict, detail).dependency(DATABASE));
+            return self.discarded(ctx, &statement, keyed).await;
         }
         let mut unknown = None;
         if self.write_mode() == WriteMode::Enabled && !deferred.is_waiting() {
@@ -88,11 +89,7 @@ impl Database {
         if self.running.has(&keyed.id) {
             return Err(still_running());
         }
-        let Primary { guard, driver, .. } = &*self.primary;
-        let look = async |attempt: Attempt| driver.record_of(&attempt, &keyed).await;
-        let call = Call::new("read", ctx).idempotent();
-        let found = guard.call(call, |fault: &Fault| fault.verdict, look).await;
-        let found = found.map_err(into_error);
+        let found = self.record(ctx, &keyed).await;
         // It may have been done unheard before.
         if !matches!(found, Ok(Some(_))) && self.was_discarded(deferred, &keyed).await? {
             return Ok(Some(Fate::Discarded));
@@ -106,6 +103,38 @@ impl Database {
         let written = record.outcome.as_deref().and_then(codec::decode_written);
         let written = written.and_then(|all| all.into_iter().next());
         Ok(written.map(|written| Fate::Done(Answer::aged(written, Source::Primary, record.age))))
+    }
+
+    /// What the database has of a key.
+    async fn record(&self, ctx: &Context, keyed: &Keyed) -> Result<Option<Record>, Error> {
+        let Primary { guard, driver, .. } = &*self.primary;
+        let look = async |attempt: Attempt| driver.record_of(&attempt, keyed).await;
+        let call = Call::new("read", ctx).idempotent();
+        let found = guard.call(call, |fault: &Fault| fault.verdict, look).await;
+        found.map_err(into_error)
+    }
+
+    /// What is told of a write that an operator has discarded: it may have been done unheard before.
+    async fn discarded(
+        &self,
+        ctx: &Context,
+        statement: &Statement,
+        keyed: Keyed,
+    ) -> Result<Deferral, Error> {
+        let detail = match self.record(ctx, &keyed).await {
+            // Not run again: its key is there.
+            Ok(Some(_)) => {
+                let told = self.try_now(ctx, statement, keyed).await;
+                return told.map(Deferral::Done).map_err(|(error, _)| error);
+            }
+            Ok(None) => {
+                "this write was accepted, and then discarded by an operator; to have it run, send it with a new Idempotency-Key"
+            }
+            Err(_) => {
+                "this write was accepted, and then discarded by an operator; whether it had been done before, GET /db/deferred/{key} tells once the database answers"
+            }
+        };
+        Err(Error::new(ErrorKind::Conflict, detail).dependency(DATABASE))
     }
 
     async fn was_discarded(&self, deferred: &Deferred, keyed: &Keyed) -> Result<bool, Error> {

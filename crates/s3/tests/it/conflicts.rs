@@ -273,6 +273,33 @@ async fn a_copy_that_was_made_unheard_is_in_no_conflict_with_itself_whatever_bec
 }
 
 #[tokio::test]
+async fn behind_a_copy_in_conflict_the_next_write_is_one_too() {
+    let two = Two::start().await;
+    for key in ["copied", "source"] {
+        two.ours.stored(key, "before").await;
+    }
+    two.cut_off().await;
+    is_accepted(two.ours.copy("source", "copied").await);
+    two.theirs.stored("copied", "theirs").await;
+    two.proxy.set(Fault::Pass).await;
+    two.set_aside(1).await;
+    two.ours.accepted("copied", "ours").await;
+    eventually(
+        Duration::from_secs(20),
+        "the upload to be set aside",
+        async || {
+            two.ours
+                .set_aside()
+                .iter()
+                .all(|entry| entry.kind != "copy")
+                && two.ours.set_aside().len() == 1
+        },
+    )
+    .await;
+    assert_eq!(two.theirs.get("copied").await.unwrap().value, "theirs");
+}
+
+#[tokio::test]
 async fn what_somebody_restores_from_a_copy_of_ours_is_their_change() {
     let two = Two::start().await;
     two.ours.stored("backup", "backup").await;

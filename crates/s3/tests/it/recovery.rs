@@ -535,14 +535,14 @@ async fn a_large_copy_gets_the_time_that_it_takes() {
     let server = S3::start().await;
     let world = World::at(&server, &server.endpoint(), |settings, _| {
         stays_closed(settings);
-        (settings.first_byte, settings.idle) = (Duration::from_secs(1), Duration::from_secs(1));
+        (settings.first_byte, settings.idle) = (Duration::from_secs(2), Duration::from_secs(2));
     })
     .await;
     world.until_closed().await;
     let large = 36 << 20;
     let patient = World::patient(&server).await;
     patient.stored("large", vec![b'x'; large]).await;
-    let (requests, ms) = (Requests::Copies, 1500);
+    let (requests, ms) = (Requests::Copies, 3300);
     server.set(S3Mode::SlowSome { requests, ms }).await;
     is_accepted(world.copy("large", "copied").await);
     world.until_drained().await;

@@ -83,12 +83,6 @@ async fn deletes_that_are_never_permitted_keep_nothing_else_from_the_store() {
         entries(&world).iter().all(|entry| entry.attempts >= 7)
     })
     .await;
-    // What replaces one of them need not wait for its turn.
-    world.accepted("kept/0", "again").await;
-    eventually(Duration::from_secs(20), "what replaces one", async || {
-        server.content("kept/0").as_deref() == Some(b"again")
-    })
-    .await;
     // What was begun ends.
     pause(Duration::from_secs(1)).await;
     let tried = attempts(&world);
@@ -98,6 +92,12 @@ async fn deletes_that_are_never_permitted_keep_nothing_else_from_the_store() {
     world.until_closed().await;
     pause(Duration::from_millis(1500)).await;
     assert_eq!(attempts(&world), tried);
+    // What replaces one of them need not wait for its turn.
+    world.accepted("kept/0", "again").await;
+    eventually(Duration::from_secs(20), "what replaces one", async || {
+        server.content("kept/0").as_deref() == Some(b"again")
+    })
+    .await;
     server.set(S3Mode::Ok).await;
     assert_eq!(world.objects.drain_now(SOON).await, 0);
 }
@@ -210,6 +210,23 @@ async fn a_copy_that_is_refused_for_its_own_sake_gives_way_to_what_replaces_it()
     for entry in world.set_aside() {
         world.objects.retry_entry(entry.id).await.unwrap();
     }
+    assert_eq!(world.objects.drain_now(SOON).await, 0);
+    assert_eq!(server.content("poison").as_deref(), Some(&b"later"[..]));
+}
+
+#[tokio::test]
+async fn a_copy_that_was_set_aside_after_refusals_gives_way_to_what_replaces_it() {
+    let (server, world) = down().await;
+    is_accepted(world.copy("there", "poison").await);
+    server.set(refuse_under("poison")).await;
+    world.until_closed().await;
+    eventually(SOON, "the copy to be set aside", async || {
+        world.objects.drain_now(Duration::from_millis(100)).await;
+        world.set_aside().len() == 1
+    })
+    .await;
+    server.set(S3Mode::Ok).await;
+    world.accepted("poison", "later").await;
     assert_eq!(world.objects.drain_now(SOON).await, 0);
     assert_eq!(server.content("poison").as_deref(), Some(&b"later"[..]));
 }
