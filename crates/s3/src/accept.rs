@@ -154,15 +154,21 @@ impl Inner {
         if staying::is_alone() {
             return Err(AppendError::Incomplete);
         }
-        let replacing = (kind != COPY).then(|| (self.followed.clone(), key.as_str().to_owned()));
+        let (followed, replaced) = (self.followed.clone(), key.as_str().to_owned());
+        let is_replacing = kind != COPY;
         let pending = self.pending.clone();
         // Also when the caller has left.
         let arrived = move |appended: &Result<EntryId, AppendError>| {
-            if let (Ok(id), Some((_announced, from))) = (appended, &source) {
-                pending.add(from, *id);
+            if let Some((announced, from)) = source {
+                if let Ok(id) = appended {
+                    pending.add(&from, *id);
+                }
+                drop(announced);
+                // While it was announced, nothing there gave way.
+                followed.add(from);
             }
-            if let (Ok(_), Some((followed, key))) = (appended, replacing) {
-                followed.add(key);
+            if appended.is_ok() && is_replacing {
+                followed.add(replaced);
             }
             drop(arrival);
         };

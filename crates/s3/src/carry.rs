@@ -96,7 +96,7 @@ pub(crate) async fn carry(
         let ended = complete(claimed, base).await;
         return ended.map_or(Carried::Stuck, |()| Carried::Pointless(id));
     }
-    if turn.rest > 0 {
+    if turn.rest > 0 && !has_replacement(&inner, &claimed) {
         claimed.put_off(turn.now_ms + turn.rest);
         return Carried::Waits;
     }
@@ -117,9 +117,6 @@ pub(crate) async fn carry(
             inner.keep_content(claimed.entry(), &arrived, asked).await;
             let ended = complete(claimed, arrived.base).await;
             fault::point("drain.completed");
-            if ended.is_ok() {
-                inner.sent_copies().remove(&id);
-            }
             ended.map_or(Carried::Stuck, |()| Carried::Stored(id))
         }
         Err(trouble) => judge(&inner, claimed, trouble, turn).await,
@@ -146,8 +143,8 @@ fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
 
 /// Whether it is a copy that may have been sent to the store, by us or by an earlier process. Not while its source has
 /// still to be brought: it has waited for that ever since.
-fn was_tried(inner: &Inner, entry: &Entry) -> bool {
-    let is_old = entry.attempts > 0 || Some(entry.id) <= inner.newest_at_start;
+pub(crate) fn was_tried(inner: &Inner, entry: &Entry) -> bool {
+    let is_old = Some(entry.id) <= inner.newest_at_start;
     entry.kind == COPY
         && (is_old || inner.sent_copies().contains(&entry.id))
         && !is_early(inner, entry)
@@ -272,10 +269,10 @@ impl Inner {
             if looked.is(&original) {
                 return Ok(after(looked.1).into());
             }
-            // An earlier attempt of ours leaves no mark that tells.
-            if !(was_tried && looked.looks_like(&original))
-                && let Some(theirs) = looked.theirs(self, entry)?
-            {
+            // An earlier attempt of ours leaves no mark that tells. What has the same content is no conflict.
+            let is_ours =
+                looked.has_content_of(&original) || was_tried && looked.looks_like(&original);
+            if !is_ours && let Some(theirs) = looked.theirs(self, entry)? {
                 return Ok(theirs);
             }
         }
@@ -410,7 +407,7 @@ impl Inner {
         Ok(Looked(standing, there))
     }
 
-    fn sent_copies(&self) -> MutexGuard<'_, HashSet<EntryId>> {
+    pub(crate) fn sent_copies(&self) -> MutexGuard<'_, HashSet<EntryId>> {
         // Nothing panics while the lock is held.
         self.sent_copies
             .lock()
@@ -443,10 +440,15 @@ impl Looked {
         }
     }
 
-    /// Whether it has a copy's content.
+    /// Whether it is in nothing different from a copy.
     fn is(&self, original: &Present) -> bool {
-        let etag = self.1.as_ref().and_then(|there| there.etag.as_ref());
-        etag.is_some() && etag == original.etag.as_ref()
+        original.etag.is_some() && self.1.as_ref() == Some(original)
+    }
+
+    fn has_content_of(&self, original: &Present) -> bool {
+        let there = self.1.as_ref();
+        original.etag.is_some()
+            && there.is_some_and(|it| (&it.etag, it.size) == (&original.etag, original.size))
     }
 
     /// Whether it may be a copy: one of what was uploaded in parts, or is encrypted, has another ETag. It takes its

@@ -189,6 +189,9 @@ impl Drain {
                     inner.give_way(&key).await;
                 }
                 if let Some(source) = source {
+                    if inner.journal.state(id).is_none() {
+                        inner.sent_copies().remove(&id);
+                    }
                     inner.pending.tidy(&source, id, &inner.journal);
                     // It may have been the last to read that.
                     inner.give_way(&source).await;

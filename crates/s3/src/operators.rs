@@ -5,6 +5,7 @@ use std::time::Duration;
 use mainstay_journal::{ChangeError, Entry, EntryId, Filter, Journal, State, Stats};
 use mainstay_runtime::{Error, ErrorKind};
 
+use crate::carry::untouched;
 use crate::objects::{DEPENDENCY, Objects, QUEUE, source_of};
 use crate::replaced::base_behind;
 use crate::standing::Base;
@@ -48,9 +49,12 @@ impl Objects {
     /// # Errors
     /// `NotFound`; `Conflict` while it is on its way to the store; `JournalFull` when the journal can't be written.
     pub async fn discard_entry(&self, id: EntryId) -> Result<(), Error> {
-        let source = self.0.journal.get(id).as_ref().and_then(source_of);
-        discard(&self.0.journal, id).await.map_err(refused)?;
-        if let Some(source) = source {
+        let entry = self.0.journal.get(id);
+        let base = entry.as_ref().map(|entry| untouched(&self.0, entry));
+        let discarded = discard_behind(&self.0.journal, id, base.unwrap_or(Base::Unknown)).await;
+        discarded.map_err(refused)?;
+        self.0.sent_copies().remove(&id);
+        if let Some(source) = entry.as_ref().and_then(source_of) {
             self.0.pending.tidy(&source, id, &self.0.journal);
             self.0.give_way(&source).await;
         }
@@ -99,6 +103,10 @@ pub async fn retry(journal: &Journal, id: EntryId) -> Result<(), ChangeError> {
 pub async fn discard(journal: &Journal, id: EntryId) -> Result<(), ChangeError> {
     let ours = journal.get(id).filter(|entry| entry.queue == QUEUE);
     let base = ours.map_or(Base::Unknown, |entry| base_behind(&entry));
+    discard_behind(journal, id, base).await
+}
+
+async fn discard_behind(journal: &Journal, id: EntryId, base: Base) -> Result<(), ChangeError> {
     let next = journal.next_of_key(id);
     let next = next.filter(|next| base != Base::Unknown && Base::of(next) == Base::Unknown);
     let told = next.map(|mut next| {

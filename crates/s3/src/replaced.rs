@@ -12,6 +12,8 @@ use crate::standing::Base;
 pub(crate) const CONFLICT: &str = "conflict: ";
 /// How it begins for a copy without a source.
 pub(crate) const NO_SOURCE: &str = "its source ";
+/// How it ends where the copy may have been made before.
+pub(crate) const MAYBE_MADE: &str = ", and may have been copied before";
 
 /// Entries looked at at a time while starting.
 const SCAN: usize = 1024;
@@ -96,7 +98,8 @@ fn is_because(entry: &Entry, reason: &str) -> bool {
 /// What is known of the object behind work that was not carried out, for what comes next. Behind a copy that may have
 /// been made unheard, nothing; not where somebody else's change was seen, or there was nothing to be copied at once.
 pub(crate) fn base_behind(entry: &Entry) -> Base {
-    let was_never_sent = is_because(entry, NO_SOURCE) && entry.attempts == 1;
+    let why = entry.last_error.as_deref().unwrap_or_default();
+    let was_never_sent = is_because(entry, NO_SOURCE) && !why.ends_with(MAYBE_MADE);
     match entry.kind.as_str() {
         COPY if !is_because(entry, CONFLICT) && !was_never_sent => Base::Unknown,
         _ => Base::of(entry),

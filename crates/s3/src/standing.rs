@@ -68,15 +68,20 @@ pub(crate) struct Present {
     pub(crate) etag: Option<String>,
     pub(crate) size: u64,
     pub(crate) mark: Option<String>,
+    pub(crate) content_type: Option<String>,
 }
 
 impl Present {
     pub(crate) fn of(result: &GetResult) -> Self {
-        let mark = result.attributes.get(&Attribute::Metadata(MARK.into()));
+        let attribute = |which: &Attribute| {
+            let value = result.attributes.get(which);
+            value.map(|value| value.as_ref().to_owned())
+        };
         Self {
             etag: result.meta.e_tag.clone(),
             size: result.meta.size,
-            mark: mark.map(|value| value.as_ref().to_owned()),
+            mark: attribute(&Attribute::Metadata(MARK.into())),
+            content_type: attribute(&Attribute::ContentType),
         }
     }
 
@@ -158,6 +163,7 @@ mod tests {
             etag: Some(etag.into()),
             size: 1,
             mark,
+            content_type: None,
         })
     }
 

@@ -3,12 +3,12 @@
 use mainstay_journal::{Claimed, Entry, EntryId, ReadError};
 use mainstay_runtime::CallError;
 
-use crate::carry::{Carried, Pause, complete, end, has_replacement, untouched};
+use crate::carry::{Carried, Pause, complete, end, has_replacement, untouched, was_tried};
 use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
 use crate::drain::{LONGEST_PAUSE, Turn};
 use crate::key::is_canary;
 use crate::objects::{COPY, DEPENDENCY, Inner};
-use crate::replaced::NO_SOURCE;
+use crate::replaced::{MAYBE_MADE, NO_SOURCE};
 use crate::standing::Base;
 use crate::trace::Phase;
 use crate::unanswered::Unwritten;
@@ -78,7 +78,11 @@ pub(crate) async fn judge(
         }
         Trouble::Person(why) => return set_aside(claimed, why, why).await,
         Trouble::NoSource(source) => {
-            let why = format!("{NO_SOURCE}`{source}` is gone from the store");
+            let maybe = match was_tried(inner, claimed.entry()) {
+                true => MAYBE_MADE,
+                false => "",
+            };
+            let why = format!("{NO_SOURCE}`{source}` is gone from the store{maybe}");
             return set_aside(claimed, &why, "its source is gone from the store").await;
         }
         Trouble::Body(error @ (ReadError::Corrupt { .. } | ReadError::NoBody(_))) => {

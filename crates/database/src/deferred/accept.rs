@@ -55,7 +55,7 @@ impl Database {
             return known(&entry, &keyed);
         }
         if self.was_discarded(deferred, &keyed).await? {
-            return self.discarded(ctx, &statement, keyed).await;
+            return self.discarded(ctx, &keyed).await;
         }
         let mut unknown = None;
         if self.write_mode() == WriteMode::Enabled && !deferred.is_waiting() {
@@ -115,17 +115,15 @@ impl Database {
     }
 
     /// What is told of a write that an operator has discarded: it may have been done unheard before.
-    async fn discarded(
-        &self,
-        ctx: &Context,
-        statement: &Statement,
-        keyed: Keyed,
-    ) -> Result<Deferral, Error> {
-        let detail = match self.record(ctx, &keyed).await {
-            // Not run again: its key is there.
-            Ok(Some(_)) => {
-                let told = self.try_now(ctx, statement, keyed).await;
-                return told.map(Deferral::Done).map_err(|(error, _)| error);
+    async fn discarded(&self, ctx: &Context, keyed: &Keyed) -> Result<Deferral, Error> {
+        let found = self.record(ctx, keyed).await;
+        let judged = found.map(|record| record.and_then(|record| keyed.judge(record)));
+        let detail = match judged {
+            Ok(Some(Err(fault))) => return Err(fault.error),
+            Ok(Some(Ok(outcome))) => {
+                let written = outcome.written.into_iter().next().unwrap_or_default();
+                let age = outcome.age.unwrap_or_default();
+                return Ok(Deferral::Done(Answer::aged(written, Source::Primary, age)));
             }
             Ok(None) => {
                 "this write was accepted, and then discarded by an operator; to have it run, send it with a new Idempotency-Key"

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use mainstay_runtime::{ErrorKind, Source};
-use mainstay_s3::{Conflicts, Policy, contract};
+use mainstay_s3::{Conflicts, Policy, Upload, contract};
 use mainstay_testkit::{Fault, FaultProxy, Requests, S3, S3Mode, eventually, pause};
 use serde_json::json;
 
@@ -297,6 +298,45 @@ async fn behind_a_copy_in_conflict_the_next_write_is_one_too() {
     )
     .await;
     assert_eq!(two.theirs.get("copied").await.unwrap().value, "theirs");
+}
+
+#[tokio::test]
+async fn behind_a_copy_that_is_discarded_before_it_was_tried_a_foreign_change_is_seen() {
+    let two = Two::start().await;
+    for key in ["copied", "source"] {
+        two.ours.stored(key, "before").await;
+    }
+    two.cut_off().await;
+    is_accepted(two.ours.copy("source", "copied").await);
+    two.ours.accepted("copied", "ours").await;
+    two.theirs.stored("copied", "theirs").await;
+    let copy = two.ours.objects.journal_entries(None, None, 1).remove(0);
+    two.ours.objects.discard_entry(copy.id).await.unwrap();
+    two.proxy.set(Fault::Pass).await;
+    two.set_aside(1).await;
+    assert_eq!(two.theirs.get("copied").await.unwrap().value, "theirs");
+}
+
+#[tokio::test]
+async fn a_copy_of_the_same_content_in_another_type_is_made() {
+    let two = Two::start().await;
+    let objects = &two.ours.objects;
+    let typed = |kind: &str| Upload {
+        content_type: Some(kind.into()),
+        ..Upload::default()
+    };
+    let content = Bytes::from_static(b"same");
+    for (key, kind) in [("page", "text/html"), ("data", "application/json")] {
+        let put = contract::put_with(objects, key, &content, typed(kind)).await;
+        put.unwrap();
+    }
+    two.cut_off().await;
+    is_accepted(two.ours.copy("data", "page").await);
+    two.proxy.set(Fault::Pass).await;
+    two.ours.until_drained().await;
+    let (ctx, page) = (contract::context(objects), contract::key("page"));
+    let info = objects.head(&ctx, &page).await.unwrap().value;
+    assert_eq!(info.content_type.as_deref(), Some("application/json"));
 }
 
 #[tokio::test]
