@@ -1,7 +1,6 @@
 //! One accepted entry on its way to the store.
 
-use std::collections::HashSet;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,11 +10,11 @@ use mainstay_runtime::{Call, CallError, CallerId, Context, Report, Source, Statu
 
 use crate::classify::{Failed, Meaning, meaning};
 use crate::conflict::Policy;
+use crate::copying::{is_early, untouched, was_tried};
 use crate::drain::{Place, Turn};
 use crate::key::{Key, is_canary};
-use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, QUEUE, content_type_of, source_of};
+use crate::objects::{COPY, DELETE, DEPENDENCY, Inner, content_type_of, source_of};
 use crate::parts::{PART, Sending};
-use crate::replaced::base_behind;
 use crate::standing::{Base, Present, Standing, standing};
 use crate::store::{Condition, Store};
 use crate::turns::Asked;
@@ -33,9 +32,6 @@ pub const FAULT_POINTS: &[&str] = &[
     "drain.arrived",
     "drain.completed",
 ];
-/// How much of an object a store may be expected to copy in a second, in bytes.
-const COPIED_IN_A_SECOND: u64 = 16 << 20;
-
 /// How it went with an entry.
 #[derive(Debug)]
 pub(crate) enum Carried {
@@ -66,9 +62,9 @@ pub(crate) struct Pause {
 }
 
 /// How carrying out an entry ended well: the store has its object (of a delete, none), or somebody else's stays.
-struct Arrived {
+pub(crate) struct Arrived {
     /// What the entry after it has to know of it.
-    base: Base,
+    pub(crate) base: Base,
     /// What a local copy can be made of.
     content: Option<Bytes>,
 }
@@ -141,23 +137,6 @@ fn is_replaced(inner: &Inner, claimed: &Claimed) -> bool {
     !was_tried(inner, claimed.entry()) && has_replacement(inner, claimed)
 }
 
-/// Whether it is a copy that may have been sent to the store, by us or by an earlier process. Not while its source has
-/// still to be brought: it has waited for that ever since.
-pub(crate) fn was_tried(inner: &Inner, entry: &Entry) -> bool {
-    let is_old = Some(entry.id) <= inner.newest_at_start;
-    entry.kind == COPY
-        && (is_old || inner.sent_copies().contains(&entry.id))
-        && !is_early(inner, entry)
-}
-
-/// What is known of the object after an entry that was not carried out, or of which nobody knows.
-pub(crate) fn untouched(inner: &Inner, entry: &Entry) -> Base {
-    match was_tried(inner, entry) {
-        true => base_behind(entry),
-        false => Base::of(entry),
-    }
-}
-
 /// Whether a later entry replaces this one whole, and no copy has to read it in between.
 pub(crate) fn has_replacement(inner: &Inner, claimed: &Claimed) -> bool {
     let key = &claimed.entry().key;
@@ -184,15 +163,6 @@ fn waits(inner: &Inner, entry: &Entry) -> bool {
             .next()
             .is_some();
     is_read || is_early(inner, entry) || inner.staying.has(&entry.key)
-}
-
-/// Whether it is a copy of what has still to be brought.
-fn is_early(inner: &Inner, entry: &Entry) -> bool {
-    let source = (entry.kind == COPY).then(|| source_of(entry)).flatten();
-    source.is_some_and(|source| {
-        let oldest = inner.journal.oldest(QUEUE, &source);
-        oldest.is_some_and(|oldest| oldest < entry.id)
-    })
 }
 
 impl Inner {
@@ -251,43 +221,6 @@ impl Inner {
         self.call(call, || self.store.delete(key)).await?;
         self.etags.saw(key.as_str(), None);
         Ok(Base::Absent.into())
-    }
-
-    async fn copy_over(
-        &self,
-        ctx: &Context,
-        source: &Key,
-        key: &Key,
-        entry: &Entry,
-    ) -> Result<Arrived, Trouble> {
-        let Some(original) = self.present(ctx, source).await? else {
-            return Err(Trouble::NoSource(source.as_str().to_owned()));
-        };
-        let was_tried = was_tried(self, entry);
-        if was_tried || Base::of(entry) != Base::Unknown {
-            let looked = self.look(ctx, key, entry).await?;
-            if looked.is(&original) {
-                return Ok(after(looked.1).into());
-            }
-            // An earlier attempt of ours leaves no mark that tells. What has the same content is no conflict.
-            let is_ours =
-                looked.has_content_of(&original) || was_tried && looked.looks_like(&original);
-            if !is_ours && let Some(theirs) = looked.theirs(self, entry)? {
-                return Ok(theirs);
-            }
-        }
-        let time = Duration::from_secs(original.size / COPIED_IN_A_SECOND);
-        let call = Call::new("copy", ctx)
-            .idempotent()
-            .as_long_as(self.settings.idle + time);
-        self.sent_copies().insert(entry.id);
-        let copied = self.copy_in_store(call, source, key).await;
-        copied.map_err(|unwritten| no_source(unwritten.error, source))?;
-        fault::point("drain.sent");
-        match self.present(ctx, key).await? {
-            Some(there) => Ok(Base::after(there.etag).into()),
-            None => Err(Trouble::Differs("the store has no copy".into())),
-        }
     }
 
     /// Uploads, on condition that nobody else has changed the object: by what is known of it or assumed, and after that
@@ -390,7 +323,11 @@ impl Inner {
     }
 
     /// What the store has of a key.
-    async fn present(&self, ctx: &Context, key: &Key) -> Result<Option<Present>, Trouble> {
+    pub(crate) async fn present(
+        &self,
+        ctx: &Context,
+        key: &Key,
+    ) -> Result<Option<Present>, Trouble> {
         let call = self.to_first_byte(Call::new("head", ctx).idempotent());
         match self.call(call, || self.store.head(key)).await {
             Ok(result) => Ok(Some(Present::of(&result))),
@@ -399,19 +336,17 @@ impl Inner {
         }
     }
 
-    async fn look(&self, ctx: &Context, key: &Key, entry: &Entry) -> Result<Looked, Trouble> {
+    pub(crate) async fn look(
+        &self,
+        ctx: &Context,
+        key: &Key,
+        entry: &Entry,
+    ) -> Result<Looked, Trouble> {
         let there = self.present(ctx, key).await?;
         let identity = self.journal.identity();
         let about = (entry.key.as_str(), entry.id);
         let standing = standing(&Base::of(entry), identity, about, there.as_ref());
         Ok(Looked(standing, there))
-    }
-
-    pub(crate) fn sent_copies(&self) -> MutexGuard<'_, HashSet<EntryId>> {
-        // Nothing panics while the lock is held.
-        self.sent_copies
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether uploads from the journal can be made conditional.
@@ -421,11 +356,11 @@ impl Inner {
 }
 
 /// How an entry stands, and what the store has.
-struct Looked(Standing, Option<Present>);
+pub(crate) struct Looked(pub(crate) Standing, pub(crate) Option<Present>);
 
 impl Looked {
     /// Where somebody else has changed the object: how it ends if their change stays; nothing if ours goes over it.
-    fn theirs(self, inner: &Inner, entry: &Entry) -> Result<Option<Arrived>, Trouble> {
+    pub(crate) fn theirs(self, inner: &Inner, entry: &Entry) -> Result<Option<Arrived>, Trouble> {
         let Self(Standing::Changed(_), there) = self else {
             return Ok(None);
         };
@@ -438,29 +373,6 @@ impl Looked {
                 "conflict: somebody else has changed the object since this was accepted; retry replaces that, discard leaves it",
             )),
         }
-    }
-
-    /// Whether it is in nothing different from a copy.
-    fn is(&self, original: &Present) -> bool {
-        original.etag.is_some() && self.1.as_ref() == Some(original)
-    }
-
-    fn has_content_of(&self, original: &Present) -> bool {
-        let there = self.1.as_ref();
-        original.etag.is_some()
-            && there.is_some_and(|it| (&it.etag, it.size) == (&original.etag, original.size))
-    }
-
-    /// Whether it may be a copy: one of what was uploaded in parts, or is encrypted, has another ETag. It takes its
-    /// original's mark along; where that has none, only the ETag of what came in parts explains that they differ.
-    fn looks_like(&self, original: &Present) -> bool {
-        let Some(there) = &self.1 else {
-            return false;
-        };
-        let came_in_parts =
-            |one: &Present| one.etag.as_ref().is_some_and(|etag| etag.contains('-'));
-        let is_explained = there.mark.is_some() || came_in_parts(original) || came_in_parts(there);
-        there.size == original.size && there.mark == original.mark && is_explained
     }
 }
 
@@ -477,7 +389,7 @@ fn is_whole(entry: &Entry, there: &Present) -> bool {
     entry.body.is_none_or(|body| body.len == there.size)
 }
 
-fn after(there: Option<Present>) -> Base {
+pub(crate) fn after(there: Option<Present>) -> Base {
     Base::after(there.and_then(|there| there.etag))
 }
 
@@ -495,15 +407,6 @@ async fn next_part(body: &mut Body, rest: &mut BytesMut) -> Result<Option<Bytes>
     }
     let part = rest.split_to(rest.len().min(PART));
     Ok((!part.is_empty()).then(|| part.freeze()))
-}
-
-fn no_source(error: CallError<Failed>, source: &Key) -> Trouble {
-    match &error {
-        CallError::Failed(failed) if meaning(failed) == Meaning::Absent => {
-            Trouble::NoSource(source.as_str().to_owned())
-        }
-        _ => Trouble::Store(error),
-    }
 }
 
 /// The journal doesn't take the verdict on an entry.

@@ -44,6 +44,7 @@ mod conflict;
 #[cfg(feature = "contract")]
 pub mod contract;
 mod copies;
+mod copying;
 mod download;
 mod drain;
 mod etags;

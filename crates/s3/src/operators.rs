@@ -5,7 +5,7 @@ use std::time::Duration;
 use mainstay_journal::{ChangeError, Entry, EntryId, Filter, Journal, State, Stats};
 use mainstay_runtime::{Error, ErrorKind};
 
-use crate::carry::untouched;
+use crate::copying::untouched;
 use crate::objects::{DEPENDENCY, Objects, QUEUE, source_of};
 use crate::replaced::base_behind;
 use crate::standing::Base;

@@ -3,8 +3,9 @@
 use mainstay_journal::{Claimed, Entry, EntryId, ReadError};
 use mainstay_runtime::CallError;
 
-use crate::carry::{Carried, Pause, complete, end, has_replacement, untouched, was_tried};
+use crate::carry::{Carried, Pause, complete, end, has_replacement};
 use crate::classify::{Failed, Meaning, is_foreign_no, meaning};
+use crate::copying::{untouched, was_tried};
 use crate::drain::{LONGEST_PAUSE, Turn};
 use crate::key::is_canary;
 use crate::objects::{COPY, DEPENDENCY, Inner};
